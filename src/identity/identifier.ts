@@ -1,0 +1,26 @@
+import { z } from "zod";
+
+/** The longest tenant, user or session id, in code points. */
+export const IDENTIFIER_MAX_CODE_POINTS = 256;
+
+const CONTROL_CHARACTER = /\p{Cc}/u;
+
+/**
+ * Whether a text may be a tenant, user or session id: well-formed Unicode of 1 to 256 code points
+ * without control characters. Ids are compared byte for byte and never normalised, so two texts
+ * that only look alike are two ids.
+ */
+export function isIdentifier(text: string): boolean {
+  // 2 code units are the most that a code point takes: longer texts need no counting.
+  if (text.length === 0 || text.length > 2 * IDENTIFIER_MAX_CODE_POINTS) return false;
+  if (!text.isWellFormed() || CONTROL_CHARACTER.test(text)) return false;
+  if (text.length <= IDENTIFIER_MAX_CODE_POINTS) return true;
+  return Array.from(text).length <= IDENTIFIER_MAX_CODE_POINTS;
+}
+
+export const identifierSchema = z.string().refine(isIdentifier, {
+  error: "must be 1 to 256 characters of well-formed Unicode without control characters",
+});
+
+/** A user epoch: 0 … 2^53−1. */
+export const epochSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

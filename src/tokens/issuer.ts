@@ -1,0 +1,37 @@
+/** The signature algorithms that can be allowed (RFC 7518, RFC 8037): never `none`, never HMAC. */
+export const ALGORITHMS = ["ES256", "RS256", "PS256", "EdDSA"] as const;
+export type Algorithm = (typeof ALGORITHMS)[number];
+
+/** Under which names an issuer's tokens carry the facts; `epoch: null` for an issuer without one. */
+export interface ClaimNames {
+  readonly tenant: string;
+  readonly user: string;
+  readonly session: string;
+  readonly epoch: string | null;
+}
+
+export const DEFAULT_CLAIM_NAMES: ClaimNames = {
+  tenant: "tenant_id",
+  user: "user_id",
+  session: "session_id",
+  epoch: "user_epoch",
+};
+
+/** Where an issuer's public keys come from: a JWK Set (RFC 7517, section 5) by URL or by file. */
+export type KeyLocation =
+  { readonly kind: "url"; readonly url: string } | { readonly kind: "file"; readonly path: string };
+
+/** An issuer whose tokens are accepted. */
+export interface Issuer {
+  /** Compared with `iss`, byte for byte. */
+  readonly issuer: string;
+  /** One of the token's `aud` must equal it. */
+  readonly audience: string;
+  readonly keyLocation: KeyLocation;
+  readonly algorithms: readonly Algorithm[];
+  /** The JOSE header's `typ`, without `application/`; compared without regard to case. */
+  readonly typ: string;
+  /** Whom it may speak for; undefined means every tenant. */
+  readonly tenants: ReadonlySet<string> | undefined;
+  readonly claims: ClaimNames;
+}
