@@ -1,0 +1,50 @@
+/** A node's row as it stands in Redis: JSON in the hash `nodes`, one field for each group. */
+import { z } from "zod";
+import type { NodeRow } from "./revocation-log.js";
+
+const rowSchema = z
+  .object({
+    seen: z.number(),
+    generation: z.string(),
+    seq: z.number(),
+    max_staleness_ms: z.number(),
+    on_stale: z.string(),
+  })
+  .transform(
+    (row) =>
+      ({
+        seenMs: row.seen,
+        generation: row.generation,
+        seq: row.seq,
+        maxStalenessMs: row.max_staleness_ms,
+        onStale: row.on_stale,
+      }) satisfies NodeRow,
+  );
+
+export function encodeNodeRow(row: NodeRow): string {
+  return JSON.stringify({
+    seen: row.seenMs,
+    generation: row.generation,
+    seq: row.seq,
+    max_staleness_ms: row.maxStalenessMs,
+    on_stale: row.onStale,
+  });
+}
+
+/** undefined for what no node of this version has written. */
+export function decodeNodeRow(text: string): NodeRow | undefined {
+  try {
+    const parsed = rowSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Groups are named `<node>:<boot nonce>:<n>`; node ids contain no colon. */
+const GROUP_NAME = /^([A-Za-z0-9._-]+):[0-9a-f]+:[0-9]+$/;
+
+/** The node that a group belongs to; undefined for a group that is not ours. */
+export function nodeOfGroup(group: string): string | undefined {
+  return GROUP_NAME.exec(group)?.[1];
+}

@@ -1,0 +1,20 @@
+/**
+ * The Redis keys of one partition of the revocation log. They share a hash tag, so that one script
+ * can change them atomically and Redis Cluster keeps them on one server.
+ */
+export interface PartitionKeys {
+  /** Stream of entries. */
+  readonly log: string;
+  /** Hash of the facts about the log. */
+  readonly meta: string;
+  /** Hash of what each node's group has applied. */
+  readonly nodes: string;
+}
+
+/** How many partitions there are. */
+export const PARTITIONS = 1;
+
+export function partitionKeys(partition: number): PartitionKeys {
+  const tag = `sekisho:{p${partition}}`;
+  return { log: `${tag}:log`, meta: `${tag}:meta`, nodes: `${tag}:nodes` };
+}

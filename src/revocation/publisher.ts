@@ -1,0 +1,54 @@
+/**
+ * The port through which revocations are published.
+ *
+ * Guarantee: `published: true` means that the entry is in the log and that as many replicas have it
+ * as are configured. From then on no node whose policy is `deny` allows the token for longer than
+ * its staleness limit. Everything else is *not in force*, even if it should be in the log by now;
+ * publishing again is always harmless.
+ */
+import type { Revocation } from "./entry.js";
+
+export interface PublishRequest {
+  readonly revocation: Revocation;
+  /** Names this revocation in logs and audits; unique. */
+  readonly eventId: string;
+  /** When it was decided, Unix milliseconds. */
+  readonly atMs: number;
+  readonly reason: string | undefined;
+  readonly actor: string | undefined;
+}
+
+/**
+ * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
+ * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
+ *   written to by this publisher now.
+ * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
+ * - `cutoff_too_late`: the log would forget the cut-off before the last token that it revokes.
+ * - `too_few_replicas`: in the log, but a failover could lose it.
+ */
+export type PublishRefusal =
+  | "unreachable"
+  | "log_missing"
+  | "log_restoring"
+  | "wrong_authority"
+  | "partitions_differ"
+  | "clock_difference"
+  | "cutoff_too_late"
+  | "too_few_replicas";
+
+export type PublishOutcome =
+  | {
+      readonly published: true;
+      readonly generation: string;
+      readonly seq: number;
+      readonly entryId: string;
+    }
+  | { readonly published: false; readonly code: PublishRefusal; readonly message: string };
+
+export const PUBLISH_CLOCK_DIFFERENCE_MAX_MS = 30_000;
+
+export interface Publisher {
+  /** Never rejects. Bounded in time. */
+  publish(request: PublishRequest): Promise<PublishOutcome>;
+  close(): void;
+}

@@ -1,0 +1,126 @@
+/**
+ * The receipt of a revocation: which nodes have applied it, and how long that took.
+ *
+ * A node has applied entry S when its row, of the same generation, shows `seq` ≥ S. A row that was
+ * not seen within its own staleness limit is *silent*: if that node lives, it is stale and answers by
+ * its staleness policy, so nobody waits for it.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "../clock/clock.js";
+import type { NodeRow } from "./revocation-log.js";
+
+/** All rows at one moment of the server's clock. */
+export interface NodeRows {
+  /** Unix milliseconds, the server's. */
+  readonly serverMs: number;
+  readonly rows: readonly {
+    readonly node: string;
+    readonly group: string;
+    readonly row: NodeRow;
+  }[];
+}
+
+export interface NodeRowsReader {
+  /** All rows now; rejects with a RevocationLogError. Bounded in time. */
+  nodeRows(): Promise<NodeRows>;
+}
+
+export interface EntryAddress {
+  readonly generation: string;
+  readonly seq: number;
+}
+
+export interface Receipt {
+  /** Milliseconds from the beginning of the wait until the node was seen to have applied it. */
+  readonly applied: readonly { readonly node: string; readonly ms: number }[];
+  readonly pending: readonly string[];
+  readonly silent: readonly string[];
+}
+
+/** A row is silent when nothing was heard of it for longer than its own staleness limit. */
+export function isSilent(row: NodeRow, serverMs: number): boolean {
+  return serverMs - row.seenMs > row.maxStalenessMs;
+}
+
+export function hasApplied(row: NodeRow, entry: EntryAddress): boolean {
+  return row.generation === entry.generation && row.seq >= entry.seq;
+}
+
+/** The gap between two looks at the rows: at most 20 a second, however many wait. */
+const POLL_GAP_MS = 50;
+/** A first look sooner than this would find nothing applied yet. */
+const FIRST_LOOK_MS = 4;
+
+interface Wait {
+  readonly entry: EntryAddress;
+  readonly startedMs: number;
+  readonly appliedMs: Map<string, number>;
+}
+
+/** Waits for receipts; concurrent waits share one loop that looks at the rows. */
+export class ReceiptDesk {
+  readonly #reader: NodeRowsReader;
+  readonly #clock: Clock;
+  readonly #waits = new Set<Wait>();
+  #lookedAtMs = -Infinity;
+  #looking: Promise<NodeRows> | undefined;
+
+  constructor(reader: NodeRowsReader, clock: Clock) {
+    this.#reader = reader;
+    this.#clock = clock;
+  }
+
+  /**
+   * Waits until every node that is not silent has applied `entry`, at most `waitMs`. Rejects with a
+   * RevocationLogError if the rows cannot be read.
+   */
+  async waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt> {
+    const startedMs = this.#clock.monotonicMs();
+    const wait: Wait = { entry, startedMs, appliedMs: new Map() };
+    this.#waits.add(wait);
+    try {
+      for (;;) {
+        const receipt = this.#receiptFrom(await this.#look(), wait);
+        const elapsedMs = this.#clock.monotonicMs() - startedMs;
+        if (receipt.pending.length === 0 || elapsedMs >= waitMs) return receipt;
+      }
+    } finally {
+      this.#waits.delete(wait);
+    }
+  }
+
+  #receiptFrom({ rows, serverMs }: NodeRows, wait: Wait): Receipt {
+    const pending: string[] = [];
+    const silent: string[] = [];
+    for (const { node, row } of rows) {
+      if (wait.appliedMs.has(node)) continue;
+      if (isSilent(row, serverMs)) silent.push(node);
+      else pending.push(node);
+    }
+    const applied = Array.from(wait.appliedMs, ([node, ms]) => ({ node, ms }));
+    return { applied, pending, silent };
+  }
+
+  /** The next look at the rows, shared by everyone who asks before it is done. */
+  #look(): Promise<NodeRows> {
+    this.#looking ??= this.#lookOnce().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #lookOnce(): Promise<NodeRows> {
+    const sinceMs = this.#clock.monotonicMs() - this.#lookedAtMs;
+    await delay(Math.max(FIRST_LOOK_MS, POLL_GAP_MS - sinceMs));
+    this.#lookedAtMs = this.#clock.monotonicMs();
+    const found = await this.#reader.nodeRows();
+    const nowMs = this.#clock.monotonicMs();
+    for (const wait of this.#waits) {
+      for (const { node, row } of found.rows) {
+        if (!hasApplied(row, wait.entry) || wait.appliedMs.has(node)) continue;
+        wait.appliedMs.set(node, Math.round((nowMs - wait.startedMs) * 10) / 10);
+      }
+    }
+    return found;
+  }
+}
