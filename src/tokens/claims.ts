@@ -1,0 +1,79 @@
+import { z } from "zod";
+import { epochSchema, identifierSchema } from "../identity/identifier.js";
+import type { AccessToken } from "./access-token.js";
+import type { Issuer } from "./issuer.js";
+import { type JsonObject, ownMember } from "./json-members.js";
+
+/** The most audiences that one token may name. */
+export const AUDIENCES_MAX = 64;
+
+/** The last second of the year 9999: a later time is a mistake of units (milliseconds). */
+export const NUMERIC_DATE_MAX = 253_402_300_799;
+
+/** RFC 7519, section 2: seconds since the Unix epoch, fractions allowed. */
+const numericDateSchema = z.number().min(0).max(NUMERIC_DATE_MAX);
+
+const audienceSchema = z.string().min(1);
+
+/** The claims under our own names; what the token calls them is the issuer's `claims`. */
+const claimsSchema = z.object({
+  iss: z.string(),
+  // RFC 7519, section 4.1.3: an array, or one string on its own.
+  aud: z.union([
+    audienceSchema.transform((one) => [one]),
+    z.array(audienceSchema).min(1).max(AUDIENCES_MAX),
+  ]),
+  sub: z.string(),
+  exp: numericDateSchema,
+  iat: numericDateSchema,
+  nbf: numericDateSchema.optional(),
+  jti: z.string().optional(),
+  // RFC 8693, section 4.2 by way of RFC 9068, section 2.2.3: one string, separated by spaces. An
+  // array is refused rather than guessed at.
+  scope: z.string().optional(),
+  tenant: identifierSchema,
+  user: identifierSchema,
+  session: identifierSchema,
+  epoch: epochSchema,
+});
+
+/**
+ * Reads the payload of a token of this issuer into an `AccessToken`; undefined where a claim is
+ * missing or not what it has to be. Claims that nobody asked for are allowed (RFC 7519, section 4).
+ * Says nothing about whether the times are now, the audience is ours or the tenant is the issuer's:
+ * those depend on the moment and the configuration and belong to the decision.
+ */
+export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | undefined {
+  const names = issuer.claims;
+  const parsed = claimsSchema.safeParse({
+    iss: ownMember(payload, "iss"),
+    aud: ownMember(payload, "aud"),
+    sub: ownMember(payload, "sub"),
+    exp: ownMember(payload, "exp"),
+    iat: ownMember(payload, "iat"),
+    nbf: ownMember(payload, "nbf"),
+    jti: ownMember(payload, "jti"),
+    scope: ownMember(payload, "scope"),
+    tenant: ownMember(payload, names.tenant),
+    user: ownMember(payload, names.user),
+    session: ownMember(payload, names.session),
+    epoch: names.epoch === null ? 0 : ownMember(payload, names.epoch),
+  });
+  if (!parsed.success) return undefined;
+  const claims = parsed.data;
+  if (claims.iss !== issuer.issuer) return undefined;
+  // A token in which the two differ would be one user here and another one in the API behind us.
+  if (claims.sub !== claims.user) return undefined;
+  return {
+    issuer: claims.iss,
+    audience: claims.aud,
+    tenant: claims.tenant,
+    user: claims.user,
+    session: claims.session,
+    epoch: claims.epoch,
+    issuedAt: claims.iat,
+    expiresAt: claims.exp,
+    notBefore: claims.nbf,
+    scopes: new Set(claims.scope?.split(" ").filter((scope) => scope !== "")),
+  };
+}

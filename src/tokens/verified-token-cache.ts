@@ -1,0 +1,53 @@
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { AccessToken } from "./access-token.js";
+
+/** A token whose form, signature and claims were good with one generation of its issuer's keys. */
+export interface VerifiedToken<I> {
+  readonly token: AccessToken;
+  readonly issuer: I;
+  readonly generation: number;
+}
+
+/**
+ * Stands for a token where the token itself must not be kept: SHA-256 of all of it, signature
+ * included, so that nothing shorter than the whole token is ever recognised.
+ *
+ * As UTF-8, never as latin1: that would drop the high byte of a character, and a text that is no
+ * token at all would have the digest of one.
+ */
+export function tokenDigest(raw: string): string {
+  return createHash("sha256").update(raw, "utf8").digest("base64");
+}
+
+/**
+ * Remembers verified tokens by their digest, at most `entriesMax` of them; the one not asked for
+ * the longest goes first. It holds no raw token, and decides nothing: times, tenant and revocation
+ * are looked at again on every request.
+ *
+ * @typeParam I the issuer as the caller knows it.
+ */
+export class VerifiedTokenCache<I> {
+  readonly #entries: LRUCache<string, VerifiedToken<I>>;
+
+  constructor(entriesMax: number) {
+    this.#entries = new LRUCache({ max: entriesMax });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The token of this digest, whatever the generation of keys it was verified with. */
+  find(digest: string): VerifiedToken<I> | undefined {
+    return this.#entries.get(digest);
+  }
+
+  remember(digest: string, verified: VerifiedToken<I>): void {
+    this.#entries.set(digest, verified);
+  }
+
+  forget(digest: string): void {
+    this.#entries.delete(digest);
+  }
+}
