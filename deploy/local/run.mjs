@@ -1,0 +1,135 @@
+/**
+ * Behind `npm run demo`, `npm test` and `npm run bench`: sets up whatever is missing, one line about
+ * each step, then runs the program so that nothing of it is left afterwards. Plain JavaScript
+ * without dependencies, because it runs before `npm ci`.
+ *
+ * Exit codes: the program's own; 1 if a step of the set-up could not be done; 2 for wrong usage or
+ * configuration; 128 + n if signal n stopped it.
+ */
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { provideBuild } from "./provide-build.mjs";
+import { provideDependencies } from "./provide-dependencies.mjs";
+import { provideEnvoy } from "./provide-envoy.mjs";
+import { provideRedisServer } from "./provide-redis-server.mjs";
+import { createReport } from "./report-step.mjs";
+import { SetUpFault } from "./set-up-fault.mjs";
+import { takeSetUpTurn } from "./set-up-turn.mjs";
+import { stoppable } from "./stop-signal.mjs";
+import { supervise } from "./supervise.mjs";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+
+/** Read by CI; inside the folder that git ignores. */
+const JEST_REPORT = "dist/jest-report.json";
+
+/**
+ * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
+ * SEKISHO_REDIS_URL names. The tests do not: they stop, cut off and empty their servers.
+ */
+const PROGRAMS = {
+  demo: { redisMayBeGiven: true, args: ["dist/deploy/local/demo/main.js"] },
+  bench: { redisMayBeGiven: true, args: ["dist/bench/load/added-latency.js"] },
+  test: {
+    redisMayBeGiven: false,
+    args: [
+      "--experimental-vm-modules",
+      "--disable-warning=ExperimentalWarning",
+      "node_modules/jest/bin/jest.js",
+      // The tests start servers of their own and measure times, so one file after the other.
+      "--runInBand",
+      // jest's default is below TMPDIR, which goes at the end of each run.
+      "--cacheDirectory=node_modules/.cache/jest",
+      "--json",
+      `--outputFile=${JEST_REPORT}`,
+    ],
+  },
+};
+
+const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of the program]
+       node deploy/local/run.mjs setup [--print-env]`;
+
+/** Returns the environment in which the program finds what was set up. */
+async function setUp({ env, stop, report, redisMayBeGiven }) {
+  const context = { root: ROOT, env, stop };
+  await report("Node.js", requireNodeVersion);
+  await report("dependencies", (doing) => provideDependencies(context, doing));
+  await report("build", (doing) => provideBuild(context, doing));
+  const found = {};
+  await report("redis-server", async (doing) => {
+    if (redisMayBeGiven && (env.SEKISHO_REDIS_URL ?? "") !== "") {
+      return "not needed, SEKISHO_REDIS_URL is set";
+    }
+    const { outcome, addToPath } = await provideRedisServer(context, doing);
+    if (addToPath !== undefined) found.PATH = `${addToPath}${delimiter}${env.PATH}`;
+    return outcome;
+  });
+  await report("Envoy", async (doing) => {
+    const { path, outcome } = await provideEnvoy(context, doing);
+    found.SEKISHO_ENVOY = path;
+    return outcome;
+  });
+  return found;
+}
+
+async function requireNodeVersion() {
+  const { engines } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  const [leastMajor, leastMinor] = engines.node.match(/\d+/g).map(Number);
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) {
+    return process.versions.node;
+  }
+  throw new SetUpFault(
+    `This is Node.js ${process.versions.node} (${process.execPath}); Sekisho needs ${engines.node}.\n` +
+      "  Install a newer Node.js, or put one that you have first on PATH, and run this again.",
+  );
+}
+
+/** Lines that a POSIX shell can evaluate. */
+function printEnvironment(found) {
+  for (const [name, value] of Object.entries(found)) {
+    process.stdout.write(`export ${name}='${value.replaceAll("'", `'\\''`)}'\n`);
+  }
+}
+
+async function main([name, ...args]) {
+  const { env } = process;
+  const printEnv = name === "setup" && args[0] === "--print-env";
+  const isKnown =
+    name === "setup" ? args.length === (printEnv ? 1 : 0) : Object.hasOwn(PROGRAMS, name ?? "");
+  if (!isKnown) throw new SetUpFault(USAGE, 2);
+  const { redisMayBeGiven = false, args: programArgs } = name === "setup" ? {} : PROGRAMS[name];
+
+  // With --print-env, stdout is for the shell alone.
+  const report = createReport(printEnv ? process.stderr : process.stdout);
+  const found = await stoppable(async (stop) => {
+    const giveBack = await takeSetUpTurn({ root: ROOT, stop }, () => {
+      process.stderr.write("  another run is setting up this checkout: waiting for it\n");
+    });
+    return setUp({ env, stop, report, redisMayBeGiven }).finally(giveBack);
+  });
+  if (printEnv) printEnvironment(found);
+  if (programArgs === undefined) return 0;
+
+  // What an earlier run reported must not be taken for this one's report.
+  await mkdir(join(ROOT, "dist"), { recursive: true });
+  if (name === "test") await rm(join(ROOT, JEST_REPORT), { force: true });
+  process.stdout.write("\n");
+  return supervise(process.execPath, [...programArgs, ...args], {
+    env: { ...env, ...found },
+    cwd: ROOT,
+    notices: process.stderr,
+  });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  // A fault of the system (no space, no permission) names the file itself; all else is a bug.
+  const isSystemFault = error.syscall !== undefined;
+  if (!isSystemFault && !(error instanceof SetUpFault)) throw error;
+  process.stderr.write(`\n${error.message}\n`);
+  process.exitCode = error.exitCode ?? 1;
+}
