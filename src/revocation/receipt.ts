@@ -54,7 +54,8 @@ const FIRST_LOOK_MS = 4;
 interface Wait {
   readonly entry: EntryAddress;
   readonly startedMs: number;
-  readonly appliedMs: Map<string, number>;
+  /** By group, not by node: two processes may wrongly share one node id. */
+  readonly applied: Map<string, { readonly node: string; readonly ms: number }>;
 }
 
 /** Waits for receipts; concurrent waits share one loop that looks at the rows. */
@@ -76,7 +77,7 @@ export class ReceiptDesk {
    */
   async waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt> {
     const startedMs = this.#clock.monotonicMs();
-    const wait: Wait = { entry, startedMs, appliedMs: new Map() };
+    const wait: Wait = { entry, startedMs, applied: new Map() };
     this.#waits.add(wait);
     try {
       for (;;) {
@@ -92,13 +93,12 @@ export class ReceiptDesk {
   #receiptFrom({ rows, serverMs }: NodeRows, wait: Wait): Receipt {
     const pending: string[] = [];
     const silent: string[] = [];
-    for (const { node, row } of rows) {
-      if (wait.appliedMs.has(node)) continue;
+    for (const { node, group, row } of rows) {
+      if (wait.applied.has(group)) continue;
       if (isSilent(row, serverMs)) silent.push(node);
       else pending.push(node);
     }
-    const applied = Array.from(wait.appliedMs, ([node, ms]) => ({ node, ms }));
-    return { applied, pending, silent };
+    return { applied: [...wait.applied.values()], pending, silent };
   }
 
   /** The next look at the rows, shared by everyone who asks before it is done. */
@@ -116,9 +116,10 @@ export class ReceiptDesk {
     const found = await this.#reader.nodeRows();
     const nowMs = this.#clock.monotonicMs();
     for (const wait of this.#waits) {
-      for (const { node, row } of found.rows) {
-        if (!hasApplied(row, wait.entry) || wait.appliedMs.has(node)) continue;
-        wait.appliedMs.set(node, Math.round((nowMs - wait.startedMs) * 10) / 10);
+      const ms = Math.round((nowMs - wait.startedMs) * 10) / 10;
+      for (const { node, group, row } of found.rows) {
+        if (!hasApplied(row, wait.entry) || wait.applied.has(group)) continue;
+        wait.applied.set(group, { node, ms });
       }
     }
     return found;

@@ -1,0 +1,69 @@
+/** Reads what every node says of itself, for receipts and for `sekisho nodes`. */
+import { z } from "zod";
+import { toLogError, type OpenRedisConnection, type RedisConnection } from "./connection-redis.js";
+import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
+import type { PartitionKeys } from "./partition.js";
+import type { NodeRows, NodeRowsReader } from "./receipt.js";
+import { RevocationLogError, type MetaReply } from "./revocation-log.js";
+
+const TIMEOUT_MS = 1000;
+
+const repliesSchema = z.tuple([
+  z.tuple([z.coerce.number(), z.coerce.number()]),
+  z.record(z.string(), z.string()),
+  z.unknown(),
+]);
+
+/** Rows and log as they stood at one moment. */
+export interface NodesAndLog extends NodeRows {
+  readonly meta: MetaReply;
+}
+
+export class RedisNodeRows implements NodeRowsReader {
+  readonly #open: OpenRedisConnection;
+  readonly #keys: PartitionKeys;
+  #connection: RedisConnection | undefined;
+
+  constructor(open: OpenRedisConnection, keys: PartitionKeys) {
+    this.#open = open;
+    this.#keys = keys;
+  }
+
+  async nodeRows(): Promise<NodesAndLog> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      this.close();
+      throw toLogError("HGETALL", error);
+    }
+  }
+
+  close(): void {
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  async #read(): Promise<NodesAndLog> {
+    this.#connection ??= await this.#open();
+    const transaction = this.#connection.client.multi();
+    transaction.time();
+    transaction.hgetall(this.#keys.nodes);
+    transaction.hmget(this.#keys.meta, ...META_FIELDS);
+    const results = await this.#connection.within(TIMEOUT_MS, "HGETALL", transaction.exec());
+    for (const [error] of results ?? []) if (error !== null) throw error;
+    const parsed = repliesSchema.safeParse(results?.map(([, reply]) => reply));
+    if (!parsed.success) {
+      throw new RevocationLogError("unexpected", "the reply to HGETALL is not of the known form");
+    }
+    const [[seconds, microseconds], rows, meta] = parsed.data;
+    return {
+      serverMs: seconds * 1000 + Math.floor(microseconds / 1000),
+      rows: Object.entries(rows).flatMap(([group, text]) => {
+        const [node, row] = [nodeOfGroup(group), decodeNodeRow(text)];
+        return node === undefined || row === undefined ? [] : [{ node, group, row }];
+      }),
+      meta: parseMeta(meta),
+    };
+  }
+}
