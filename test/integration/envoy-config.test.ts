@@ -201,7 +201,11 @@ describe("a running Envoy", () => {
   test("logs who passed and why, and neither the token nor the query", async () => {
     authz.respond = () => allow({ reason: "allowed", tenant: "acme", user: "ü", session: "s-1" });
     const { requestId } = await send(envoy, "/things?key=hidden", {
-      headers: ["authorization", "Bearer hidden", "traceparent", "00-ab-cd-01"],
+      headers: [
+        ...["authorization", "Bearer hidden", "traceparent", "00-ab-cd-01"],
+        // Anyone can write this, so it says nothing about who the client is.
+        ...["x-forwarded-for", "10.0.0.1"],
+      ],
     });
     const entry = await envoy.accessLogOf(requestId);
     expect(entry).toMatchObject({
