@@ -68,11 +68,15 @@ export async function runCommand(command, args, { env, stop, cwd, mustFinish = f
 }
 
 /**
- * The end of a command's output, indented, for a fault's message.
+ * Beginning and end of a command's output, indented, for a fault's message: npm tells the cause
+ * first, compilers and apt last.
  * @param {string} output
  * @param {number} [linesMax]
  */
-export function outputTail(output, linesMax = 15) {
-  const lines = output.split("\n").slice(-linesMax);
-  return lines.map((line) => `    ${line}`).join("\n");
+export function outputExcerpt(output, linesMax = 20) {
+  const lines = output.split("\n");
+  const half = linesMax / 2;
+  const shown =
+    lines.length <= linesMax ? lines : [...lines.slice(0, half), "…", ...lines.slice(-half)];
+  return shown.map((line) => `    ${line}`).join("\n");
 }

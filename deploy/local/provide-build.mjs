@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { outputTail, runCommand } from "./command.mjs";
+import { outputExcerpt, runCommand } from "./command.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 
 /** What the build reads, and what it writes: `src/generated` and `dist`. */
@@ -33,7 +33,7 @@ export async function provideBuild({ root, env, stop }, doing) {
   const { succeeded, output } = await runCommand("npm", ["run", "build"], { cwd: root, env, stop });
   if (!succeeded) {
     throw new SetUpFault(
-      `The build failed in ${root}:\n${outputTail(output, 40)}\n` +
+      `The build failed in ${root}:\n${outputExcerpt(output, 40)}\n` +
         "  Mend the sources (npm run build shows the same) and run this again.",
     );
   }

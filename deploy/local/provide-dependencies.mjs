@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { findCommand, outputTail, runCommand } from "./command.mjs";
+import { findCommand, outputExcerpt, runCommand } from "./command.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 
 /**
@@ -23,12 +23,13 @@ export async function provideDependencies({ root, env, stop }, doing) {
   }
   doing("installing with npm ci");
   // Development dependencies are needed to build, also where the user's settings leave them out.
-  const args = ["ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+  const args = ["ci", "--include=dev", "--no-audit", "--no-fund"];
+  args.push("--no-update-notifier", "--loglevel=error");
   const { succeeded, output } = await runCommand("npm", args, { cwd: root, env, stop });
   if (!succeeded) {
     throw new SetUpFault(
-      `npm ci failed in ${root}:\n${outputTail(output)}\n` +
-        "  It needs the npm registry that your npm settings name. Mend that and run this again.",
+      `npm ci failed in ${root}:\n${outputExcerpt(output)}\n` +
+        "  Mend what it names (a registry out of reach is the most usual) and run this again.",
     );
   }
   return "installed with npm ci";

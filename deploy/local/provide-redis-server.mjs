@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 
-import { findCommand, outputTail, runCommand } from "./command.mjs";
+import { findCommand, outputExcerpt, runCommand } from "./command.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 import { cacheFolder } from "./user-cache.mjs";
 
@@ -86,7 +86,7 @@ async function installDebianPackage({ env, stop }, doing) {
   if (second.succeeded) return;
   throw new SetUpFault(
     `redis-server was not found on PATH, and apt-get could not install ${DEBIAN_PACKAGE}:\n` +
-      `${outputTail(`${update.succeeded ? "" : `${update.output}\n`}${second.output}`)}\n` +
+      `${outputExcerpt(`${update.succeeded ? "" : `${update.output}\n`}${second.output}`)}\n` +
       HOW_TO_SUPPLY,
   );
 }
@@ -107,7 +107,7 @@ async function requireVersion(path, { env, stop }) {
   const match = /\bserver v=((\d+)\.(\d+)\S*)/.exec(output);
   if (match === null) {
     throw new SetUpFault(
-      `${path} --version does not answer as a Redis server does:\n${outputTail(output)}\n` +
+      `${path} --version does not answer as a Redis server does:\n${outputExcerpt(output)}\n` +
         HOW_TO_SUPPLY,
     );
   }

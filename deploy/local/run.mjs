@@ -51,12 +51,13 @@ const PROGRAMS = {
 const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of the program]
        node deploy/local/run.mjs setup [--print-env]`;
 
-/** Returns the environment in which the program finds what was set up. */
+/**
+ * What may have to be supplied by hand comes first, before a minute has gone into the rest.
+ * Returns the environment in which the program finds what was set up.
+ */
 async function setUp({ env, stop, report, redisMayBeGiven }) {
   const context = { root: ROOT, env, stop };
   await report("Node.js", requireNodeVersion);
-  await report("dependencies", (doing) => provideDependencies(context, doing));
-  await report("build", (doing) => provideBuild(context, doing));
   const found = {};
   await report("redis-server", async (doing) => {
     if (redisMayBeGiven && (env.SEKISHO_REDIS_URL ?? "") !== "") {
@@ -71,6 +72,8 @@ async function setUp({ env, stop, report, redisMayBeGiven }) {
     found.SEKISHO_ENVOY = path;
     return outcome;
   });
+  await report("dependencies", (doing) => provideDependencies(context, doing));
+  await report("build", (doing) => provideBuild(context, doing));
   return found;
 }
 

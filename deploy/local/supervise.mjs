@@ -24,17 +24,17 @@ import { exitCodeOfSignal, listenForStop } from "./stop-signal.mjs";
  * run. Only a SIGKILL of this process itself leaves both behind.
  */
 
-/** How long the program may take to stop in order. */
-const STOP_GRACE_MS = 15_000;
-
-/** How long processes that it left behind may take after SIGTERM. */
-const LEFT_BEHIND_MS = 3000;
-
-/**
- * One Ctrl-C arrives twice under `npm run`: from the terminal, and passed on by npm. Only a signal
- * later than this is a second Ctrl-C.
- */
-const SAME_STOP_MS = 500;
+const PATIENCE = {
+  /** How long the program may take to stop in order. */
+  graceMs: 15_000,
+  /** How long processes that it left behind may take after SIGTERM. */
+  leftBehindMs: 3000,
+  /**
+   * One Ctrl-C arrives twice under `npm run`: from the terminal, and passed on by npm. Only a signal
+   * later than this is a second Ctrl-C.
+   */
+  sameStopMs: 500,
+};
 
 /**
  * Runs a program to its end.
@@ -44,10 +44,11 @@ const SAME_STOP_MS = 500;
  * @param {NodeJS.ProcessEnv} options.env
  * @param {string} options.cwd
  * @param {NodeJS.WriteStream} options.notices where a person is told that it is stopping
- * @param {number} [options.graceMs]
+ * @param {Partial<typeof PATIENCE>} [options.patience]
  * @returns {Promise<number>} the program's exit code; 128 + n if signal n ended it
  */
-export async function supervise(command, args, { env, cwd, notices, graceMs = STOP_GRACE_MS }) {
+export async function supervise(command, args, { env, cwd, notices, patience = {} }) {
+  const { graceMs, leftBehindMs, sameStopMs } = { ...PATIENCE, ...patience };
   // Short, because the path of a Unix socket in it may have 107 bytes.
   const folder = await mkdtemp(join(tmpdir(), "sekisho-"));
   let group;
@@ -65,16 +66,16 @@ export async function supervise(command, args, { env, cwd, notices, graceMs = ST
       detached: true,
     });
     group = program.pid;
-    return await endOf(program, { notices, graceMs });
+    return await endOf(program, { notices, graceMs, sameStopMs });
   } finally {
-    if (group !== undefined) await endGroup(group, { termMs: LEFT_BEHIND_MS });
+    if (group !== undefined) await endGroup(group, { termMs: leftBehindMs });
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     process.off("exit", cleanAtOnce);
   }
 }
 
 /** Resolves when the program has ended, and passes stop signals on until then. */
-async function endOf(program, { notices, graceMs }) {
+async function endOf(program, { notices, graceMs, sameStopMs }) {
   let stoppedAt;
   let graceTimer;
   const kill = () => signalGroup(program.pid, "SIGKILL");
@@ -84,7 +85,7 @@ async function endOf(program, { notices, graceMs }) {
       graceTimer = setTimeout(kill, graceMs);
       notices.write(`\nstopping (${signal}); once more to stop at once\n`);
       program.kill(signal);
-    } else if (performance.now() - stoppedAt > SAME_STOP_MS) {
+    } else if (performance.now() - stoppedAt > sameStopMs) {
       kill();
     }
   });
