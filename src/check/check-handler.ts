@@ -1,0 +1,81 @@
+/**
+ * The gRPC handler of `envoy.service.auth.v3.Authorization/Check`.
+ *
+ * Every path ends in one explicit answer. Whatever is thrown on the way is answered as
+ * `internal_error`, and if not even that can be said the RPC fails; an allow is sent only for a
+ * decision that says so.
+ */
+import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
+import type {
+  CheckRequest,
+  CheckResponse,
+} from "../generated/envoy/service/auth/v3/external_auth.js";
+import { check, type CheckDependencies, type Checked } from "./check.js";
+import { toCheckResponse } from "./check-response.js";
+import { refuse } from "./decide.js";
+
+/** Sees every answer after it was given. What it throws changes no answer. */
+export interface CheckObserver {
+  checked(checked: Checked, durationMs: number): void;
+  failed(error: unknown): void;
+}
+
+type Answer = Parameters<handleUnaryCall<CheckRequest, CheckResponse>>[1];
+
+export function checkHandler(
+  dependencies: CheckDependencies,
+  observer: CheckObserver,
+): handleUnaryCall<CheckRequest, CheckResponse> {
+  const { clock } = dependencies;
+  const finish = (checked: Checked, startedMs: number, answer: Answer): void => {
+    send(checked, answer);
+    try {
+      observer.checked(checked, clock.monotonicMs() - startedMs);
+    } catch (error) {
+      observer.failed(error);
+    }
+  };
+  const fail = (error: unknown, startedMs: number, answer: Answer): void => {
+    observer.failed(error);
+    finish(INTERNAL_ERROR, startedMs, answer);
+  };
+  return (call, answer) => {
+    const startedMs = clock.monotonicMs();
+    let checked: Checked | Promise<Checked>;
+    try {
+      checked = check(call.request, dependencies);
+    } catch (error) {
+      fail(error, startedMs, answer);
+      return;
+    }
+    if (!(checked instanceof Promise)) {
+      finish(checked, startedMs, answer);
+      return;
+    }
+    checked.then(
+      (settled) => finish(settled, startedMs, answer),
+      (error: unknown) => fail(error, startedMs, answer),
+    );
+  };
+}
+
+const INTERNAL_ERROR: Checked = {
+  decision: refuse("internal_error", false),
+  neededScopes: [],
+  http: undefined,
+};
+
+function send({ decision, neededScopes }: Checked, answer: Answer): void {
+  if (decision.kind === "error") {
+    answer({ code: grpcStatus.UNAVAILABLE, details: decision.reason });
+    return;
+  }
+  let response: CheckResponse;
+  try {
+    response = toCheckResponse(decision, neededScopes);
+  } catch {
+    answer({ code: grpcStatus.INTERNAL, details: "internal_error" });
+    return;
+  }
+  answer(null, response);
+}

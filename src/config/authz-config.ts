@@ -1,0 +1,68 @@
+/** What `sekisho authz` is told by its environment. */
+import type { OnStale } from "../check/route-policy.js";
+import type { Issuer } from "../tokens/issuer.js";
+import { ConfigError } from "./config-error.js";
+import { readIssuers } from "./issuers-config.js";
+import type { ListenAddress } from "./listen-address.js";
+import {
+  missingVariable,
+  readVariable,
+  unknownVariables,
+  type ConfigFault,
+  type Environment,
+} from "./read-variables.js";
+import { defaultNodeId } from "./variables.js";
+
+export interface AuthzConfig {
+  readonly listen: ListenAddress;
+  readonly opsListen: ListenAddress;
+  readonly redisUrl: string;
+  readonly issuers: readonly Issuer[];
+  readonly jwksMaxAgeS: number;
+  readonly maxTokenLifetimeS: number;
+  readonly clockSkewS: number;
+  readonly maxStalenessMs: number;
+  readonly onStale: OnStale;
+  readonly revocationsMaxEntries: number;
+  readonly tokenCacheMaxEntries: number;
+  readonly verificationsMaxPending: number;
+  readonly nodeId: string;
+  readonly logLevel: string;
+}
+
+/** Throws a ConfigError that lists every fault. */
+export function readAuthzConfig(env: Environment): AuthzConfig {
+  const faults: ConfigFault[] = [...unknownVariables(env)];
+  const redisUrl = readVariable(env, "SEKISHO_REDIS_URL", faults);
+  if (redisUrl === undefined && isUnset(env["SEKISHO_REDIS_URL"])) {
+    faults.push(missingVariable("SEKISHO_REDIS_URL"));
+  }
+  const values = {
+    listen: readVariable(env, "SEKISHO_LISTEN", faults),
+    opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
+    redisUrl,
+    issuers: readIssuers(env, faults),
+    jwksMaxAgeS: readVariable(env, "SEKISHO_JWKS_MAX_AGE_S", faults),
+    maxTokenLifetimeS: readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults),
+    clockSkewS: readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults),
+    maxStalenessMs: readVariable(env, "SEKISHO_MAX_STALENESS_MS", faults),
+    onStale: readVariable(env, "SEKISHO_ON_STALE", faults),
+    revocationsMaxEntries: readVariable(env, "SEKISHO_REVOCATIONS_MAX_ENTRIES", faults),
+    tokenCacheMaxEntries: readVariable(env, "SEKISHO_TOKEN_CACHE_MAX_ENTRIES", faults),
+    verificationsMaxPending: readVariable(env, "SEKISHO_VERIFICATIONS_MAX_PENDING", faults),
+    nodeId: readVariable(env, "SEKISHO_NODE_ID", faults) ?? defaultNodeId(),
+    logLevel: readVariable(env, "SEKISHO_LOG_LEVEL", faults),
+  };
+  if (faults.length > 0 || !isComplete(values)) throw new ConfigError(faults);
+  return values;
+}
+
+function isUnset(text: string | undefined): boolean {
+  return text === undefined || text === "";
+}
+
+type Incomplete<T> = { readonly [K in keyof T]: T[K] | undefined };
+
+function isComplete(values: Incomplete<AuthzConfig>): values is AuthzConfig {
+  return Object.values(values).every((value) => value !== undefined);
+}

@@ -1,0 +1,163 @@
+/** Every variable that Sekisho's programs and scripts read: the one table of them. */
+import { hostname } from "node:os";
+import { ON_STALE } from "../check/route-policy.js";
+import { ALGORITHMS } from "../tokens/issuer.js";
+import { parseListenAddress } from "./listen-address.js";
+
+export interface Variable<T> {
+  /** What it is for, in a line. */
+  readonly meaning: string;
+  /** What may stand in it, in words. */
+  readonly allowed: string;
+  /** Used when it is unset or empty; undefined: there is none. */
+  readonly fallback: string | undefined;
+  /** The value, or undefined if it is not allowed. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
+function variable<T>(
+  meaning: string,
+  allowed: string,
+  fallback: string | undefined,
+  parse: (text: string) => T | undefined,
+): Variable<T> {
+  return { meaning, allowed, fallback, parse };
+}
+
+function wholeNumber(
+  meaning: string,
+  fallback: number,
+  min: number,
+  max: number,
+): Variable<number> {
+  return variable(meaning, `a whole number from ${min} to ${max}`, String(fallback), (text) => {
+    if (!/^[0-9]{1,15}$/.test(text)) return undefined;
+    const value = Number(text);
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+function oneOf<T extends string>(meaning: string, values: readonly T[], fallback: T): Variable<T> {
+  const find = (text: string): T | undefined => values.find((value) => value === text);
+  return variable(meaning, values.join(", "), fallback, find);
+}
+
+function url(meaning: string, protocols: readonly string[]): Variable<string> {
+  const allowed = `a URL that begins with ${protocols.map((p) => `${p}//`).join(" or ")}`;
+  return variable(meaning, allowed, undefined, (text) => {
+    const parsed = URL.canParse(text) ? new URL(text) : undefined;
+    if (parsed === undefined || parsed.hostname === "") return undefined;
+    return protocols.includes(parsed.protocol) ? text : undefined;
+  });
+}
+
+const text = (meaning: string, allowed: string): Variable<string> =>
+  variable(meaning, allowed, undefined, (value) => value);
+
+const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+function parseAlgorithms(value: string): readonly (typeof ALGORITHMS)[number][] | undefined {
+  const names = value.split(/[\s,]+/).filter((name) => name !== "");
+  const known = ALGORITHMS.filter((algorithm) => names.includes(algorithm));
+  return known.length > 0 && known.length === new Set(names).size ? known : undefined;
+}
+
+export const VARIABLES = {
+  SEKISHO_LISTEN: variable(
+    "where the sidecar listens for Envoy (gRPC); port 0 takes a free one and logs it",
+    "HOST:PORT or unix:/PATH",
+    "127.0.0.1:9191",
+    parseListenAddress,
+  ),
+  SEKISHO_OPS_LISTEN: variable(
+    "where it listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",
+    "HOST:PORT or unix:/PATH",
+    "127.0.0.1:9192",
+    parseListenAddress,
+  ),
+  SEKISHO_REDIS_URL: url("the Redis that holds the revocation log", ["redis:", "rediss:"]),
+  SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
+    "how many replicas must have a revocation before it counts as published",
+    0,
+    0,
+    16,
+  ),
+  SEKISHO_ISSUER: text("whose tokens are accepted: their `iss`", "any text"),
+  SEKISHO_AUDIENCE: text("for whom the tokens must be meant: one of their `aud`", "any text"),
+  SEKISHO_JWKS_URL: url("where the issuer publishes its keys (a JWK Set)", ["https:", "http:"]),
+  SEKISHO_JWKS_FILE: text("the same as a file", "a path"),
+  SEKISHO_ALGORITHMS: variable(
+    "the signature algorithms that are accepted",
+    `one or more of ${ALGORITHMS.join(", ")}, separated by commas`,
+    "ES256",
+    parseAlgorithms,
+  ),
+  SEKISHO_JWKS_MAX_AGE_S: wholeNumber(
+    "how long keys are used after they were last confirmed, in seconds",
+    86_400,
+    60,
+    2_592_000,
+  ),
+  SEKISHO_MAX_TOKEN_LIFETIME_S: wholeNumber(
+    "the longest `exp` − `iat` of a token, in seconds; the same on every node",
+    900,
+    1,
+    86_400,
+  ),
+  SEKISHO_CLOCK_SKEW_S: wholeNumber(
+    "the largest difference between any two machines' clocks, in seconds",
+    5,
+    0,
+    60,
+  ),
+  SEKISHO_MAX_STALENESS_MS: wholeNumber(
+    "how old the last proof of having applied the whole log may be, in milliseconds",
+    1000,
+    750,
+    60_000,
+  ),
+  SEKISHO_ON_STALE: oneOf(
+    "what to answer beyond that, where the route does not say",
+    ON_STALE,
+    "deny",
+  ),
+  SEKISHO_REVOCATIONS_MAX_ENTRIES: wholeNumber(
+    "how many revoked sessions and users are held in memory (about 220 bytes each)",
+    200_000,
+    1,
+    10_000_000,
+  ),
+  SEKISHO_TOKEN_CACHE_MAX_ENTRIES: wholeNumber(
+    "how many verified tokens are remembered (about 1 KiB each)",
+    50_000,
+    1,
+    1_000_000,
+  ),
+  SEKISHO_VERIFICATIONS_MAX_PENDING: wholeNumber(
+    "how many signatures may be waiting to be verified at once",
+    256,
+    1,
+    65_536,
+  ),
+  SEKISHO_NODE_ID: variable(
+    "the name of this node in receipts and `sekisho nodes`",
+    "1 to 128 letters, digits, dots, hyphens and underscores",
+    undefined,
+    (value) => (NODE_ID.test(value) ? value : undefined),
+  ),
+  SEKISHO_LOG_LEVEL: oneOf("how much is logged", LOG_LEVELS, "info"),
+  SEKISHO_CONFIG: text("a YAML file with the list `issuers`, for more than one issuer", "a path"),
+  SEKISHO_ENVOY: text("the Envoy to use in the demo, tests and benchmark", "a path"),
+} as const;
+
+export type VariableName = keyof typeof VARIABLES;
+
+/** The host's name as a node id: characters that it may not contain become hyphens. */
+export function defaultNodeId(): string {
+  const name = hostname()
+    .replace(/[^A-Za-z0-9._-]/g, "-")
+    .slice(0, 128);
+  return name === "" ? "node" : name;
+}
