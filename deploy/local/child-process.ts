@@ -1,8 +1,8 @@
 /**
  * A started program: its last lines are kept, its life is bounded by the parent's.
  *
- * Children get a process group of their own, so that Ctrl-C in a terminal reaches only the parent,
- * which then stops them in order. Should the parent end without doing so, they are killed with it.
+ * Children stay in the parent's process group, so that whoever supervises the parent can end all of
+ * them. Should the parent end by itself without having stopped them, they are killed with it.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
@@ -50,7 +50,6 @@ export class StartedProcess {
   constructor(command: Command) {
     this.name = command.name;
     this.#child = spawn(command.file, command.args, {
-      detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       ...(command.env === undefined ? {} : { env: command.env }),
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),

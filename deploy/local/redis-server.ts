@@ -19,6 +19,8 @@ export interface RedisServerOptions {
   readonly appendonly?: boolean;
   /** Further arguments of redis-server, such as `--replicaof`. */
   readonly args?: readonly string[];
+  /** Where it makes a folder for itself; the system's place for temporary files if left out. */
+  readonly inFolder?: string;
   /** A port of the caller's choice. */
   readonly port?: number;
 }
@@ -43,7 +45,7 @@ export class RedisServer {
 
   /** Starts a server and waits until it answers. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
-    const folder = await mkdtemp(join(tmpdir(), "sekisho-redis-"));
+    const folder = await mkdtemp(join(options.inFolder ?? tmpdir(), "sekisho-redis-"));
     try {
       for (let attempt = 1; ; attempt++) {
         const place = { folder, port: options.port ?? (await takeFreePort()) };

@@ -1,0 +1,81 @@
+import { styleText } from "node:util";
+
+type Style = Parameters<typeof styleText>[0];
+
+/** What a step promised and what came instead. */
+export class NotAsTold extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "NotAsTold";
+  }
+}
+
+export interface Output {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+/** Prints the demo's account: chapters, what was seen in them, and times in columns. */
+export class Account {
+  readonly #output: Output;
+  readonly #coloured: boolean;
+
+  /** Colours only where a person looks, and not where NO_COLOR asks for none (no-color.org). */
+  constructor(output: Output, environment: NodeJS.ProcessEnv) {
+    this.#output = output;
+    this.#coloured = output.isTTY === true && (environment["NO_COLOR"] ?? "") === "";
+  }
+
+  chapter(title: string): void {
+    this.#output.write(`\n${this.#style("bold", title)}\n`);
+  }
+
+  /** Something that was checked and came out as told. */
+  seen(text: string): void {
+    this.#output.write(`  ${this.#style("green", "✓")} ${text}\n`);
+  }
+
+  failed(text: string): void {
+    this.#output.write(`  ${this.#style("red", "✗")} ${text.replaceAll("\n", "\n    ")}\n`);
+  }
+
+  line(text = ""): void {
+    this.#output.write(text === "" ? "\n" : `  ${text}\n`);
+  }
+
+  /** A command that does the same by hand. */
+  command(text: string): void {
+    this.#output.write(`  ${this.#style("dim", `$ ${text}`)}\n`);
+  }
+
+  /** The first column to the left, the others to the right. */
+  table(rows: readonly (readonly string[])[]): void {
+    for (const line of alignColumns(rows)) this.line(`  ${line}`);
+  }
+
+  #style(style: Style, text: string): string {
+    // Whether the output takes colours was decided once, for this output.
+    return this.#coloured ? styleText(style, text, { validateStream: false }) : text;
+  }
+}
+
+/** Pads the cells so that columns stand below each other; all but the first to the right. */
+export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join("   ")
+      .trimEnd(),
+  );
+}
+
+export function milliseconds(value: number): string {
+  return `${value.toFixed(1)} ms`;
+}

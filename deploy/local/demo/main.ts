@@ -1,0 +1,95 @@
+/**
+ * `npm run demo`: real processes on this machine, and the story of what Sekisho is for.
+ *
+ * Exit codes: 0 told to the end (or ended by Ctrl-C while kept running); 1 something did not come
+ * out as told; 2 wrong usage; 128 + n if signal n broke it off.
+ */
+import { constants } from "node:os";
+import { parseArgs } from "node:util";
+
+import { Account, milliseconds } from "./account.js";
+import { keepRunning } from "./keep.js";
+import { Closing, Stage } from "./stage.js";
+import { STORY, castOf } from "./story.js";
+
+const NODES = ["node-1", "node-2", "node-3"];
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+type StopSignal = (typeof SIGNALS)[number];
+/** After this long the demo stops waiting for itself. */
+const PERFORMANCE_TIMEOUT_MS = 110_000;
+
+const USAGE = `usage: npm run demo [-- --keep]
+
+  --keep   leaves everything running at the end, until Ctrl-C, and prints commands to try`;
+
+async function perform(account: Account, closing: Closing): Promise<Stage> {
+  account.chapter("Three nodes, each with an Envoy in front of an API");
+  const given = process.env["SEKISHO_REDIS_URL"];
+  const stage = await Stage.open(closing, given === "" ? undefined : given);
+  account.seen(stage.redisIsOwn ? "a Redis of its own" : "the Redis of SEKISHO_REDIS_URL");
+  await Promise.all(NODES.map((name) => stage.addPod(name)));
+  for (const pod of stage.pods) account.line(`  ${pod.name}   ${pod.envoy.url}`);
+
+  const telling = { stage, account, cast: await castOf(stage), refusedAfterMs: [] };
+  for (const step of STORY) {
+    account.chapter(step.title);
+    await step.tell(telling);
+  }
+  const longest = milliseconds(Math.max(...telling.refusedAfterMs));
+  account.chapter(`Longest time from an acknowledged revocation to its refusal: ${longest}`);
+  return stage;
+}
+
+async function main(): Promise<number> {
+  const keep = readArguments();
+  if (keep === undefined) return 2;
+  const account = new Account(process.stdout, process.env);
+  const closing = new Closing();
+  const stopped = signalled();
+  const timeout = AbortSignal.timeout(PERFORMANCE_TIMEOUT_MS);
+  const overdue = new Promise<never>((_, reject) => {
+    timeout.addEventListener("abort", () => {
+      reject(new Error(`not done within ${PERFORMANCE_TIMEOUT_MS / 1000} s`));
+    });
+  });
+  let exitCode = 0;
+  try {
+    const performance = perform(account, closing);
+    const outcome = await Promise.race([performance, stopped, overdue]);
+    if (typeof outcome === "string") {
+      performance.catch(() => undefined);
+      exitCode = 128 + constants.signals[outcome];
+    } else if (keep) {
+      await keepRunning(outcome, account);
+      await stopped;
+    }
+  } catch (error) {
+    account.failed(error instanceof Error ? error.message : String(error));
+    exitCode = 1;
+  }
+  for (const fault of await closing.close()) {
+    account.failed(`while stopping: ${fault instanceof Error ? fault.message : String(fault)}`);
+    if (exitCode === 0) exitCode = 1;
+  }
+  return exitCode;
+}
+
+/** Whether to keep everything running; undefined for arguments that are not understood. */
+function readArguments(): boolean | undefined {
+  try {
+    return parseArgs({ options: { keep: { type: "boolean" } } }).values.keep ?? false;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
+    return undefined;
+  }
+}
+
+/** Settles with the first signal that asks to stop; later ones are passed over. */
+async function signalled(): Promise<StopSignal> {
+  return new Promise((resolve) => {
+    for (const signal of SIGNALS) process.on(signal, () => resolve(signal));
+  });
+}
+
+// Nothing may keep a finished demo from ending.
+process.exit(await main());
