@@ -30,6 +30,8 @@ export class JwksServer {
   #arrivals: (() => void)[] = [];
   /** The headers of each request so far. */
   readonly requests: IncomingHttpHeaders[] = [];
+  /** How many requests are neither answered to the end nor given up by the client. */
+  unfinished = 0;
 
   private constructor(server: Server, port: number, answer: JwksAnswer) {
     this.#server = server;
@@ -37,6 +39,10 @@ export class JwksServer {
     this.#answer = answer;
     server.on("request", (request, response) => {
       this.requests.push(request.headers);
+      this.unfinished += 1;
+      response.on("close", () => {
+        this.unfinished -= 1;
+      });
       for (const arrived of this.#arrivals.splice(0)) arrived();
       const answer = this.#answer;
       const respond = () => reply(response, answer);
@@ -86,16 +92,6 @@ export class JwksServer {
   /** Resolves when the next request has arrived. */
   nextRequest(): Promise<void> {
     return new Promise((resolve) => this.#arrivals.push(resolve));
-  }
-
-  /** How many connections are open. */
-  connections(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.getConnections((error, count) => {
-        if (error === null) resolve(count);
-        else reject(error);
-      });
-    });
   }
 
   async close(): Promise<void> {
