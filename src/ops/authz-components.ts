@@ -1,0 +1,75 @@
+/** How the sidecar is, by component. */
+import type { Follower } from "../revocation/follower.js";
+import type { LocalState } from "../revocation/local-state-lru.js";
+import type { IssuerKeys } from "../tokens/issuer-keys.js";
+import type { Issuer } from "../tokens/issuer.js";
+import { HEALTHY, type Component, type Components } from "./health.js";
+
+interface AuthzParts {
+  readonly follower: Pick<Follower, "status" | "stalenessMs">;
+  readonly state: Pick<LocalState, "saturated">;
+  readonly trusted: readonly {
+    readonly issuer: Issuer;
+    readonly keys: Pick<IssuerKeys, "status">;
+  }[];
+  readonly life: { readonly ready: boolean; readonly closing: boolean };
+  readonly limits: { readonly maxStalenessMs: number };
+}
+
+/**
+ * A node becomes ready with its first proof of freshness and its first keys, and then stays ready
+ * until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
+ * service for a blip of Redis, where the staleness policy gives the better answer.
+ */
+export function authzComponents(parts: AuthzParts): Components {
+  return {
+    redis: redis(parts),
+    revocations: revocations(parts),
+    keys: keys(parts),
+    shutdown: parts.life.closing
+      ? { status: "failed", detail: "this node is shutting down" }
+      : HEALTHY,
+  };
+}
+
+function trouble({ life }: AuthzParts, detail: string): Component {
+  return { status: life.ready ? "degraded" : "failed", detail };
+}
+
+function redis(parts: AuthzParts): Component {
+  const { problem, state } = parts.follower.status();
+  if (problem?.code === "unreachable") return trouble(parts, problem.message);
+  if (problem === undefined && state === "connecting") return trouble(parts, "connecting");
+  return HEALTHY;
+}
+
+function revocations(parts: AuthzParts): Component {
+  const { problem, state } = parts.follower.status();
+  const stalenessMs = parts.follower.stalenessMs();
+  if (stalenessMs > parts.limits.maxStalenessMs) {
+    const since =
+      stalenessMs === Infinity
+        ? "not yet in step with the revocation log"
+        : `stale for ${Math.round(stalenessMs)} ms`;
+    return trouble(parts, `${since}: ${problem?.message ?? state}`);
+  }
+  if (parts.state.saturated) {
+    const advice = "raise SEKISHO_REVOCATIONS_MAX_ENTRIES";
+    return trouble(parts, `more revocations than fit in memory: ${advice}`);
+  }
+  return HEALTHY;
+}
+
+function keys(parts: AuthzParts): Component {
+  const missing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+    const { keys: count, lastProblem } = issuerKeys.status();
+    return count > 0 ? [] : [`${issuer.issuer}: ${lastProblem ?? "not loaded yet"}`];
+  });
+  if (missing.length > 0) return trouble(parts, missing.join("; "));
+  const failing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+    const { lastProblem } = issuerKeys.status();
+    return lastProblem === undefined ? [] : [`${issuer.issuer}: ${lastProblem}`];
+  });
+  if (failing.length > 0) return { status: "degraded", detail: failing.join("; ") };
+  return HEALTHY;
+}

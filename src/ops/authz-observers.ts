@@ -1,0 +1,86 @@
+/** What the sidecar's parts report, as log lines and metrics. */
+import type { CheckObserver } from "../check/check-handler.js";
+import type { Checked } from "../check/check.js";
+import type { FollowerObserver } from "../revocation/log-conversation.js";
+import type { IssuerKeysOptions } from "../tokens/issuer-keys.js";
+import type { AuthzMetrics } from "./authz-metrics.js";
+import type { Logger } from "./log.js";
+
+/** The longest request id that is logged; the client may choose it. */
+const REQUEST_ID_MAX_LENGTH = 128;
+
+interface AuthzObservers {
+  readonly check: CheckObserver;
+  readonly follower: FollowerObserver;
+  readonly keys: (issuer: string) => NonNullable<IssuerKeysOptions["onRefresh"]>;
+}
+
+export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObservers {
+  return {
+    check: {
+      checked: (checked, durationMs) => {
+        const { decision } = checked;
+        const allowed = decision.kind === "allow" || decision.kind === "allow_anonymous";
+        metrics.checked(allowed ? "allow" : "deny", decision.reason, durationMs);
+        if (!allowed) log.info(denialFields(checked, durationMs), "denied");
+      },
+      failed: (error) => log.error({ err: error }, "a check failed"),
+    },
+    follower: {
+      applied: (entry, lagMs) => {
+        if (lagMs !== undefined) metrics.applied(lagMs);
+        if (entry.kind !== "unreadable") return;
+        metrics.unreadable();
+        const { id, seq, scope } = entry;
+        const fields = { entry_id: id, seq, tenant: scope?.tenant };
+        log.error(
+          fields,
+          "an entry of the log cannot be read: is this node older than the publisher?",
+        );
+      },
+      resync: (cause, why) => {
+        metrics.resync(cause);
+        log.info({ cause, why }, "reading the whole log");
+      },
+      problem: (problem) => {
+        if (problem === undefined) log.info("in step with the revocation log");
+        else log.warn({ code: problem.code, problem: problem.message }, "not in step with the log");
+      },
+    },
+    keys: (issuer) => keyObserver(issuer, log, metrics),
+  };
+}
+
+/** One line when something changes, not one for each load. */
+function keyObserver(
+  issuer: string,
+  log: Logger,
+  metrics: AuthzMetrics,
+): NonNullable<IssuerKeysOptions["onRefresh"]> {
+  let lastTold: string | undefined;
+  return (result, detail) => {
+    metrics.jwksRefresh(result);
+    const told = `${result === "failed" ? "failed" : "good"} ${detail ?? ""}`;
+    if (told === lastTold && result !== "ok") return;
+    lastTold = told;
+    if (result === "failed") log.warn({ issuer, problem: detail }, "keys not loaded");
+    else if (detail === undefined) log.info({ issuer }, "keys loaded");
+    else log.warn({ issuer, problem: detail }, "keys loaded, some cannot be used");
+  };
+}
+
+function denialFields(checked: Checked, durationMs: number): Record<string, unknown> {
+  const { decision, http } = checked;
+  const token = "token" in decision ? decision.token : undefined;
+  return {
+    decision: decision.kind,
+    reason: decision.reason,
+    doubt: "doubt" in decision ? decision.doubt : undefined,
+    tenant: token?.tenant,
+    user: token?.user,
+    session: token?.session,
+    request_id: http?.requestId?.slice(0, REQUEST_ID_MAX_LENGTH),
+    trace_id: http?.traceId?.slice(0, REQUEST_ID_MAX_LENGTH),
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+  };
+}

@@ -1,0 +1,80 @@
+/** `sekisho log init`: opens a revocation log where no session service stands behind it. */
+import { randomUUID } from "node:crypto";
+import type { Command } from "commander";
+import { readOperatorConfig } from "../config/operator-config.js";
+import { redisConnections } from "../revocation/connection-redis.js";
+import { openLog, type OpenLogOutcome } from "../revocation/log-opening-redis.js";
+import { partitionKeys } from "../revocation/partition.js";
+import { RevocationLogError } from "../revocation/revocation-log.js";
+import type { CommandContext } from "./command-line.js";
+import { EXIT, type ExitCode } from "./exit-codes.js";
+
+export function addLogCommand(program: Command, context: CommandContext): void {
+  const log = program.command("log").description("open a revocation log in Redis");
+  log
+    .command("init")
+    .description("open a log, or raise the horizon of the one that is there")
+    .option(
+      "--nothing-was-revoked",
+      "a new deployment: accept tokens issued before now (without it they are refused as stale)",
+    )
+    .option("--replace", "delete the log that is there, with every revocation in it")
+    .action(async (options: { nothingWasRevoked?: true; replace?: true }) => {
+      context.end(await initLog(context.env, options));
+    });
+}
+
+async function initLog(
+  env: NodeJS.ProcessEnv,
+  options: { nothingWasRevoked?: true; replace?: true },
+): Promise<ExitCode> {
+  const config = readOperatorConfig(env);
+  try {
+    const outcome = await openLog(redisConnections(config.redisUrl), partitionKeys(0), {
+      generation: randomUUID(),
+      authority: "redis",
+      horizonS: config.horizonS,
+      nothingWasRevoked: options.nothingWasRevoked === true,
+      replace: options.replace === true,
+    });
+    return tell(outcome, config.horizonS, options.nothingWasRevoked === true);
+  } catch (error) {
+    if (!(error instanceof RevocationLogError)) throw error;
+    process.stderr.write(`sekisho log init: no log was opened: ${error.message}\n`);
+    return EXIT.failed;
+  }
+}
+
+function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: boolean): ExitCode {
+  const covers = nothingWasRevoked
+    ? "It covers all time, as nothing was revoked before."
+    : "Tokens issued before now are refused as stale until they expire.";
+  const durability =
+    "Authority is Redis: a revocation is as durable as Redis (use `appendfsync always`).";
+  switch (outcome[0]) {
+    case "opened":
+      process.stdout.write(`Opened a log that remembers ${horizonS} s. ${covers}\n${durability}\n`);
+      return EXIT.done;
+    case "replaced":
+      process.stdout.write(
+        `Replaced the log and its ${outcome[1].seq} entries: nodes that run keep what they know, ` +
+          `nodes that start do not.\nThe new log remembers ${horizonS} s. ${covers}\n${durability}\n`,
+      );
+      return EXIT.done;
+    case "raised":
+      process.stdout.write(
+        `Raised the log's horizon from ${outcome[1].horizonS} to ${horizonS} s. Tokens issued more ` +
+          `than ${outcome[1].horizonS} s ago are refused as stale until they expire.\n`,
+      );
+      return EXIT.done;
+    case "exists":
+      process.stderr.write(
+        `sekisho log init: there is a log already (${outcome[1].seq} entries, it remembers ` +
+          `${outcome[1].horizonS} s, its authority is ${outcome[1].authority}). Nothing was changed.\n` +
+          "`--replace` deletes it with every revocation in it: revoked tokens that have not expired " +
+          "pass again at nodes\nthat start later, unless they are refused as stale (so do not add " +
+          "`--nothing-was-revoked`).\n",
+      );
+      return EXIT.failed;
+  }
+}
