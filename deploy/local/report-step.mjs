@@ -17,7 +17,7 @@ const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 export function createReport(stream) {
   const line = (name, text) => `  ${name.padEnd(NAME_WIDTH)} ${text}`;
   // The text may not reach the right edge, because a wrapped line cannot be drawn anew.
-  const redraw = (text) => stream.write(`\r\x1b[2K${text.slice(0, (stream.columns ?? 80) - 1)}`);
+  const redraw = (text) => stream.write(`\r\x1b[2K${text.slice(0, (stream.columns || 80) - 1)}`);
 
   /**
    * Runs one step. `work` is given `doing(text)`, to be called before something that takes long, and
