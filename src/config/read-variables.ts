@@ -51,7 +51,7 @@ export function readVariable(env: Environment, name: VariableName, faults: Confi
 /** A fault for a variable that is needed and not set. */
 export function missingVariable(name: VariableName): ConfigFault {
   const { meaning, allowed } = VARIABLES[name];
-  const problem = `is not set and has no default: ${meaning}; must be ${allowed}`;
+  const problem = `is not set and has no default: ${meaning} (${allowed})`;
   return { where: name, value: undefined, problem };
 }
 

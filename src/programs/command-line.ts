@@ -59,10 +59,6 @@ function commandLine(context: CommandContext): Command {
   addRevokeCommand(program, context);
   addNodesCommand(program, context);
   addLogCommand(program, context);
-  program.action(() => {
-    program.outputHelp({ error: true });
-    context.end(EXIT.usage);
-  });
   return program;
 }
 

@@ -46,7 +46,11 @@ function tellPeople({ eventId, revocation, outcome, receipt }: RevocationAnswer)
   const { applied, pending, silent } = receipt;
   const slowest = Math.max(0, ...applied.map(({ ms }) => ms));
   const awaited = applied.length + pending.length;
-  process.stdout.write(`Applied by ${applied.length}/${awaited} nodes in ${slowest} ms.\n`);
+  process.stdout.write(
+    awaited === 0
+      ? "No node follows this log now.\n"
+      : `Applied by ${applied.length}/${awaited} nodes in ${slowest} ms.\n`,
+  );
   if (pending.length > 0) process.stderr.write(`Not confirmed by: ${pending.join(", ")}\n`);
   if (silent.length > 0) {
     process.stdout.write(
