@@ -3,6 +3,9 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
 import { z } from "zod";
 
+/** In place of the token: answers are shown on screens, and it is long. */
+const HIDDEN = "(hidden)";
+
 /** What the API behind Envoy saw of a request; repeated headers arrive joined by commas. */
 export const echoSchema = z.object({
   method: z.string(),
@@ -53,7 +56,7 @@ export class EchoApi {
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const headers = Object.entries(request.headers).map(([name, value]): [string, string] => [
     name,
-    Array.isArray(value) ? value.join(",") : (value ?? ""),
+    name === "authorization" ? HIDDEN : Array.isArray(value) ? value.join(",") : (value ?? ""),
   ]);
   const echo: Echo = {
     method: request.method ?? "",
@@ -62,5 +65,5 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   };
   request.resume();
   response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify(echo));
+  response.end(`${JSON.stringify(echo)}\n`);
 }

@@ -36,10 +36,10 @@ export async function keepRunning(stage: Stage, account: Account): Promise<void>
   if (stage.redisIsOwn) account.line(`export SEKISHO_REDIS_URL=${stage.log.url}`);
   account.line(`alias sekisho="node ${main}"`);
   account.line();
-  account.line("curl -i -H @ben-laptop $node1/things");
-  account.line("curl -i -H @ben-phone $node2/things");
+  account.line("curl -iw '\\n' -H @ben-laptop $node1/things");
+  account.line("curl -iw '\\n' -H @ben-phone $node2/things");
   account.line("sekisho revoke session --tenant acme --session ben-phone --wait 2000");
-  account.line("curl -i -H @ben-phone $node3/things");
+  account.line("curl -iw '\\n' -H @ben-phone $node3/things");
   account.line("sekisho nodes");
   account.line();
 }

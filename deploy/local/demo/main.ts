@@ -14,7 +14,7 @@ import { STORY, castOf } from "./story.js";
 
 const NODES = ["node-1", "node-2", "node-3"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-type StopSignal = (typeof SIGNALS)[number];
+type StopSignal = (typeof SIGNALS)[number] | "SIGPIPE";
 /** After this long the demo stops waiting for itself. */
 const PERFORMANCE_TIMEOUT_MS = 110_000;
 
@@ -41,8 +41,12 @@ async function perform(account: Account, closing: Closing): Promise<Stage> {
 }
 
 async function main(): Promise<number> {
-  const keep = readArguments();
-  if (keep === undefined) return 2;
+  const args = readArguments();
+  if (args === undefined) return 2;
+  if (args.help === true) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
   const account = new Account(process.stdout, process.env);
   const closing = new Closing();
   const stopped = signalled();
@@ -59,7 +63,7 @@ async function main(): Promise<number> {
     if (typeof outcome === "string") {
       performance.catch(() => undefined);
       exitCode = 128 + constants.signals[outcome];
-    } else if (keep) {
+    } else if (args.keep === true) {
       await keepRunning(outcome, account);
       await stopped;
     }
@@ -74,20 +78,25 @@ async function main(): Promise<number> {
   return exitCode;
 }
 
-/** Whether to keep everything running; undefined for arguments that are not understood. */
-function readArguments(): boolean | undefined {
+/** undefined for arguments that are not understood. */
+function readArguments(): { keep?: boolean; help?: boolean } | undefined {
   try {
-    return parseArgs({ options: { keep: { type: "boolean" } } }).values.keep ?? false;
+    const options = { keep: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
+    return parseArgs({ options }).values;
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
     return undefined;
   }
 }
 
-/** Settles with the first signal that asks to stop; later ones are passed over. */
+/**
+ * Settles with the first signal that asks to stop; later ones are passed over. Node ignores SIGPIPE:
+ * a reader that has gone (`| head`) shows as an error of the output instead.
+ */
 async function signalled(): Promise<StopSignal> {
   return new Promise((resolve) => {
     for (const signal of SIGNALS) process.on(signal, () => resolve(signal));
+    process.stdout.on("error", () => resolve("SIGPIPE"));
   });
 }
 

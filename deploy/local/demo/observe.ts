@@ -15,7 +15,7 @@ const REFUSAL_TIMEOUT_MS = 3_000;
 
 /** Asks every pod and wants this answer from each ("200", "401 session_revoked"). */
 export async function expectEverywhere(
-  pods: readonly Pod[],
+  pods: readonly Pick<Pod, "name" | "client">[],
   options: AskOptions,
   expected: string,
 ): Promise<Answer[]> {
@@ -34,7 +34,11 @@ export function expectAnswer(pod: Pick<Pod, "name">, answer: Answer, expected: s
  * Asks one pod again and again until it refuses, and returns the moment of the first refusal.
  * Nothing but passing is in order before that.
  */
-export async function firstRefusal(pod: Pod, token: string, refusal: string): Promise<number> {
+export async function firstRefusal(
+  pod: Pick<Pod, "name" | "client">,
+  token: string,
+  refusal: string,
+): Promise<number> {
   const deadline = performance.now() + REFUSAL_TIMEOUT_MS;
   for (;;) {
     const answer = await pod.client.get(PATH, { token });

@@ -41,6 +41,7 @@ test("has its data after a restart on the same port when it is append-only", asy
 
 test("has its data after it was killed when it is append-only", async () => {
   const redis = await start({ appendonly: true });
+  expect(await command(redis, "CONFIG GET appendfsync")).toContain("always");
   await command(redis, "SET a 1");
   await redis.kill();
   expect(await answersPing(redis.port)).toBe(false);
