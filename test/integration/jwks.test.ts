@@ -120,7 +120,7 @@ describe("a key set by URL", () => {
     server.behave({ kind, body: '{"keys":' });
     const abort = new AbortController();
     const arrived = server.nextRequest();
-    const load = failureOf(fetchKeySet(server.url, abort.signal));
+    const load = failureOf(fetchKeySet(server.url, abort.signal, 60_000));
     await arrived;
     abort.abort();
     expect((await load).code).toBe("aborted");
