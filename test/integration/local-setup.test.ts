@@ -321,6 +321,20 @@ describe("set-up", () => {
     expect(filesBelow(join(sandbox, "cache"))).toEqual([]);
   });
 
+  test("waits while another run sets up the same checkout", async () => {
+    redis("7.0.15");
+    const begun = join(sandbox, "begun");
+    fakePip(`writeFileSync(${JSON.stringify(begun)}, ""); setInterval(() => {}, 1000);`);
+    const first = startSetUp();
+    await until("the first is at it", () => existsSync(begun));
+    const second = startSetUp({ SEKISHO_ENVOY: join(sandbox, "nowhere") });
+    await until("the second says that it waits", () => second.stderr().includes("waiting"));
+    expect(second.stdout()).toBe("");
+    first.child.kill("SIGTERM");
+    expect(await second.ended).toBe(2);
+    expect(second.stdout()).toContain("redis-server");
+  });
+
   test.each(["", "serve", "toString", "setup --now"])(
     "shows the usage for the arguments '%s'",
     async (line) => {
