@@ -1,0 +1,130 @@
+/** A follower against a real Redis, with everything that a test wants to see of it. */
+import { randomUUID } from "node:crypto";
+import { waitUntil } from "../../deploy/local/wait-for.js";
+import { systemClock, type Clock } from "../../src/clock/clock.js";
+import { redisConnections } from "../../src/revocation/connection-redis.js";
+import type { LogEntry, Revocation } from "../../src/revocation/entry.js";
+import { Follower, type FollowerOptions } from "../../src/revocation/follower.js";
+import { LocalState } from "../../src/revocation/local-state-lru.js";
+import { openLog, type OpenLogRequest } from "../../src/revocation/log-opening-redis.js";
+import type { ResyncCause } from "../../src/revocation/log-order.js";
+import { partitionKeys } from "../../src/revocation/partition.js";
+import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
+import type { PublishOutcome } from "../../src/revocation/publisher.js";
+import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+
+export const KEYS = partitionKeys(0);
+export const HORIZON_S = 970;
+
+export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
+  return openLog(redisConnections(url), KEYS, {
+    generation: randomUUID(),
+    authority: "redis",
+    horizonS: HORIZON_S,
+    nothingWasRevoked: true,
+    replace: false,
+    ...change,
+  });
+}
+
+/** Publishes one revocation on a connection of its own. */
+export async function publish(
+  url: string,
+  revocation: Revocation,
+  clock: Clock = systemClock,
+): Promise<PublishOutcome> {
+  const open = redisConnections(url);
+  const options = { open, keys: KEYS, clock, authority: "redis", minReplicas: 0 } as const;
+  const publisher = new RedisPublisher(options);
+  try {
+    const eventId = randomUUID();
+    const atMs = clock.wallMs();
+    return await publisher.publish({
+      revocation,
+      eventId,
+      atMs,
+      reason: undefined,
+      actor: undefined,
+    });
+  } finally {
+    publisher.close();
+  }
+}
+
+export const endOf = (session: string, tenant = "acme"): Revocation => ({
+  kind: "session_revoked",
+  tenant,
+  session,
+  user: undefined,
+});
+
+/** Runs one command and gives its reply. */
+export async function redis(url: string, command: string, ...args: string[]): Promise<unknown> {
+  const connection = await redisConnections(url)();
+  try {
+    return await connection.client.call(command, ...args);
+  } finally {
+    connection.close();
+  }
+}
+
+export interface Following {
+  readonly follower: Follower;
+  readonly state: LocalState;
+  readonly applied: LogEntry[];
+  readonly resyncs: ResyncCause[];
+  /** Codes of problems in the order in which they came; undefined: back in step. */
+  readonly problems: (string | undefined)[];
+  knows(session: string): boolean;
+  until(what: string, isSo: (following: Following) => boolean): Promise<void>;
+  untilFresh(): Promise<void>;
+}
+
+export const MAX_STALENESS_MS = 1000;
+
+/** Starts a follower; the caller closes it. */
+export function follow(
+  url: string,
+  change: Partial<FollowerOptions> & { readonly maxEntries?: number } = {},
+): Following {
+  const clock = change.clock ?? systemClock;
+  const state = new LocalState(change.maxEntries ?? 10_000, clock);
+  const applied: LogEntry[] = [];
+  const resyncs: ResyncCause[] = [];
+  const problems: (string | undefined)[] = [];
+  const follower = new Follower({
+    log: revocationLogInRedis(redisConnections(url), KEYS, clock),
+    state,
+    clock,
+    groupPrefix: `node-1:${randomUUID().replaceAll("-", "").slice(0, 12)}`,
+    required: { skewMs: 5000, horizonS: HORIZON_S, partitions: 1 },
+    maxStalenessMs: MAX_STALENESS_MS,
+    onStale: "deny",
+    observer: {
+      applied: (entry) => applied.push(entry),
+      resync: (cause) => resyncs.push(cause),
+      problem: (problem) => problems.push(problem?.code),
+    },
+    random: Math.random,
+    ...change,
+  });
+  follower.start();
+  const until = (what: string, isSo: (one: Following) => boolean): Promise<void> =>
+    waitUntil(() => isSo(following), {
+      what,
+      timeoutMs: 10_000,
+      everyMs: 5,
+      failure: (message) => new Error(`${message}: ${JSON.stringify(follower.status())}`),
+    });
+  const following: Following = {
+    follower,
+    state,
+    applied,
+    resyncs,
+    problems,
+    knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
+    until,
+    untilFresh: () => until("freshness", () => follower.stalenessMs() < MAX_STALENESS_MS),
+  };
+  return following;
+}

@@ -1,0 +1,100 @@
+import { describe, expect, it } from "@jest/globals";
+import { systemClock } from "../../../src/clock/clock.js";
+import {
+  ReceiptDesk,
+  hasApplied,
+  isSilent,
+  type NodeRows,
+} from "../../../src/revocation/receipt.js";
+import { RevocationLogError } from "../../../src/revocation/revocation-log.js";
+
+const row = { seenMs: 10_000, generation: "g", seq: 5, maxStalenessMs: 1000, onStale: "deny" };
+const entry = { generation: "g", seq: 6 };
+
+/** Answers with each of `seqs` in turn for a node, the last one for ever; null: a silent node. */
+function rowsOf(nodes: Record<string, readonly (number | null)[]>) {
+  const looksAtMs: number[] = [];
+  const nodeRows = (): Promise<NodeRows> => {
+    const look = looksAtMs.push(performance.now()) - 1;
+    const rows = Object.entries(nodes).map(([node, seqs]) => {
+      const seq = seqs[Math.min(look, seqs.length - 1)] ?? null;
+      const seen = seq === null ? { seenMs: 8_999 } : { seq };
+      return { node, group: `${node}:ab:1`, row: { ...row, ...seen } };
+    });
+    return Promise.resolve({ serverMs: 10_000, rows });
+  };
+  return { nodeRows, looksAtMs };
+}
+
+describe("a node's row", () => {
+  it("is silent beyond its own staleness limit", () => {
+    expect(isSilent(row, 11_000)).toBe(false);
+    expect(isSilent(row, 11_001)).toBe(true);
+  });
+
+  it("confirms an entry of its own generation up to its seq", () => {
+    expect(hasApplied(row, { generation: "g", seq: 5 })).toBe(true);
+    expect(hasApplied(row, { generation: "g", seq: 6 })).toBe(false);
+    expect(hasApplied(row, { generation: "other", seq: 1 })).toBe(false);
+  });
+});
+
+describe("waiting for a receipt", () => {
+  it("ends when every node has applied the entry", async () => {
+    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [5, 5, 7] }), systemClock);
+    const receipt = await desk.waitFor(entry, 5000);
+    expect(receipt.applied.map(({ node }) => node)).toEqual(["a", "b"]);
+    expect(receipt.pending).toEqual([]);
+    const [first, second] = receipt.applied;
+    expect(first?.ms).toBeLessThan(second?.ms ?? 0);
+  });
+
+  it("does not wait for a silent node, and names it", async () => {
+    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [null] }), systemClock);
+    const receipt = await desk.waitFor(entry, 5000);
+    expect(receipt).toMatchObject({ pending: [], silent: ["b"] });
+  });
+
+  it("names the nodes that have not applied it when the time is over", async () => {
+    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [5] }), systemClock);
+    const receipt = await desk.waitFor(entry, 60);
+    expect(receipt).toMatchObject({ pending: ["b"], silent: [] });
+  });
+
+  it("ends at once where there is no node", async () => {
+    const desk = new ReceiptDesk(rowsOf({}), systemClock);
+    const receipt = await desk.waitFor(entry, 5000);
+    expect(receipt).toEqual({ applied: [], pending: [], silent: [] });
+  });
+
+  it("keeps two processes under one node id apart", async () => {
+    const both = {
+      nodeRows: () =>
+        Promise.resolve({
+          serverMs: 10_000,
+          rows: [
+            { node: "a", group: "a:01:1", row: { ...row, seq: 6 } },
+            { node: "a", group: "a:02:1", row },
+          ],
+        }),
+    };
+    const receipt = await new ReceiptDesk(both, systemClock).waitFor(entry, 60);
+    expect(receipt.pending).toEqual(["a"]);
+    expect(receipt.applied).toHaveLength(1);
+  });
+
+  it("looks at the rows at most 20 times a second, however many wait", async () => {
+    const rows = rowsOf({ a: [5] });
+    const desk = new ReceiptDesk(rows, systemClock);
+    await Promise.all(Array.from({ length: 50 }, () => desk.waitFor(entry, 220)));
+    const gaps = rows.looksAtMs.slice(1).map((ms, i) => ms - (rows.looksAtMs[i] ?? 0));
+    expect(rows.looksAtMs.length).toBeGreaterThan(2);
+    expect(Math.min(...gaps)).toBeGreaterThan(45);
+  });
+
+  it("rejects when the rows cannot be read", async () => {
+    const error = new RevocationLogError("unavailable", "gone");
+    const desk = new ReceiptDesk({ nodeRows: () => Promise.reject(error) }, systemClock);
+    await expect(desk.waitFor(entry, 5000)).rejects.toBe(error);
+  });
+});
