@@ -188,6 +188,28 @@ describe("delays", () => {
     expect(rig.fire()).toBe(FILE_REFRESH_MS);
   });
 
+  test("grow from the first failure after the last good load", async () => {
+    rig = new Rig({ maxAgeMs: 60_000 });
+    const started = rig.keys.start();
+    rig.load(0).fail("away");
+    await started;
+    for (let load = 1; load <= 5; load += 1) {
+      rig.fire();
+      rig.load(load).fail("away");
+      await rig.told(load + 1);
+    }
+    rig.fire();
+    rig.load(6).succeed(one.jwks());
+    await rig.told(7);
+    for (let load = 7; rig.keys.current() !== undefined; load += 1) {
+      rig.fire();
+      rig.load(load).fail("away");
+      await rig.told(load + 1);
+    }
+    expect(rig.outcomes.slice(7)).toHaveLength(3);
+    expect(rig.fire()).toBe(4000);
+  });
+
   test("leave no gap where the maximum age is shorter than the ordinary delay", async () => {
     rig = new Rig({ maxAgeMs: 60_000 });
     await rig.startWith(one.jwks());

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import { constants, createHmac, sign } from "node:crypto";
+import { TOKEN_MAX_BYTES } from "../../../src/tokens/compact-jws.js";
 import { type CurrentKeys } from "../../../src/tokens/issuer-keys.js";
 import {
   type Algorithm,
@@ -359,6 +360,14 @@ describe("remembered tokens", () => {
     expect(first).toMatch("after a check");
     expect(await outcomeOf(verifier, raw)).toBe(first);
     expect(lookups).toEqual(["miss", "miss"]);
+  });
+
+  test("are not looked for by a text too large to be a token", () => {
+    const verifier = verifierOf();
+    expect(verifier.verify("a".repeat(TOKEN_MAX_BYTES + 1))).toEqual(denied("token_malformed"));
+    expect(lookups).toEqual([]);
+    expect(verifier.verify("a".repeat(TOKEN_MAX_BYTES))).toEqual(denied("token_malformed"));
+    expect(lookups).toEqual(["miss"]);
   });
 
   test("are at most as many as configured", async () => {
