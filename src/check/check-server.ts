@@ -3,12 +3,12 @@ import { lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { Server, ServerCredentials, type handleUnaryCall } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
-import { formatListenAddress, type ListenAddress } from "../config/listen-address.js";
 import {
   AuthorizationService,
   type CheckRequest,
   type CheckResponse,
 } from "../generated/envoy/service/auth/v3/external_auth.js";
+import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
 
 /** Envoy's own limit on headers is 60 KiB: what it lets through must get an answer with a reason. */
 const RECEIVE_MAX_BYTES = 128 * 1024;

@@ -7,13 +7,7 @@
  */
 import { z } from "zod";
 import { identifierSchema } from "../identity/identifier.js";
-
-export const ON_STALE = ["deny", "allow", "error"] as const;
-/**
- * What to answer when it cannot be told whether a token is revoked: `deny` (503), `allow`, or
- * `error` (the RPC fails, and Envoy's `failure_mode_allow` governs).
- */
-export type OnStale = (typeof ON_STALE)[number];
+import { ON_STALE, type OnStale } from "../revocation/on-stale.js";
 
 export interface RoutePolicy {
   /** `optional`: no token passes as anonymous, a bad one is refused. `public`: tokens are ignored. */

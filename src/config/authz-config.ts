@@ -1,9 +1,9 @@
 /** What `sekisho authz` is told by its environment. */
-import type { OnStale } from "../check/route-policy.js";
+import type { ListenAddress } from "../listen/listen-address.js";
+import type { OnStale } from "../revocation/on-stale.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { ConfigError } from "./config-error.js";
 import { readIssuers } from "./issuers-config.js";
-import type { ListenAddress } from "./listen-address.js";
 import {
   missingVariable,
   readVariable,

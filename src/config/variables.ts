@@ -1,8 +1,8 @@
 /** Every variable that Sekisho's programs and scripts read: the one table of them. */
 import { hostname } from "node:os";
-import { ON_STALE } from "../check/route-policy.js";
+import { parseListenAddress } from "../listen/listen-address.js";
+import { ON_STALE } from "../revocation/on-stale.js";
 import { ALGORITHMS } from "../tokens/issuer.js";
-import { parseListenAddress } from "./listen-address.js";
 
 export interface Variable<T> {
   /** What it is for, in a line. */

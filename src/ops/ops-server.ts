@@ -1,7 +1,7 @@
 /** The HTTP side door for probes, Prometheus and people. Never on the request path. */
 import { createServer, type Server } from "node:http";
 import { once } from "node:events";
-import type { ListenAddress } from "../config/listen-address.js";
+import type { ListenAddress } from "../listen/listen-address.js";
 import { describeReadiness, isReady, type Components } from "./health.js";
 
 export interface OpsPages {

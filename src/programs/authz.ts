@@ -5,7 +5,7 @@ import { listenForChecks } from "../check/check-server.js";
 import { routePolicyReader } from "../check/route-policy.js";
 import { momentOf, systemClock } from "../clock/clock.js";
 import type { AuthzConfig } from "../config/authz-config.js";
-import { formatListenAddress, type ListenAddress } from "../config/listen-address.js";
+import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
 import { authzMetrics } from "../ops/authz-metrics.js";
 import { authzObservers } from "../ops/authz-observers.js";
 import { authzComponents } from "../ops/authz-components.js";

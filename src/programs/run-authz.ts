@@ -1,7 +1,7 @@
 /** The life of the `sekisho authz` process: configuration, start, signals, exit code. */
 import { once } from "node:events";
-import { formatListenAddress } from "../config/listen-address.js";
 import { readAuthzConfig } from "../config/authz-config.js";
+import { formatListenAddress } from "../listen/listen-address.js";
 import { openLog, type Logger } from "../ops/log.js";
 import { startAuthz, type RunningAuthz } from "./authz.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
