@@ -1,5 +1,6 @@
 /** A follower against a real Redis, with everything that a test wants to see of it. */
 import { randomUUID } from "node:crypto";
+import { z } from "zod";
 import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock, type Clock } from "../../src/clock/clock.js";
 import { redisConnections } from "../../src/revocation/connection-redis.js";
@@ -58,6 +59,13 @@ export const endOf = (session: string, tenant = "acme"): Revocation => ({
   user: undefined,
 });
 
+/** The groups of the log, by name. */
+export async function groupNames(url: string): Promise<readonly string[]> {
+  const schema = z.array(z.tuple([z.string(), z.string()]).rest(z.unknown()));
+  const groups = schema.parse(await redis(url, "XINFO", "GROUPS", KEYS.log));
+  return groups.map(([, name]) => name);
+}
+
 /** Runs one command and gives its reply. */
 export async function redis(url: string, command: string, ...args: string[]): Promise<unknown> {
   const connection = await redisConnections(url)();
@@ -75,9 +83,9 @@ export interface Following {
   readonly resyncs: ResyncCause[];
   /** Codes of problems in the order in which they came; undefined: back in step. */
   readonly problems: (string | undefined)[];
-  knows(session: string): boolean;
-  until(what: string, isSo: (following: Following) => boolean): Promise<void>;
-  untilFresh(): Promise<void>;
+  readonly knows: (session: string) => boolean;
+  readonly until: (what: string, isSo: (following: Following) => boolean) => Promise<void>;
+  readonly untilFresh: () => Promise<void>;
 }
 
 export const MAX_STALENESS_MS = 1000;

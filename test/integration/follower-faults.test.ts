@@ -1,0 +1,218 @@
+import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import type { PublishOutcome } from "../../src/revocation/publisher.js";
+import {
+  KEYS,
+  MAX_STALENESS_MS,
+  endOf,
+  follow,
+  groupNames,
+  initLog,
+  publish,
+  redis,
+  type Following,
+} from "../support/following.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
+
+let server: RedisServer;
+let proxy: TcpProxy;
+let following: Following;
+
+beforeEach(async () => {
+  server = await RedisServer.start({ appendonly: true });
+  proxy = await TcpProxy.start(server.port);
+  await initLog(server.url);
+  following = follow(proxy.url);
+  await following.untilFresh();
+});
+afterEach(async () => {
+  proxy.mend();
+  server.resume();
+  await following.follower.close();
+  await proxy.close();
+  await server.close();
+});
+
+const untilStale = (): Promise<void> =>
+  following.until("staleness", ({ follower }) => follower.stalenessMs() > MAX_STALENESS_MS);
+
+const pendingCount = async (): Promise<number> => {
+  const reply = await redis(
+    server.url,
+    "XPENDING",
+    KEYS.log,
+    following.follower.status().group ?? "",
+  );
+  return Array.isArray(reply) ? Number(reply[0]) : NaN;
+};
+
+/**
+ * Publishes so that the entry is delivered and the reply lost. The entry must come while a read is
+ * blocked on the server; should it come between two reads, it is tried again.
+ */
+async function publishIntoTheVoid(session: string): Promise<PublishOutcome> {
+  for (let attempt = 1; attempt <= 10; attempt += 1) {
+    proxy.swallowReplies();
+    const outcome = await publish(server.url, endOf(session));
+    if ((await pendingCount()) === 1) return outcome;
+    proxy.cutConnections();
+    proxy.mend();
+    await following.until(session, ({ knows }) => knows(session));
+    await following.untilFresh();
+  }
+  throw new Error("no read was blocked at the right moment");
+}
+
+describe("a lost connection", () => {
+  it("keeps the group: what was delivered and never arrived is read again", async () => {
+    await publishIntoTheVoid("lost-on-the-way");
+    expect(following.knows("lost-on-the-way")).toBe(false);
+    proxy.cutConnections();
+    proxy.mend();
+    await following.until("it", ({ knows }) => knows("lost-on-the-way"));
+    await following.untilFresh();
+    expect(following.resyncs).toEqual(["start"]);
+    await waitFor(async () => ((await pendingCount()) === 0 ? true : undefined), {
+      what: "the acknowledgement",
+      timeoutMs: 5000,
+    });
+  });
+
+  it("takes a pending entry that was deleted meanwhile for a gap", async () => {
+    const outcome = await publishIntoTheVoid("deleted");
+    await redis(server.url, "XDEL", KEYS.log, outcome.published ? outcome.entryId : "");
+    proxy.cutConnections();
+    proxy.mend();
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    await untilStale();
+  });
+
+  it("goes stale when cut off, keeps what it knows, and comes back by itself", async () => {
+    await publish(server.url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    proxy.cutOff();
+    await untilStale();
+    expect(following.follower.status().problem?.code).toBe("unreachable");
+    await publish(server.url, endOf("meanwhile"));
+    expect(following.knows("known")).toBe(true);
+    expect(following.knows("meanwhile")).toBe(false);
+    proxy.mend();
+    await following.until("meanwhile", ({ knows }) => knows("meanwhile"));
+    await following.untilFresh();
+    expect(following.resyncs).toEqual(["start"]);
+  });
+
+  it("is noticed on a link that swallows everything without closing", async () => {
+    proxy.hang();
+    const acceptedBefore = proxy.accepted;
+    await following.until("another attempt", () => proxy.accepted > acceptedBefore);
+    await untilStale();
+    proxy.mend();
+    await following.untilFresh();
+  });
+});
+
+describe("Redis in trouble", () => {
+  it("stopped: stale within the limit, fresh again when it goes on", async () => {
+    server.pause();
+    const stoppedAt = performance.now();
+    await untilStale();
+    expect(performance.now() - stoppedAt).toBeLessThan(MAX_STALENESS_MS + 250);
+    server.resume();
+    await following.untilFresh();
+  });
+
+  it("killed and back with its data: the whole log is read again", async () => {
+    await publish(server.url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    await server.kill();
+    await untilStale();
+    await server.restart();
+    await following.untilFresh();
+    expect(following.resyncs).toEqual(["start", "server_changed"]);
+    await publish(server.url, endOf("new"));
+    await following.until("new", ({ knows }) => knows("new"));
+    expect(following.knows("known")).toBe(true);
+    expect(await groupNames(server.url)).toHaveLength(1);
+  });
+
+  it("killed and back empty: stale until somebody opens a log, and it says so", async () => {
+    await publish(server.url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    await server.kill();
+    await server.restart({ empty: true });
+    await following.until("the reason", ({ problems }) => problems.includes("log_missing"));
+    expect(following.follower.status().problem?.message).toContain("is gone");
+    await untilStale();
+    expect(following.knows("known")).toBe(true);
+    await initLog(server.url, { nothingWasRevoked: false });
+    await following.untilFresh();
+    expect(following.follower.freshness.coversFromMs).toBeGreaterThan(0);
+  });
+
+  it("without enough replicas (NOREPLICAS): stale, then fresh without reading the log again", async () => {
+    await redis(server.url, "CONFIG", "SET", "min-replicas-to-write", "1");
+    await untilStale();
+    expect(following.follower.status().problem?.message).toContain("NOREPLICAS");
+    await redis(server.url, "CONFIG", "SET", "min-replicas-to-write", "0");
+    await following.untilFresh();
+    expect(following.resyncs).toEqual(["start"]);
+  });
+
+  it("its group removed: joins with another one", async () => {
+    const group = following.follower.status().group ?? "";
+    await redis(server.url, "XGROUP", "DESTROY", KEYS.log, group);
+    await following.until("a resync", ({ resyncs }) => resyncs.includes("unexpected_reply"));
+    await publish(server.url, endOf("after"));
+    await following.until("after", ({ knows }) => knows("after"));
+    expect(following.follower.status().group).not.toBe(group);
+  });
+
+  it("demoted to a replica: stale, and it says so", async () => {
+    await redis(server.url, "REPLICAOF", "127.0.0.1", "1");
+    await following.until("it", ({ problems }) => problems.includes("not_a_master"));
+    await untilStale();
+    await redis(server.url, "REPLICAOF", "NO", "ONE");
+    await following.untilFresh();
+  });
+});
+
+describe("closing", () => {
+  it("ends within its bounds while Redis is stopped", async () => {
+    server.pause();
+    const from = performance.now();
+    await following.follower.close();
+    expect(performance.now() - from).toBeLessThan(7000);
+  });
+
+  it("ends within its bounds while Redis cannot be reached", async () => {
+    proxy.cutOff();
+    const from = performance.now();
+    await following.follower.close();
+    expect(performance.now() - from).toBeLessThan(3000);
+  });
+});
+
+describe("a clock that is set", () => {
+  it("makes the node read the whole log again, and stale at once if it was set forth", async () => {
+    let setByMs = 0;
+    const clock = {
+      wallMs: () => Date.now() + setByMs,
+      monotonicMs: () => performance.now(),
+    };
+    const required = { skewMs: 5000, horizonS: 970, partitions: 1 };
+    const other = follow(server.url, { clock, required });
+    try {
+      await other.untilFresh();
+      setByMs = 60_000;
+      expect(other.follower.stalenessMs()).toBeGreaterThan(MAX_STALENESS_MS);
+      await other.until("it", ({ resyncs }) => resyncs.includes("clock_jumped"));
+      await other.until("the reason", ({ problems }) => problems.includes("clock_difference"));
+      setByMs = 0;
+      await other.untilFresh();
+    } finally {
+      await other.follower.close();
+    }
+  });
+});

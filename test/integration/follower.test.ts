@@ -1,0 +1,346 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import {
+  HORIZON_S,
+  KEYS,
+  MAX_STALENESS_MS,
+  endOf,
+  follow,
+  groupNames,
+  initLog,
+  publish,
+  redis,
+  type Following,
+} from "../support/following.js";
+import { decodeNodeRow } from "../../src/revocation/node-row-redis.js";
+import { ManualClock } from "../support/manual-clock.js";
+
+let server: RedisServer;
+let url: string;
+const open: Following[] = [];
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+  url = server.url;
+});
+beforeEach(async () => {
+  await redis(url, "FLUSHALL");
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(({ follower }) => follower.close()));
+});
+afterAll(() => server.close());
+
+function start(...args: Parameters<typeof follow>): Following {
+  const following = follow(...args);
+  open.push(following);
+  return following;
+}
+
+async function inStep(): Promise<Following> {
+  await initLog(url);
+  const following = start(url);
+  await following.untilFresh();
+  return following;
+}
+
+const publishMany = async (count: number, prefix: string): Promise<void> => {
+  for (let i = 0; i < count; i += 1) await publish(url, endOf(`${prefix}${i}`));
+};
+
+describe("following a log", () => {
+  it("applies what is published, and acknowledges it", async () => {
+    const following = await inStep();
+    await publish(url, endOf("s-1"));
+    await following.until("s-1", ({ knows }) => knows("s-1"));
+    const group = following.follower.status().group ?? "";
+    await waitFor(
+      async () => {
+        const pending = await redis(url, "XPENDING", KEYS.log, group);
+        return Array.isArray(pending) && pending[0] === 0 ? true : undefined;
+      },
+      { what: "the acknowledgement", timeoutMs: 2000 },
+    );
+    const row = String(await redis(url, "HGET", KEYS.nodes, group));
+    expect(decodeNodeRow(row)).toMatchObject({
+      seq: 2,
+      maxStalenessMs: MAX_STALENESS_MS,
+      onStale: "deny",
+    });
+  });
+
+  it("reads what was revoked before it was born, over many pages", async () => {
+    await initLog(url);
+    await publishMany(200, "old-");
+    const following = start(url);
+    await following.untilFresh();
+    expect(following.state.counts.session).toBe(200);
+    expect(following.knows("old-0") && following.knows("old-199")).toBe(true);
+  });
+
+  it("misses nothing that is published while it joins", async () => {
+    await initLog(url);
+    await publishMany(100, "before-");
+    const publishing = publishMany(100, "during-");
+    const following = start(url);
+    await publishing;
+    await following.until("all of them", ({ state }) => state.counts.session === 200);
+    expect(following.resyncs).toEqual(["start"]);
+  });
+
+  it("takes a burst that is larger than one read", async () => {
+    const following = await inStep();
+    await Promise.all(Array.from({ length: 300 }, (_, i) => publish(url, endOf(`burst-${i}`))));
+    await following.until("the burst", ({ state }) => state.counts.session === 300);
+    await following.untilFresh();
+    expect(following.resyncs).toEqual(["start"]);
+  });
+
+  it("stays fresh on a quiet log", async () => {
+    const following = await inStep();
+    const provenAt = following.follower.freshness.provenAt;
+    await following.until(
+      "five more proofs",
+      ({ follower }) =>
+        (follower.freshness.provenAt?.monotonicMs ?? 0) > (provenAt?.monotonicMs ?? 0) + 1250,
+    );
+    expect(following.follower.stalenessMs()).toBeLessThan(MAX_STALENESS_MS);
+  });
+
+  it("removes its group and row when it closes", async () => {
+    const following = await inStep();
+    expect(await groupNames(url)).toHaveLength(1);
+    await following.follower.close();
+    expect(await groupNames(url)).toHaveLength(0);
+    expect(await redis(url, "HLEN", KEYS.nodes)).toBe(0);
+  });
+
+  it("doubts what it cannot read, and goes on with the rest", async () => {
+    const following = await inStep();
+    const unknown = ["v", "1", "seq", "2", "kind", "device_revoked", "tenant", "acme"];
+    await redis(url, "XADD", KEYS.log, "*", ...unknown, "forget_at", "9999999999999");
+    await redis(url, "HSET", KEYS.meta, "seq", "2");
+    await following.until("the unknown kind", ({ applied }) => applied.length === 2);
+    expect(following.state.lookUp("acme", "u", "s").doubt).toBe("unreadable_entry");
+    expect(following.state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+    await publish(url, endOf("after"));
+    await following.until("the next one", ({ knows }) => knows("after"));
+    await redis(url, "XADD", KEYS.log, "*", "v", "9", "seq", "4", "kind", "session_revoked");
+    await following.until(
+      "doubt about everyone",
+      ({ state }) => state.lookUp("globex", "u", "s").doubt === "unreadable_entry",
+    );
+  });
+});
+
+describe("a loss in the log", () => {
+  const forge = (seq: number, session: string): Promise<unknown> => {
+    const times = ["at", "1", "forget_at", "9999999999999"];
+    const fields = ["v", "1", "seq", String(seq), "kind", "session_revoked", ...times];
+    return redis(url, "XADD", KEYS.log, "*", ...fields, "tenant", "acme", "session", session);
+  };
+
+  it("is seen as a gap in seq; what came after it is applied all the same", async () => {
+    const following = await inStep();
+    await redis(url, "HSET", KEYS.meta, "seq", "3");
+    await forge(3, "after-the-gap");
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    expect(following.knows("after-the-gap")).toBe(true);
+    await following.until("staleness", ({ follower }) => follower.stalenessMs() > MAX_STALENESS_MS);
+    expect(following.follower.status().problem?.code).toBe("out_of_step");
+    await initLog(url, { replace: true });
+    await following.untilFresh();
+    expect(following.knows("after-the-gap")).toBe(true);
+  });
+
+  it("is seen where an entry was deleted before it was read", async () => {
+    await initLog(url);
+    await publishMany(3, "s");
+    const outcome = await publish(url, endOf("deleted"));
+    await publishMany(3, "t");
+    await redis(url, "XDEL", KEYS.log, outcome.published ? outcome.entryId : "");
+    const following = start(url);
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    expect(following.follower.stalenessMs()).toBe(Infinity);
+  });
+
+  it("is seen where the beginning was trimmed away", async () => {
+    await initLog(url);
+    await publishMany(3, "s");
+    await redis(url, "XTRIM", KEYS.log, "MAXLEN", "2");
+    const following = start(url);
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    expect(following.follower.stalenessMs()).toBe(Infinity);
+  });
+
+  it("is seen as a fall of seq, and says what to do", async () => {
+    const following = await inStep();
+    await publishMany(3, "s");
+    await following.until("them", ({ state }) => state.counts.session === 3);
+    await redis(url, "HSET", KEYS.meta, "seq", "2");
+    await following.until("a fall", ({ resyncs }) => resyncs.includes("fall"));
+    await following.until(
+      "the reason",
+      ({ follower }) => follower.status().problem?.code === "log_fell",
+    );
+    expect(following.follower.status().problem?.message).toContain("sekisho log init --replace");
+    expect(following.knows("s2")).toBe(true);
+  });
+
+  it("is seen when an entry was delivered to somebody else", async () => {
+    const following = await inStep();
+    const group = following.follower.status().group ?? "";
+    await redis(url, "XGROUP", "SETID", KEYS.log, group, "$");
+    const entry = ["v", "1", "seq", "2", "kind", "session_revoked", "tenant", "acme"];
+    const script = `redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
+      redis.call('HSET', KEYS[2], 'seq', 2)
+      return redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '$')`;
+    const times = ["at", "1", "forget_at", "9999999999999"];
+    const args = [group, ...entry, "session", "s", ...times];
+    await redis(url, "EVAL", script, "2", KEYS.log, KEYS.meta, ...args);
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    await following.until("s", ({ knows }) => knows("s"));
+    await following.untilFresh();
+  });
+
+  it("is seen when the stream is deleted under a blocked reader", async () => {
+    const following = await inStep();
+    await publish(url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    await redis(url, "DEL", KEYS.log);
+    await following.until("the loss", ({ resyncs }) => resyncs.length > 1);
+    await following.until("staleness", ({ follower }) => follower.stalenessMs() > MAX_STALENESS_MS);
+    expect(await redis(url, "EXISTS", KEYS.log)).toBe(0);
+    expect(following.knows("known")).toBe(true);
+  });
+
+  it("is seen when everything is gone, and mended by opening a log", async () => {
+    const following = await inStep();
+    await publish(url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    await redis(url, "FLUSHALL");
+    await following.until("the loss", ({ problems }) => problems.includes("log_missing"));
+    expect(following.follower.status().problem?.message).toContain("sekisho log init");
+    await initLog(url, { nothingWasRevoked: false });
+    await following.until("a proof", ({ follower }) => follower.freshness.coversFromMs > 0);
+    expect(following.knows("known")).toBe(true);
+  });
+
+  it("is no matter when the log is opened anew: what is known stays known", async () => {
+    const following = await inStep();
+    await publish(url, endOf("known"));
+    await following.until("known", ({ knows }) => knows("known"));
+    await initLog(url, { replace: true });
+    await publish(url, endOf("new"));
+    await following.until("new", ({ knows }) => knows("new"));
+    await following.untilFresh();
+    expect(following.knows("known")).toBe(true);
+    expect(following.resyncs.length).toBeGreaterThan(1);
+  });
+});
+
+describe("a log that cannot be followed", () => {
+  const problemOf = async (change: Parameters<typeof follow>[1] = {}) => {
+    const following = start(url, change);
+    await following.until("a problem", ({ problems }) => problems.length > 0);
+    expect(following.follower.stalenessMs()).toBe(Infinity);
+    return following.problems[0];
+  };
+
+  it("is missing, until somebody opens one", async () => {
+    const following = start(url);
+    await following.until("log_missing", ({ problems }) => problems.includes("log_missing"));
+    expect(await redis(url, "EXISTS", KEYS.log)).toBe(0);
+    await initLog(url);
+    await following.untilFresh();
+    expect(following.problems).toEqual(["log_missing", undefined]);
+  });
+
+  it("remembers too little, until its horizon is raised", async () => {
+    await initLog(url);
+    const required = { skewMs: 5000, horizonS: HORIZON_S + 1, partitions: 1 };
+    const following = start(url, { required });
+    await following.until("it", ({ problems }) => problems.includes("horizon_too_short"));
+    await initLog(url, { horizonS: HORIZON_S + 1 });
+    await following.untilFresh();
+    expect(following.follower.freshness.coversFromMs).toBeGreaterThan(0);
+  });
+
+  it("has another number of partitions", async () => {
+    await initLog(url);
+    const required = { skewMs: 5000, horizonS: HORIZON_S, partitions: 2 };
+    expect(await problemOf({ required })).toBe("partitions_differ");
+  });
+
+  it("stands in a Redis whose clock is too far away", async () => {
+    await initLog(url);
+    expect(await problemOf({ clock: new ManualClock() })).toBe("clock_difference");
+  });
+
+  it("belongs to the database and to another Redis process", async () => {
+    await initLog(url, { authority: "database" });
+    await redis(url, "HSET", KEYS.meta, "run_id", "another");
+    expect(await problemOf()).toBe("log_incomplete");
+  });
+
+  it("is being restored", async () => {
+    await initLog(url, { authority: "database" });
+    await redis(url, "HSET", KEYS.meta, "restoring", "marker");
+    expect(await problemOf()).toBe("log_restoring");
+  });
+
+  it("is not understood", async () => {
+    await initLog(url);
+    await redis(url, "HSET", KEYS.meta, "horizon_s", "long");
+    expect(await problemOf()).toBe("log_unreadable");
+  });
+
+  it("stands in a replica", async () => {
+    await initLog(url);
+    const replica = await RedisServer.start({
+      args: ["--replicaof", "127.0.0.1", `${server.port}`],
+    });
+    try {
+      const following = start(replica.url);
+      await following.until("it", ({ problems }) => problems.includes("not_a_master"));
+      await following.follower.close();
+    } finally {
+      await replica.close();
+    }
+  });
+});
+
+describe("what a dead node left behind", () => {
+  it("is removed by any other node, and nothing else", async () => {
+    await initLog(url);
+    const dead = "dead:0123456789ab:1";
+    const seen = Date.now() - 301_000;
+    const row = { seen, generation: "g", seq: 1, max_staleness_ms: 1000, on_stale: "deny" };
+    await redis(url, "HSET", KEYS.nodes, dead, JSON.stringify(row));
+    await redis(url, "XGROUP", "CREATE", KEYS.log, dead, "0");
+    await redis(url, "XGROUP", "CREATE", KEYS.log, "somebody-elses", "0");
+    const late = { ...row, seen: Date.now() - 290_000 };
+    await redis(url, "HSET", KEYS.nodes, "late:0123456789ab:1", JSON.stringify(late));
+    // A monotonic clock that runs fast brings the minute about.
+    let aheadMs = 0;
+    const clock = {
+      wallMs: () => Date.now(),
+      monotonicMs: () => performance.now() + aheadMs,
+    };
+    const following = start(url, {
+      clock,
+      required: { skewMs: 90_000, horizonS: 1, partitions: 1 },
+    });
+    await following.untilFresh();
+    aheadMs = 61_000;
+    await waitFor(
+      async () => ((await redis(url, "HEXISTS", KEYS.nodes, dead)) === 0 ? true : undefined),
+      { what: "the removal", timeoutMs: 5000 },
+    );
+    const names = await groupNames(url);
+    expect(names).toContain("somebody-elses");
+    expect(names).not.toContain(dead);
+    expect(await redis(url, "HEXISTS", KEYS.nodes, "late:0123456789ab:1")).toBe(1);
+  });
+});
