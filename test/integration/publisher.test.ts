@@ -1,0 +1,232 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import { systemClock, type Clock } from "../../src/clock/clock.js";
+import { redisConnections } from "../../src/revocation/connection-redis.js";
+import { decodeEntry, type Revocation } from "../../src/revocation/entry.js";
+import { RedisPublisher, type PublisherOptions } from "../../src/revocation/publisher-redis.js";
+import type { PublishOutcome } from "../../src/revocation/publisher.js";
+import type { LogConnection, LogMeta } from "../../src/revocation/revocation-log.js";
+import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import { HORIZON_S, KEYS, endOf, initLog, redis } from "../support/following.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
+
+let server: RedisServer;
+let url: string;
+let reader: LogConnection;
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+  url = server.url;
+  reader = await revocationLogInRedis(redisConnections(url), KEYS, systemClock).connect();
+});
+beforeEach(async () => {
+  await redis(url, "FLUSHALL");
+});
+afterAll(async () => {
+  reader.close();
+  await server.close();
+});
+
+async function withPublisher<T>(
+  change: Partial<PublisherOptions> & { readonly url?: string },
+  use: (publish: (revocation: Revocation) => Promise<PublishOutcome>) => Promise<T>,
+): Promise<T> {
+  const open = redisConnections(change.url ?? url);
+  const clock = change.clock ?? systemClock;
+  const base = { open, keys: KEYS, clock, authority: "redis", minReplicas: 0 } as const;
+  const publisher = new RedisPublisher({ ...base, ...change });
+  const rest = { eventId: "event-1", reason: "stolen", actor: "ops" };
+  try {
+    return await use((revocation) =>
+      publisher.publish({ revocation, atMs: clock.wallMs(), ...rest }),
+    );
+  } finally {
+    publisher.close();
+  }
+}
+const publishOne = (revocation: Revocation, change: Partial<PublisherOptions> = {}) =>
+  withPublisher(change, (publish) => publish(revocation));
+const codeOf = (outcome: PublishOutcome) => (outcome.published ? "published" : outcome.code);
+
+async function meta(): Promise<LogMeta> {
+  const { meta: found } = await reader.facts();
+  if (typeof found === "string") throw new Error(`meta is ${found}`);
+  return found;
+}
+const entries = async () => (await reader.page(undefined, 1000)).map(decodeEntry);
+
+describe("publishing", () => {
+  it("writes an entry that every node can read, with the log's own horizon", async () => {
+    await initLog(url);
+    const before = Date.now();
+    const outcome = await publishOne(endOf("s-1"));
+    expect(outcome).toMatchObject({ published: true, seq: 2 });
+    const [, entry] = await entries();
+    if (entry?.kind !== "revocation") throw new Error("no revocation");
+    expect(entry.revocation).toEqual(endOf("s-1"));
+    expect(entry.atMs).toBeGreaterThanOrEqual(before);
+    expect(entry.forgetAtMs).toBeGreaterThanOrEqual(before + HORIZON_S * 1000);
+    expect(entry.forgetAtMs).toBeLessThan(Date.now() + HORIZON_S * 1000 + 100);
+    expect(await meta()).toMatchObject({ seq: 2, firstSeq: 1 });
+  });
+
+  it("keeps seq dense when many publish at once", async () => {
+    await initLog(url);
+    const outcomes = await Promise.all(
+      Array.from({ length: 60 }, (_, i) => publishOne(endOf(`s-${i}`))),
+    );
+    const seqs = outcomes.map((outcome) => (outcome.published ? outcome.seq : 0));
+    expect(seqs.sort((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, i) => i + 2));
+    expect((await entries()).map(({ seq }) => seq)).toEqual(
+      Array.from({ length: 61 }, (_, i) => i + 1),
+    );
+  });
+
+  it.each(["a:b", "100%", "two words", "日本語", "🗝", "x".repeat(256), "é", "e\u0301"])(
+    "carries the id %j byte for byte",
+    async (id) => {
+      await initLog(url);
+      await publishOne(endOf(id, id));
+      const [, entry] = await entries();
+      expect(entry).toMatchObject({ revocation: { tenant: id, session: id } });
+    },
+  );
+
+  it("appends also when nothing rises", async () => {
+    await initLog(url);
+    const raise: Revocation = {
+      kind: "user_revoked",
+      tenant: "acme",
+      user: "ann",
+      epoch: 3,
+      issuedBefore: undefined,
+    };
+    expect(await publishOne(raise)).toMatchObject({ seq: 2 });
+    expect(await publishOne(raise)).toMatchObject({ seq: 3 });
+  });
+
+  it("trims what the horizon has passed, and records the oldest entry left", async () => {
+    await initLog(url);
+    await redis(url, "HSET", KEYS.meta, "horizon_s", "0");
+    await withPublisher({}, async (publish) => {
+      for (let i = 0; i < 350; i += 1) await publish(endOf(`s-${i}`));
+    });
+    const left = await entries();
+    expect(left.length).toBeLessThan(350);
+    expect(left.at(-1)?.seq).toBe(351);
+    expect((await meta()).firstSeq).toBe(left[0]?.seq);
+  });
+
+  it("trims nothing that is within the horizon", async () => {
+    await initLog(url);
+    await withPublisher({}, async (publish) => {
+      for (let i = 0; i < 350; i += 1) await publish(endOf(`s-${i}`));
+    });
+    expect(await entries()).toHaveLength(351);
+  });
+});
+
+describe("a publication that is refused", () => {
+  it("needs a log, and does not open one", async () => {
+    expect(codeOf(await publishOne(endOf("s")))).toBe("log_missing");
+    expect(await redis(url, "DBSIZE")).toBe(0);
+  });
+
+  it("needs the stream too: facts without it are a loss", async () => {
+    await initLog(url);
+    await redis(url, "DEL", KEYS.log);
+    expect(codeOf(await publishOne(endOf("s")))).toBe("log_missing");
+    expect(await redis(url, "EXISTS", KEYS.log)).toBe(0);
+  });
+
+  it("waits for a restore to end", async () => {
+    await initLog(url);
+    await redis(url, "HSET", KEYS.meta, "restoring", "marker");
+    expect(codeOf(await publishOne(endOf("s")))).toBe("log_restoring");
+  });
+
+  it("keeps out of a log with another authority or other partitions", async () => {
+    await initLog(url, { authority: "database" });
+    const outcome = await publishOne(endOf("s"));
+    expect(codeOf(outcome)).toBe("wrong_authority");
+    expect(outcome).toMatchObject({ message: expect.stringContaining("database") });
+    await redis(url, "HSET", KEYS.meta, "authority", "redis", "partitions", "4");
+    expect(codeOf(await publishOne(endOf("s")))).toBe("partitions_differ");
+  });
+
+  it.each([-1, 1])("needs clocks that agree to half a minute (%d)", async (sign) => {
+    await initLog(url);
+    const off = (ms: number): Clock => ({
+      wallMs: () => Date.now() + sign * ms,
+      monotonicMs: () => performance.now(),
+    });
+    expect(codeOf(await publishOne(endOf("s"), { clock: off(29_000) }))).toBe("published");
+    expect(codeOf(await publishOne(endOf("s"), { clock: off(31_000) }))).toBe("clock_difference");
+    expect((await meta()).seq).toBe(2);
+  });
+
+  it("refuses a cut-off that the log would forget too early", async () => {
+    await initLog(url);
+    const cutOff = (aheadS: number): Revocation => ({
+      kind: "user_revoked",
+      tenant: "acme",
+      user: "ann",
+      epoch: undefined,
+      issuedBefore: Math.floor(Date.now() / 1000) + aheadS,
+    });
+    expect(codeOf(await publishOne(cutOff(60)))).toBe("published");
+    expect(codeOf(await publishOne(cutOff(62)))).toBe("cutoff_too_late");
+  });
+
+  it("is told apart from one that too few replicas have", async () => {
+    await initLog(url);
+    const outcome = await publishOne(endOf("s"), { minReplicas: 1 });
+    expect(codeOf(outcome)).toBe("too_few_replicas");
+    const replica = await RedisServer.start({
+      args: ["--replicaof", "127.0.0.1", `${server.port}`],
+    });
+    try {
+      await waitFor(
+        async () => {
+          const again = await publishOne(endOf("s"), { minReplicas: 1 });
+          return again.published ? true : undefined;
+        },
+        { what: "the replica", timeoutMs: 15_000 },
+      );
+      expect(codeOf(await publishOne(endOf("s"), { minReplicas: 2 }))).toBe("too_few_replicas");
+    } finally {
+      await replica.close();
+    }
+  });
+
+  it("says so within its bounds when Redis cannot be reached or does not answer", async () => {
+    await initLog(url);
+    const proxy = await TcpProxy.start(server.port);
+    try {
+      await withPublisher(
+        { url: proxy.url, open: redisConnections(proxy.url) },
+        async (publish) => {
+          expect(codeOf(await publish(endOf("s-1")))).toBe("published");
+          proxy.swallowReplies();
+          const from = performance.now();
+          expect(codeOf(await publish(endOf("s-2")))).toBe("unreachable");
+          expect(performance.now() - from).toBeLessThan(2500);
+          proxy.cutOff();
+          expect(codeOf(await publish(endOf("s-3")))).toBe("unreachable");
+          proxy.mend();
+          expect(codeOf(await publish(endOf("s-4")))).toBe("published");
+        },
+      );
+    } finally {
+      await proxy.close();
+    }
+    const sessions = (await entries()).flatMap((entry) =>
+      entry.kind === "revocation" && entry.revocation.kind === "session_revoked"
+        ? [entry.revocation.session]
+        : [],
+    );
+    // The second one was written although nobody was told: in the log, but never acknowledged.
+    expect(sessions).toEqual(["s-1", "s-2", "s-4"]);
+  });
+});
