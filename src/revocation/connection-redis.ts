@@ -65,13 +65,13 @@ async function open(url: string): Promise<RedisConnection> {
   const connection: RedisConnection = {
     client,
     within: (withinMs, what, command) => within(client, withinMs, what, command),
-    close: () => client.disconnect(),
+    close: () => disconnect(client),
   };
   try {
     await connection.within(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
     return connection;
   } catch (error) {
-    client.disconnect();
+    disconnect(client);
     const cause = lastError ?? error;
     throw new RevocationLogError("unavailable", `cannot connect: ${messageOf(cause)}`, cause);
   }
@@ -87,7 +87,7 @@ async function within<T>(
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       reject(new RevocationLogError("unavailable", `no answer to ${what} within ${withinMs} ms`));
-      client.disconnect();
+      disconnect(client);
     }, withinMs);
   });
   try {
@@ -97,6 +97,11 @@ async function within<T>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A client that has ended by itself would only start a timer that holds up the program's end. */
+function disconnect(client: Redis): void {
+  if (client.status !== "end") client.disconnect();
 }
 
 /** The one conversion of what ioredis throws. Redis names its errors by their first word. */
