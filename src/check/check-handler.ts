@@ -2,8 +2,8 @@
  * The gRPC handler of `envoy.service.auth.v3.Authorization/Check`.
  *
  * Every path ends in one explicit answer. Whatever is thrown on the way is answered as
- * `internal_error`, and if not even that can be said the RPC fails; an allow is sent only for a
- * decision that says so.
+ * `internal_error`; an allow is sent only for a decision that says so. Observers are told after the
+ * answer was given, and what they throw goes no further.
  */
 import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
 import type {
@@ -27,17 +27,29 @@ export function checkHandler(
   observer: CheckObserver,
 ): handleUnaryCall<CheckRequest, CheckResponse> {
   const { clock } = dependencies;
+  const tellFailure = (error: unknown): void => {
+    try {
+      observer.failed(error);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
   const finish = (checked: Checked, startedMs: number, answer: Answer): void => {
-    send(checked, answer);
+    try {
+      send(checked, answer);
+    } catch (error) {
+      fail(error, startedMs, answer);
+      return;
+    }
     try {
       observer.checked(checked, clock.monotonicMs() - startedMs);
     } catch (error) {
-      observer.failed(error);
+      tellFailure(error);
     }
   };
   const fail = (error: unknown, startedMs: number, answer: Answer): void => {
-    observer.failed(error);
     finish(INTERNAL_ERROR, startedMs, answer);
+    tellFailure(error);
   };
   return (call, answer) => {
     const startedMs = clock.monotonicMs();
@@ -65,17 +77,12 @@ const INTERNAL_ERROR: Checked = {
   http: undefined,
 };
 
+/** Throws only before it has answered. */
 function send({ decision, neededScopes }: Checked, answer: Answer): void {
   if (decision.kind === "error") {
     answer({ code: grpcStatus.UNAVAILABLE, details: decision.reason });
     return;
   }
-  let response: CheckResponse;
-  try {
-    response = toCheckResponse(decision, neededScopes);
-  } catch {
-    answer({ code: grpcStatus.INTERNAL, details: "internal_error" });
-    return;
-  }
+  const response = toCheckResponse(decision, neededScopes);
   answer(null, response);
 }
