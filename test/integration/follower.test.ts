@@ -108,6 +108,15 @@ describe("following a log", () => {
     expect(following.follower.stalenessMs()).toBeLessThan(MAX_STALENESS_MS);
   });
 
+  it("dates a proof from when the read was sent, not from when it was answered", async () => {
+    const following = await inStep();
+    const { follower } = following;
+    const before = follower.freshness.provenAt;
+    await following.until("the next proof", () => follower.freshness.provenAt !== before);
+    // On a quiet log the answer comes after 250 ms.
+    expect(follower.stalenessMs()).toBeGreaterThan(200);
+  });
+
   it("removes its group and row when it closes", async () => {
     const following = await inStep();
     expect(await groupNames(url)).toHaveLength(1);
