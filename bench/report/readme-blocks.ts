@@ -1,0 +1,90 @@
+/** The parts of README.md that are written by a program: each stands between two markers. */
+import { REASONS } from "../../src/check/reason.js";
+import { VARIABLES } from "../../src/config/variables.js";
+import type { BenchmarkResult } from "./result.js";
+import { describeRun, latencyTable, markdownTable, verdict } from "./table.js";
+
+export type Blocks = Readonly<Record<string, string>>;
+
+/** The document cannot be filled in as it is. */
+export class BlockFault extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "BlockFault";
+  }
+}
+
+export interface Filled {
+  readonly document: string;
+  /** Names of the blocks that were different before. */
+  readonly outOfDate: readonly string[];
+}
+
+/**
+ * The document with each block's text between its markers, each of which has a line of its own.
+ *
+ * @throws BlockFault when a pair of markers is missing, there twice or the wrong way round
+ */
+export function fillBlocks(document: string, blocks: Blocks): Filled {
+  const outOfDate: string[] = [];
+  let filled = document;
+  for (const [name, text] of Object.entries(blocks)) {
+    const { from, to } = placeOf(filled, name);
+    const wanted = `\n\n${text.trim()}\n\n`;
+    if (filled.slice(from, to) !== wanted) outOfDate.push(name);
+    filled = filled.slice(0, from) + wanted + filled.slice(to);
+  }
+  return { document: filled, outOfDate };
+}
+
+/** From behind the first marker to before the second one. */
+function placeOf(document: string, name: string): { from: number; to: number } {
+  const at = (marker: string): number => {
+    const places = document.split(`<!-- ${name}:${marker} -->`);
+    const [before] = places;
+    if (places.length === 2 && before !== undefined) return before.length;
+    const times = places.length === 1 ? "is missing" : "is there more than once";
+    throw new BlockFault(`the marker <!-- ${name}:${marker} --> ${times}`);
+  };
+  const from = at("begin") + `<!-- ${name}:begin -->`.length;
+  const to = at("end");
+  if (to < from) throw new BlockFault(`the end of ${name} stands before its beginning`);
+  return { from, to };
+}
+
+/** All blocks of README.md. */
+export function readmeBlocks(result: BenchmarkResult): Blocks {
+  return {
+    benchmark: benchmarkBlock(result),
+    variables: variablesTable(),
+    reasons: reasonsTable(),
+  };
+}
+
+function benchmarkBlock(result: BenchmarkResult): string {
+  return [verdict(result.rounds), latencyTable(result.rounds), describeRun(result)].join("\n\n");
+}
+
+/** Defaults that are found out when a program starts. */
+const DEFAULT_IN_WORDS: Readonly<Record<string, string>> = { SEKISHO_NODE_ID: "the host's name" };
+
+export function variablesTable(): string {
+  const rows = Object.entries(VARIABLES).map(([name, { fallback, allowed, meaning }]) => {
+    const known = fallback === undefined ? (DEFAULT_IN_WORDS[name] ?? "–") : `\`${fallback}\``;
+    return [`\`${name}\``, known, allowed, meaning];
+  });
+  const titles = ["variable", "default", "allowed", "meaning"];
+  return markdownTable(
+    titles.map((title) => ({ title })),
+    rows,
+  );
+}
+
+export function reasonsTable(): string {
+  const rows = Object.entries(REASONS).map(([reason, { status, title }]) => [
+    `\`${reason}\``,
+    status === undefined ? "–" : String(status),
+    title,
+  ]);
+  return markdownTable([{ title: "reason" }, { title: "HTTP" }, { title: "meaning" }], rows);
+}

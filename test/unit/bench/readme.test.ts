@@ -1,0 +1,97 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { describe, expect, test } from "@jest/globals";
+
+import {
+  BlockFault,
+  fillBlocks,
+  readmeBlocks,
+  reasonsTable,
+  variablesTable,
+} from "../../../bench/report/readme-blocks.js";
+import { resultSchema } from "../../../bench/report/result.js";
+import { repositoryRoot } from "../../../deploy/local/repository.js";
+
+const DOCUMENT = `# Title
+
+<!-- one:begin -->
+old
+<!-- one:end -->
+
+Between.
+
+<!-- two:begin --><!-- two:end -->
+`;
+
+describe("the blocks of a document", () => {
+  test("are filled in and the rest is left alone", () => {
+    const { document, outOfDate } = fillBlocks(DOCUMENT, { one: "first $& $1\n", two: "second" });
+    expect(outOfDate).toEqual(["one", "two"]);
+    expect(document).toBe(`# Title
+
+<!-- one:begin -->
+
+first $& $1
+
+<!-- one:end -->
+
+Between.
+
+<!-- two:begin -->
+
+second
+
+<!-- two:end -->
+`);
+  });
+
+  test("are up to date once they were filled in, and only what differs is named", () => {
+    const { document } = fillBlocks(DOCUMENT, { one: "1", two: "2" });
+    expect(fillBlocks(document, { one: "1", two: "2" })).toEqual({ document, outOfDate: [] });
+    expect(fillBlocks(document, { one: "1", two: "3" }).outOfDate).toEqual(["two"]);
+  });
+
+  test.each([
+    ["no markers", "three", DOCUMENT, "three:begin --> is missing"],
+    ["no end", "one", DOCUMENT.replace("<!-- one:end -->", ""), "one:end --> is missing"],
+    ["two beginnings", "one", `${DOCUMENT}<!-- one:begin -->`, "more than once"],
+    ["the end first", "x", "<!-- x:end --><!-- x:begin -->", "stands before its beginning"],
+  ])("are refused where there are %s", (_, name, document, told) => {
+    const fill = () => fillBlocks(document, { [name]: "text" });
+    expect(fill).toThrow(BlockFault);
+    expect(fill).toThrow(told);
+  });
+});
+
+describe("the tables", () => {
+  test("have each variable with its default", () => {
+    const lines = variablesTable().split("\n");
+    const starting = (name: string) => lines.filter((line) => line.startsWith(`| \`${name}\` |`));
+    expect(starting("SEKISHO_LISTEN")[0]).toContain(
+      "| `127.0.0.1:9191` | HOST:PORT or unix:/PATH |",
+    );
+    expect(starting("SEKISHO_REDIS_URL")[0]).toContain("| – |");
+    expect(starting("SEKISHO_NODE_ID")[0]).toContain("| the host's name |");
+    expect(new Set(lines.map((line) => line.split("|").length))).toEqual(new Set([6]));
+  });
+
+  test("have each reason with its status", () => {
+    const lines = reasonsTable().split("\n");
+    expect(lines).toContain("| `session_revoked` | 401 | This session was ended |");
+    expect(lines).toContain("| `allowed` | – | The token is valid and not revoked |");
+  });
+});
+
+describe("README.md", () => {
+  test("says what the recorded run, the variables and the reasons say", async () => {
+    const root = repositoryRoot();
+    const file = join(root, "README.md");
+    const text = existsSync(file) ? await readFile(file, "utf8") : "";
+    const recorded = await readFile(join(root, "bench/results/added-latency.json"), "utf8");
+    const blocks = readmeBlocks(resultSchema.parse(JSON.parse(recorded)));
+    const marked = Object.entries(blocks).filter(([name]) => text.includes(`<!-- ${name}:`));
+    expect(fillBlocks(text, Object.fromEntries(marked)).outOfDate).toEqual([]);
+  });
+});
