@@ -55,9 +55,12 @@ export function missingVariable(name: VariableName): ConfigFault {
   return { where: name, value: undefined, problem };
 }
 
-/** Hides what stands between `//` and `@`, wherever the last `@` may be. */
+/**
+ * Hides what may be a secret in a URL, also in one that is written so wrongly that it is none: all
+ * before the last `@` but the scheme, and the query, in which Redis clients take passwords.
+ */
 export function maskSecrets(text: string): string {
-  return text.replace(/\/\/.*@/s, "//***@");
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1***@").replace(/\?.*/s, "?***");
 }
 
 /** All faults in one message, a line each. */
