@@ -117,6 +117,16 @@ describe("following a log", () => {
     expect(follower.stalenessMs()).toBeGreaterThan(200);
   });
 
+  it("forgets what can no longer matter", async () => {
+    await initLog(url, { horizonS: 1 });
+    const required = { skewMs: 5000, horizonS: 1, partitions: 1 };
+    const following = start(url, { required });
+    await following.untilFresh();
+    await publish(url, endOf("s-1"));
+    await following.until("s-1", ({ knows }) => knows("s-1"));
+    await following.until("its end", ({ state }) => state.counts.session === 0);
+  });
+
   it("removes its group and row when it closes", async () => {
     const following = await inStep();
     expect(await groupNames(url)).toHaveLength(1);
@@ -172,6 +182,17 @@ describe("a loss in the log", () => {
     const following = start(url);
     await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
     expect(following.follower.stalenessMs()).toBe(Infinity);
+  });
+
+  it("is seen where the end was deleted", async () => {
+    await initLog(url);
+    await publishMany(2, "s");
+    const outcome = await publish(url, endOf("deleted"));
+    await redis(url, "XDEL", KEYS.log, outcome.published ? outcome.entryId : "");
+    const following = start(url);
+    await following.until("a gap", ({ resyncs }) => resyncs.includes("gap"));
+    expect(following.follower.stalenessMs()).toBe(Infinity);
+    expect(await groupNames(url)).toEqual([]);
   });
 
   it("is seen where the beginning was trimmed away", async () => {

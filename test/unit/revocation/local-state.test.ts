@@ -128,6 +128,30 @@ describe("what a node knows to be revoked", () => {
     expect(state.lookUp("acme", "u", "b").sessionRevoked).toBe(true);
   });
 
+  it("does not count a look at a user as a use either", () => {
+    const { state, inMs } = fresh(2);
+    state.apply(user("a", 1), inMs(1000));
+    state.apply(user("b", 1), inMs(2000));
+    state.lookUp("acme", "a", "s");
+    state.apply(user("c", 1), inMs(3000));
+    expect(state.lookUp("acme", "a", "s").epoch).toBe(0);
+    expect(state.lookUp("acme", "b", "s").epoch).toBe(1);
+  });
+
+  it("keeps the later deadline on each clock when an entry comes again", () => {
+    const { state, clock, inMs } = fresh();
+    const forgetAtMs = inMs(5000);
+    state.apply(session("s"), forgetAtMs);
+    clock.setWall(4000);
+    state.apply(session("s"), forgetAtMs);
+    clock.advance(1000);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+    clock.advance(4000);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(false);
+  });
+
   it("doubts one tenant until the entry's end, and nobody else", () => {
     const { state, clock, inMs } = fresh();
     state.doubtTenant("acme", inMs(1000));
