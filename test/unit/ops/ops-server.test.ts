@@ -1,0 +1,91 @@
+import { afterEach, describe, expect, test } from "@jest/globals";
+import type { Components } from "../../../src/ops/health.js";
+import { listenForOps, type OpsPages, type OpsServer } from "../../../src/ops/ops-server.js";
+
+const HEALTHY: Components = { redis: { status: "ok", detail: undefined } };
+const FAILED: Components = { redis: { status: "failed", detail: "gone" } };
+
+let server: OpsServer | undefined;
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+
+async function serve(pages: Partial<OpsPages> = {}): Promise<string> {
+  const address = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  server = await listenForOps(address, {
+    components: () => HEALTHY,
+    metrics: () => Promise.resolve({ contentType: "text/plain; version=0.0.4", text: "up 1\n" }),
+    statusz: () => ({ node: "n", seq: 7 }),
+    ...pages,
+  });
+  if (server.address.kind !== "tcp") throw new Error("not TCP");
+  expect(server.address.port).toBeGreaterThan(0);
+  return `http://127.0.0.1:${server.address.port}`;
+}
+
+describe("the side door", () => {
+  test("says that the process is alive, whatever its components are", async () => {
+    const url = await serve({ components: () => FAILED });
+    const response = await fetch(`${url}/livez`);
+    expect([response.status, await response.text()]).toEqual([200, "alive\n"]);
+  });
+
+  test.each([
+    [200, "ready", HEALTHY],
+    [200, "ready", { redis: { status: "degraded", detail: "slow" } } as const],
+    [503, "not_ready", FAILED],
+  ])("answers /readyz with %i %s", async (status, word, components) => {
+    const response = await fetch(`${await serve({ components: () => components })}/readyz`);
+    expect(response.status).toBe(status);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    const expected: unknown = JSON.parse(JSON.stringify({ status: word, components }));
+    expect(await response.json()).toEqual(expected);
+  });
+
+  test("gives metrics and status as they are made", async () => {
+    const url = await serve();
+    const metrics = await fetch(`${url}/metrics?x=1`);
+    expect(await metrics.text()).toBe("up 1\n");
+    expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4");
+    expect(await (await fetch(`${url}/statusz`)).json()).toEqual({ node: "n", seq: 7 });
+  });
+
+  test("names the pages that there are where one is unknown", async () => {
+    const response = await fetch(`${await serve()}/`);
+    expect(response.status).toBe(404);
+    expect(await response.text()).toContain("/livez, /readyz, /metrics, /statusz");
+  });
+
+  test("answers GET and HEAD only", async () => {
+    const url = await serve();
+    expect((await fetch(`${url}/livez`, { method: "POST", body: "x" })).status).toBe(405);
+    const head = await fetch(`${url}/livez`, { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+  });
+
+  test.each([
+    ["/readyz", "components"],
+    ["/metrics", "metrics"],
+    ["/statusz", "statusz"],
+  ])("answers %s with 500 where it cannot be made, without saying why", async (path, page) => {
+    const broken = () => {
+      throw new Error("hunter2");
+    };
+    const url = await serve({ [page]: broken });
+    const response = await fetch(`${url}${path}`);
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain("hunter2");
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  test("cannot be opened where another one stands", async () => {
+    await serve();
+    const taken = server?.address ?? { kind: "tcp", host: "127.0.0.1", port: 1 };
+    const pages = { components: () => HEALTHY, metrics: () => Promise.reject(new Error("x")) };
+    await expect(listenForOps(taken, { ...pages, statusz: () => 1 })).rejects.toMatchObject({
+      code: "EADDRINUSE",
+    });
+  });
+});
