@@ -1,0 +1,122 @@
+/** Requests to an Envoy as a client sends them, and everything that it is told in answer. */
+import { Agent, request as sendRequest, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
+import { z } from "zod";
+import { echoSchema, type Echo } from "../../deploy/local/echo-api.js";
+
+/** Longer than Envoy waits for a check; who gets no answer at all must fail and not hang. */
+const ANSWER_TIMEOUT_MS = 5_000;
+
+const problemSchema = z.strictObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  code: z.string(),
+});
+export type Problem = z.infer<typeof problemSchema>;
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** The body, where it is `application/problem+json` (RFC 9457). */
+  readonly problem: Problem | undefined;
+  /** What the API saw, where the request reached it. */
+  readonly echo: Echo | undefined;
+  /** When the request was sent and its answer had arrived, by `performance.now()`. */
+  readonly sentAtMs: number;
+  readonly atMs: number;
+}
+
+export interface Ask {
+  readonly token?: string;
+  /** Name and value of each header, in order; repeated ones are sent as often. */
+  readonly headers?: readonly (readonly [string, string])[];
+}
+
+/** "200", "401 session_revoked"; a refusal without a problem is a bare "503". */
+export function describeReply({ status, problem }: Reply): string {
+  return problem === undefined ? `${status}` : `${status} ${problem.code}`;
+}
+
+/** Asks one Envoy over connections that it keeps open. */
+export class HttpClient {
+  readonly #url: URL;
+  readonly #agent = new Agent({ keepAlive: true });
+
+  constructor(url: string) {
+    this.#url = new URL(url);
+  }
+
+  /** Sends the path as it stands, without making it regular first. */
+  async get(path: string, ask: Ask = {}): Promise<Reply> {
+    const sentAtMs = performance.now();
+    return new Promise((resolve, reject) => {
+      const request = sendRequest({
+        host: this.#url.hostname,
+        port: this.#url.port,
+        path,
+        agent: this.#agent,
+        headers: [
+          ...["host", this.#url.host],
+          ...(ask.token === undefined ? [] : ["authorization", `Bearer ${ask.token}`]),
+          ...(ask.headers ?? []).flat(),
+        ],
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      });
+      request.once("error", reject);
+      request.once("response", (response) => {
+        readReply(response, sentAtMs).then(resolve, reject);
+      });
+      request.end();
+    });
+  }
+
+  /** "200" or "401 session_revoked". */
+  async seen(path: string, ask: Ask = {}): Promise<string> {
+    return describeReply(await this.get(path, ask));
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/**
+ * Sends these very bytes on a connection of their own and returns what came back until Envoy closed
+ * it. The request should ask for that with `connection: close`.
+ */
+export async function sendBytes(url: string, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname, port: Number(port) });
+    let answer = "";
+    socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(new Error("no answer in time")));
+    socket.on("data", (data) => (answer += data.toString("latin1")));
+    socket.once("error", reject);
+    socket.once("close", () => resolve(answer));
+    socket.once("connect", () => socket.write(bytes, "latin1"));
+  });
+}
+
+async function readReply(response: IncomingMessage, sentAtMs: number): Promise<Reply> {
+  let body = "";
+  response.setEncoding("utf8");
+  response.on("data", (part: string) => (body += part));
+  await new Promise((resolve, reject) => response.once("end", resolve).once("error", reject));
+  const atMs = performance.now();
+  const headers = Object.fromEntries(
+    Object.entries(response.headers).map(([name, value]) => [name, [value].flat().join(", ")]),
+  );
+  const type = headers["content-type"] ?? "";
+  return {
+    status: response.statusCode ?? 0,
+    headers,
+    body,
+    problem:
+      type === "application/problem+json" ? problemSchema.parse(JSON.parse(body)) : undefined,
+    echo: type === "application/json" ? echoSchema.parse(JSON.parse(body)) : undefined,
+    sentAtMs,
+    atMs,
+  };
+}

@@ -1,0 +1,221 @@
+/**
+ * What an end-to-end test runs: a private Redis with a log in it, an issuer, and pods, each of them
+ * a real Envoy with the repository's envoy.yaml, a real `sekisho authz` process, and an API behind.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AuthzNode } from "../../deploy/local/authz-node.js";
+import { StartedProcess, type Exit } from "../../deploy/local/child-process.js";
+import { Closing } from "../../deploy/local/demo/stage.js";
+import { EchoApi } from "../../deploy/local/echo-api.js";
+import type { EnvoyConfig } from "../../deploy/local/envoy-config.js";
+import { EnvoyProcess } from "../../deploy/local/envoy-process.js";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { repositoryRoot } from "../../deploy/local/repository.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import type { Revocation } from "../../src/revocation/entry.js";
+import { HttpClient } from "./e2e-http.js";
+import { Poller } from "./e2e-poller.js";
+import type { Ask } from "./e2e-http.js";
+import { initLog, publish } from "./following.js";
+import { TcpProxy } from "./tcp-proxy.js";
+import { TokenIssuer, type JsonMembers } from "./token-issuer.js";
+
+const COMMAND_TIMEOUT_MS = 15_000;
+
+export interface NodeOptions {
+  /** SEKISHO_LISTEN; a free loopback port if left out. */
+  readonly listen?: string;
+  /** The stage's own if left out. */
+  readonly redisUrl?: string;
+  /** Further settings by their SEKISHO_ names; an empty one counts as unset. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface PodOptions extends NodeOptions {
+  /** In place of the repository's envoy.yaml. */
+  readonly config?: EnvoyConfig;
+  /** Sees Envoy as soon as it answers, which is before the node is ready. */
+  readonly early?: (client: HttpClient) => void;
+  /** Not to wait for it: a node that cannot become ready. */
+  readonly unready?: true;
+}
+
+export interface Pod {
+  readonly name: string;
+  readonly api: EchoApi;
+  readonly authz: AuthzNode;
+  readonly envoy: EnvoyProcess;
+  readonly client: HttpClient;
+}
+
+/** Who a token speaks for. */
+export interface Person {
+  readonly tenant: string;
+  readonly user: string;
+  readonly session: string;
+  readonly epoch?: number;
+}
+
+export class E2eStage {
+  readonly folder: string;
+  readonly redis: RedisServer;
+  readonly issuer = new TokenIssuer();
+  readonly #closing: Closing;
+  readonly #pollers: Poller[] = [];
+
+  private constructor(closing: Closing, folder: string, redis: RedisServer) {
+    this.#closing = closing;
+    this.folder = folder;
+    this.redis = redis;
+  }
+
+  /** Starts Redis, whose data survive a restart, and opens a log in which nothing was revoked. */
+  static async open(options: { readonly withoutLog?: true } = {}): Promise<E2eStage> {
+    const closing = new Closing();
+    try {
+      const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-e2e-")), (made) =>
+        rm(made, { recursive: true, force: true }),
+      );
+      const redis = await closing.keep(RedisServer.start({ appendonly: true }), (one) =>
+        one.close(),
+      );
+      if (options.withoutLog !== true) await initLog(redis.url);
+      const stage = new E2eStage(closing, folder, redis);
+      await writeFile(stage.jwksFile, JSON.stringify(stage.issuer.jwks()));
+      return stage;
+    } catch (error) {
+      await closing.close();
+      throw error;
+    }
+  }
+
+  get jwksFile(): string {
+    return join(this.folder, "jwks.json");
+  }
+
+  /** Closed with the stage, last things first. */
+  async keep<T>(starting: Promise<T>, close: (started: T) => Promise<void> | void): Promise<T> {
+    return this.#closing.keep(starting, close);
+  }
+
+  /** A proxy in front of Redis, mended before what uses it is closed. */
+  async addRedisProxy(): Promise<TcpProxy> {
+    return this.keep(TcpProxy.start(this.redis.port), (proxy) => proxy.close());
+  }
+
+  async addNode(nodeId: string, options: NodeOptions = {}): Promise<AuthzNode> {
+    const { issuer, jwksFile } = this;
+    const starting = AuthzNode.start({
+      nodeId,
+      redisUrl: options.redisUrl ?? this.redis.url,
+      mint: { issuer: issuer.issuer, audience: issuer.audience, jwksFile },
+      ...(options.listen === undefined ? {} : { listen: options.listen }),
+      ...(options.settings === undefined ? {} : { settings: options.settings }),
+    });
+    // Not drained: how nodes end is a test of its own, and here it would only take time.
+    return this.keep(starting, (node) => node.kill());
+  }
+
+  async addPod(name: string, options: PodOptions = {}): Promise<Pod> {
+    const authz = await this.addNode(name, options);
+    const api = await this.keep(EchoApi.start(), (echo) => echo.close());
+    const envoy = await this.keep(
+      EnvoyProcess.start({
+        name: `envoy of ${name}`,
+        api: { port: api.port },
+        sekisho: authz.address,
+        ...(options.config === undefined ? {} : { config: options.config }),
+      }),
+      (started) => started.close(),
+    );
+    const client = new HttpClient(envoy.url);
+    await this.keep(Promise.resolve(client), (made) => made.close());
+    options.early?.(client);
+    if (options.unready !== true) await authz.waitReady();
+    return { name, api, authz, envoy, client };
+  }
+
+  /** Asks again and again until it is stopped, or the stage is closed. */
+  poll(name: string, client: HttpClient, path: string, ask: Ask | (() => Ask) = {}): Poller {
+    const poller = new Poller(name, client, path, typeof ask === "function" ? ask : () => ask);
+    this.#pollers.push(poller);
+    return poller;
+  }
+
+  token(person: Person, claims: JsonMembers = {}): string {
+    return this.issuer.mint({ ...claimsOf(person), ...claims });
+  }
+
+  /** Publishes a revocation and returns when that was acknowledged, by `performance.now()`. */
+  async revoke(revocation: Revocation): Promise<number> {
+    const outcome = await publish(this.redis.url, revocation);
+    if (!outcome.published) throw new Error(`not published: ${outcome.message}`);
+    return performance.now();
+  }
+
+  /** Runs a command of `sekisho` to its end; the last of what it printed is in `said`. */
+  async sekisho(...args: string[]): Promise<{ readonly exit: Exit; readonly said: string }> {
+    return runSekisho(this.redis.url, args);
+  }
+
+  async stopPollers(): Promise<void> {
+    await Promise.all(this.#pollers.splice(0).map((poller) => poller.stop()));
+  }
+
+  /** Also where something is paused. */
+  async close(): Promise<void> {
+    await this.stopPollers();
+    const faults = await this.#closing.close();
+    if (faults.length > 0) throw new AggregateError(faults, "not everything could be closed");
+  }
+}
+
+/** The claims of a token of this person, under the names that issuers have by default. */
+export function claimsOf({ tenant, user, session, epoch = 0 }: Person): JsonMembers {
+  return { sub: user, tenant_id: tenant, user_id: user, session_id: session, user_epoch: epoch };
+}
+
+/** Waits until this is answered through the pod's Envoy. */
+export async function untilAnswered(
+  { name, client }: Pick<Pod, "name" | "client">,
+  path: string,
+  ask: Ask,
+  expected: string,
+): Promise<void> {
+  let last = "nothing yet";
+  await waitFor(
+    async () => {
+      last = await client.seen(path, ask);
+      return last === expected ? true : undefined;
+    },
+    {
+      what: `${name} to answer ${expected}`,
+      timeoutMs: 10_000,
+      failure: (message) => new Error(`${message}; it answered ${last}`),
+    },
+  );
+}
+
+async function runSekisho(
+  redisUrl: string,
+  args: readonly string[],
+): Promise<{ readonly exit: Exit; readonly said: string }> {
+  const rest = Object.entries(process.env).filter(([name]) => !name.startsWith("SEKISHO_"));
+  const started = new StartedProcess({
+    name: `sekisho ${args.join(" ")}`,
+    file: process.execPath,
+    args: [join(repositoryRoot(), "dist", "src", "main.js"), ...args],
+    env: { ...Object.fromEntries(rest), SEKISHO_REDIS_URL: redisUrl },
+  });
+  try {
+    const exit = await waitFor(() => (started.running ? undefined : started.exited), {
+      what: `${started.name} to end`,
+      timeoutMs: COMMAND_TIMEOUT_MS,
+    });
+    return { exit, said: started.lines.join("\n") };
+  } finally {
+    await started.kill();
+  }
+}
