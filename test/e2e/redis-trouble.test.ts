@@ -1,0 +1,234 @@
+/**
+ * Redis killed, stopped or cut off while requests pass. Whatever happens to it, a node lets nobody
+ * pass whom it cannot vouch for, refuses whom it knew, and comes back by itself.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import { publish, endOf } from "../support/following.js";
+import type { Poller } from "../support/e2e-poller.js";
+import { formatMs, reportMeasured } from "../support/e2e-report.js";
+import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import type { TcpProxy } from "../support/tcp-proxy.js";
+
+/** The nodes' own limit, which no answer may exceed. */
+const MAX_STALENESS_MS = 1000;
+/** By when a client that polls has seen it. */
+const SEEN_WITHIN_MS = 1250;
+
+const STALE = "503 revocations_stale";
+const REVOKED = "401 session_revoked";
+
+let stage: E2eStage;
+let proxies: TcpProxy[];
+let pods: Pod[];
+const staleAfterMs: number[] = [];
+const backAfterMs: number[] = [];
+
+beforeAll(async () => {
+  stage = await E2eStage.open();
+  proxies = [await stage.addRedisProxy(), await stage.addRedisProxy()];
+  pods = [];
+  for (const [index, proxy] of proxies.entries()) {
+    pods.push(await stage.addPod(`node-${index + 1}`, { redisUrl: proxy.url }));
+  }
+});
+afterEach(() => stage.stopPollers());
+afterAll(async () => {
+  await stage.close();
+  reportMeasured(
+    `trouble to ${STALE}, at most ${formatMs(Math.max(...staleAfterMs))} ` +
+      `(promised: ${SEEN_WITHIN_MS} ms); mended to passing, at most ` +
+      formatMs(Math.max(...backAfterMs)),
+  );
+});
+
+/** One pod under every kind of traffic, from before the fault to after the recovery. */
+interface Watched {
+  readonly pod: Pod;
+  readonly good: Poller;
+  /** Its session is revoked while the node cannot know. */
+  readonly meanwhile: Poller;
+  /** Its session was revoked before. */
+  readonly revoked: Poller;
+  readonly tolerant: Poller;
+  readonly strict: Poller;
+  readonly open: Poller;
+  readonly anonymous: Poller;
+}
+
+async function watchAll(round: string): Promise<Watched[]> {
+  const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
+  const good = { token: stage.token(person) };
+  const meanwhile = { token: stage.token({ ...person, session: `meanwhile-${round}` }) };
+  const revoked = { token: stage.token({ ...person, session: `before-${round}` }) };
+  await stage.revoke(endOf(`before-${round}`));
+  for (const pod of pods) await untilAnswered(pod, "/things", revoked, REVOKED);
+  const watched = pods.map((pod) => {
+    const poll = (what: string, path: string, ask = {}): Poller =>
+      stage.poll(`${pod.name}, ${what}`, pod.client, path, ask);
+    return {
+      pod,
+      good: poll("good", "/things", good),
+      meanwhile: poll("revoked meanwhile", "/things", meanwhile),
+      revoked: poll("revoked before", "/things", revoked),
+      tolerant: poll("tolerant", "/timetable", good),
+      strict: poll("strict", "/payments", good),
+      open: poll("public", "/public/news"),
+      anonymous: poll("anonymous", "/catalogue"),
+    };
+  });
+  for (const one of watched) {
+    for (const poller of [one.good, one.meanwhile, one.tolerant, one.strict]) {
+      await poller.until("200", -Infinity);
+    }
+  }
+  return watched;
+}
+
+/** What each node answers from the fault on, until it is mended. */
+async function expectStale(watched: readonly Watched[], faultMs: number): Promise<void> {
+  for (const { good, meanwhile, strict } of watched) {
+    const stale = await good.until(STALE, faultMs);
+    staleAfterMs.push(stale.atMs - faultMs);
+    await meanwhile.until(STALE, faultMs);
+    await strict.until("503", faultMs);
+  }
+  // A while in which nothing may change: twenty answers more from each.
+  const sinceMs = performance.now();
+  for (const one of watched) await untilAskedOften(one, sinceMs);
+  for (const { pod, good, meanwhile, revoked, tolerant, strict } of watched) {
+    expect((good.first(STALE, faultMs)?.atMs ?? Infinity) - faultMs).toBeLessThan(SEEN_WITHIN_MS);
+    const beyondMs = faultMs + MAX_STALENESS_MS;
+    expect(good.kinds(beyondMs)).toEqual([STALE]);
+    expect(meanwhile.kinds(beyondMs)).toEqual([STALE]);
+    expect(strict.kinds(beyondMs)).toEqual(["503"]);
+    expect(tolerant.kinds()).toEqual(["200"]);
+    expect(revoked.kinds()).toEqual([REVOKED]);
+    await expectReason(pod, "/timetable", "allowed_stale");
+    await expectReason(pod, "/things", "revocations_stale");
+  }
+}
+
+async function untilAskedOften(one: Watched, sinceMs: number): Promise<void> {
+  const wanted = { good: STALE, tolerant: "200", strict: "503", open: "200", anonymous: "200" };
+  let afterMs = sinceMs;
+  for (let times = 0; times < 20; times += 1) {
+    afterMs = (await one.good.until(wanted.good, afterMs)).atMs;
+  }
+  await one.tolerant.until(wanted.tolerant, afterMs);
+  await one.strict.until(wanted.strict, afterMs);
+  await one.open.until(wanted.open, afterMs);
+  await one.anonymous.until(wanted.anonymous, afterMs);
+}
+
+async function expectReason(pod: Pod, path: string, reason: string): Promise<void> {
+  const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
+  const reply = await pod.client.get(path, { token: stage.token(person) });
+  const entry = await pod.envoy.accessLogOf(reply.headers["x-request-id"] ?? "");
+  expect(entry["reason"]).toBe(reason);
+}
+
+/** Every node lets pass again by itself, and refuses what was revoked meanwhile and before. */
+async function expectRecovered(watched: readonly Watched[], mendedMs: number): Promise<void> {
+  for (const { good, strict } of watched) {
+    const back = await good.until("200", mendedMs);
+    backAfterMs.push(back.atMs - mendedMs);
+    await strict.until("200", mendedMs);
+  }
+  for (const { meanwhile } of watched) await meanwhile.until(REVOKED, mendedMs);
+  const settledMs = performance.now();
+  for (const { good, meanwhile } of watched) {
+    await good.until("200", settledMs);
+    await meanwhile.until(REVOKED, settledMs);
+  }
+  for (const one of watched) {
+    expect(one.good.summary()).toMatch(/^\d+ × 200, \d+ × 503 revocations_stale, \d+ × 200$/);
+    expect(one.strict.summary()).toMatch(/^\d+ × 200, \d+ × 503, \d+ × 200$/);
+    expect(one.revoked.kinds()).toEqual([REVOKED]);
+    expect(one.tolerant.kinds()).toEqual(["200"]);
+    expect(one.open.kinds()).toEqual(["200"]);
+    expect(one.anonymous.kinds()).toEqual(["200"]);
+  }
+}
+
+/** Revoked while the nodes could not know: never an allow after the limit, nor after recovery. */
+function expectNeverAllowedAgain(watched: readonly Watched[], acknowledgedMs: number): void {
+  for (const { meanwhile } of watched) {
+    expect(meanwhile.kinds(acknowledgedMs + MAX_STALENESS_MS)).not.toContain("200");
+  }
+}
+
+describe("Redis is killed under traffic", () => {
+  it("makes every node stale within its limit, and all return when it is back with its data", async () => {
+    const watched = await watchAll("killed");
+    const ended = stage.redis.kill();
+    const faultMs = performance.now();
+    await ended;
+    await expectStale(watched, faultMs);
+    const unpublished = await publish(stage.redis.url, endOf("meanwhile-killed"));
+    expect(unpublished).toMatchObject({ published: false, code: "unreachable" });
+
+    await stage.redis.restart();
+    const mendedMs = performance.now();
+    const acknowledgedMs = await stage.revoke(endOf("meanwhile-killed"));
+    await expectRecovered(watched, mendedMs);
+    expectNeverAllowedAgain(watched, acknowledgedMs);
+  });
+});
+
+describe("Redis is stopped under traffic, with its connections open", () => {
+  it("makes every node stale within its limit, and all return when it goes on", async () => {
+    const watched = await watchAll("stopped");
+    stage.redis.pause();
+    const faultMs = performance.now();
+    await expectStale(watched, faultMs);
+
+    stage.redis.resume();
+    const mendedMs = performance.now();
+    const acknowledgedMs = await stage.revoke(endOf("meanwhile-stopped"));
+    await expectRecovered(watched, mendedMs);
+    expectNeverAllowedAgain(watched, acknowledgedMs);
+  });
+});
+
+describe.each([
+  { how: "its connections are cut", cut: (proxy: TcpProxy) => proxy.cutOff() },
+  { how: "its network swallows everything", cut: (proxy: TcpProxy) => proxy.hang() },
+])("Redis cannot be reached by the nodes: $how", ({ how, cut }) => {
+  it("bounds a revocation that others publish, and refuses it after the recovery", async () => {
+    const round = how.replaceAll(" ", "-");
+    const watched = await watchAll(round);
+    proxies.forEach(cut);
+    const faultMs = performance.now();
+    // Redis is well, so this is acknowledged, and the nodes cannot hear of it.
+    const acknowledgedMs = await stage.revoke(endOf(`meanwhile-${round}`));
+    await expectStale(watched, faultMs);
+
+    for (const proxy of proxies) {
+      proxy.mend();
+      proxy.cutConnections();
+    }
+    const mendedMs = performance.now();
+    await expectRecovered(watched, mendedMs);
+    expectNeverAllowedAgain(watched, acknowledgedMs);
+    for (const { meanwhile } of watched) {
+      expect(meanwhile.summary()).toMatch(
+        /^\d+ × 200, \d+ × 503 revocations_stale, \d+ × 401 session_revoked$/,
+      );
+    }
+  });
+});
+
+describe("one node is cut off and the other is not", () => {
+  it("leaves the other one as it was", async () => {
+    const watched = await watchAll("one-of-two");
+    const [cutOff, other] = watched;
+    if (cutOff === undefined || other === undefined) throw new Error("two nodes are needed");
+    proxies[0]?.cutOff();
+    const faultMs = performance.now();
+    await expectStale([cutOff], faultMs);
+    expect(other.good.kinds()).toEqual(["200"]);
+    expect(other.strict.kinds()).toEqual(["200"]);
+    proxies[0]?.mend();
+    await cutOff.good.until("200", performance.now());
+  });
+});
