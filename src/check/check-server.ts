@@ -1,6 +1,4 @@
 /** The gRPC server that Envoy talks to: the check and the health service (grpc.health.v1). */
-import { lstatSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
 import { Server, ServerCredentials, type handleUnaryCall } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import {
@@ -8,6 +6,7 @@ import {
   type CheckRequest,
   type CheckResponse,
 } from "../generated/envoy/service/auth/v3/external_auth.js";
+import { removeDeadSocket } from "../listen/dead-socket.js";
 import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
 
 /** Envoy's own limit on headers is 60 KiB: what it lets through must get an answer with a reason. */
@@ -38,7 +37,7 @@ export async function listenForChecks(
   setServing(false);
   health.addToServer(server);
   server.addService(AuthorizationService, { check: handler });
-  if (address.kind === "unix") await removeDeadSocket(address.path);
+  await removeDeadSocket(address);
   const port = await bind(server, address);
   return {
     address: address.kind === "tcp" ? { ...address, port } : address,
@@ -68,19 +67,4 @@ function drain(server: Server, withinMs: number): Promise<void> {
       resolve();
     });
   });
-}
-
-/** A killed process leaves its socket behind; one that nobody answers on is in the way. */
-async function removeDeadSocket(path: string): Promise<void> {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat?.isSocket() !== true) return;
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", () => resolve(false));
-  });
-  if (!alive) unlinkSync(path);
 }

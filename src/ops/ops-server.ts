@@ -1,6 +1,7 @@
 /** The HTTP side door for probes, Prometheus and people. Never on the request path. */
 import { createServer, type Server } from "node:http";
 import { once } from "node:events";
+import { removeDeadSocket } from "../listen/dead-socket.js";
 import type { ListenAddress } from "../listen/listen-address.js";
 import { describeReadiness, isReady, type Components } from "./health.js";
 
@@ -40,6 +41,7 @@ export async function listenForOps(address: ListenAddress, pages: OpsPages): Pro
     },
   );
   server.maxConnections = 64;
+  await removeDeadSocket(address);
   if (address.kind === "unix") server.listen({ path: address.path });
   else server.listen({ host: address.host, port: address.port });
   await once(server, "listening");
