@@ -41,12 +41,6 @@ function commandLine(context: CommandContext): Command {
     .helpOption("-h, --help", "show help")
     .helpCommand(false)
     .exitOverride()
-    .configureOutput({
-      outputError: (message, write) => {
-        write(message);
-        if (message.includes("unknown command")) write(commandList(program));
-      },
-    })
     .addHelpText(
       "after",
       "\nConfiguration is by variables SEKISHO_*: see the README. Exit codes: 0 done, 1 failed, " +
@@ -59,11 +53,24 @@ function commandLine(context: CommandContext): Command {
   addRevokeCommand(program, context);
   addNodesCommand(program, context);
   addLogCommand(program, context);
+  listCommandsWhereUnknown(program);
   return program;
 }
 
-function commandList(program: Command): string {
-  const lines = program.commands.map((one) => `  ${one.name().padEnd(8)}${one.description()}\n`);
+/** An unknown command is answered with those that there are, on each level. */
+function listCommandsWhereUnknown(command: Command): void {
+  if (command.commands.length === 0) return;
+  command.helpCommand(false).configureOutput({
+    outputError: (message, write) => {
+      write(message);
+      if (message.includes("unknown command")) write(commandList(command));
+    },
+  });
+  command.commands.forEach(listCommandsWhereUnknown);
+}
+
+function commandList(command: Command): string {
+  const lines = command.commands.map((one) => `  ${one.name().padEnd(8)}${one.description()}\n`);
   return `The commands are:\n${lines.join("")}`;
 }
 
