@@ -1,5 +1,6 @@
 /** The life of the `sekisho authz` process: configuration, start, signals, exit code. */
 import { once } from "node:events";
+import { setLogger } from "@grpc/grpc-js";
 import { readAuthzConfig } from "../config/authz-config.js";
 import { formatListenAddress } from "../listen/listen-address.js";
 import { openLog, type Logger } from "../ops/log.js";
@@ -14,6 +15,9 @@ export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
   const config = readAuthzConfig(env);
   const { log, flush } = openLog(config.logLevel, { node: config.nodeId });
   exitOnBugs(log, flush);
+  // grpc-js writes to standard error by itself; whatever matters of it is told by its errors, too.
+  const tell = (message: unknown): void => log.debug({ grpc: String(message) }, "grpc");
+  setLogger({ error: tell, info: tell, debug: tell });
   // Listened for from the beginning, so that a signal during the start is not lost.
   const asked = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
   let running: RunningAuthz;
