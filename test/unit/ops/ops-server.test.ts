@@ -1,3 +1,7 @@
+import { spawnSync } from "node:child_process";
+import { lstatSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import type { Components } from "../../../src/ops/health.js";
 import { listenForOps, type OpsPages, type OpsServer } from "../../../src/ops/ops-server.js";
@@ -78,6 +82,23 @@ describe("the side door", () => {
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain("hunter2");
     expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  test("replaces a Unix socket on which nobody listens any more", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sekisho-ops-"));
+    try {
+      const path = join(folder, "ops.sock");
+      const code = `require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
+      spawnSync(process.execPath, ["-e", code, path]);
+      expect(lstatSync(path).isSocket()).toBe(true);
+      const pages = { components: () => HEALTHY, metrics: () => Promise.reject(new Error("x")) };
+      server = await listenForOps({ kind: "unix", path }, { ...pages, statusz: () => 1 });
+      expect(server.address).toEqual({ kind: "unix", path });
+      await server.close();
+      server = undefined;
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("cannot be opened where another one stands", async () => {
