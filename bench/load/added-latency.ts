@@ -5,8 +5,8 @@
  * Exit codes: 0 all answers right and added p95 below its limit; 1 not so, or something could not be
  * started; 2 wrong usage; 128 + n if signal n broke it off.
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { constants } from "node:os";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { AuthzNode } from "../../deploy/local/authz-node.js";
@@ -25,6 +25,7 @@ import { keepsLimit } from "../report/result.js";
 import type { BenchmarkResult } from "../report/result.js";
 import {
   latencyTable,
+  microTable,
   describeRequests,
   describeSidecar,
   resultPage,
@@ -35,6 +36,7 @@ import type { LoadPlan } from "./arguments.js";
 import type { Owner } from "./expected-answer.js";
 import { LoadGenerator } from "./load-generator.js";
 import { CONNECTIONS_MAX } from "./load-limits.js";
+import { measureChecks } from "../micro/check.js";
 import { Progress } from "./progress.js";
 import { WrongAnswer, measureRounds } from "./rounds.js";
 import { TwoSidedEnvoy } from "./two-sided-envoy.js";
@@ -54,7 +56,8 @@ async function measure(
   closing: Closing,
   progress: Progress,
 ): Promise<BenchmarkResult> {
-  const machine = describeMachine();
+  // As it was when the run began, whatever is committed meanwhile.
+  const found = { commit: await describeCommit(), machine: describeMachine() };
   progress.doing("starting Redis, Sekisho, the API and Envoy");
   const given = process.env["SEKISHO_REDIS_URL"];
   const stage = await Stage.open(closing, given === "" ? undefined : given);
@@ -81,8 +84,7 @@ async function measure(
   const { rounds, secondsPerSide, warmUpS, ratePerS } = plan;
   return {
     recordedAt: new Date().toISOString(),
-    commit: await describeCommit(),
-    machine,
+    ...found,
     versions: {
       sekisho: await sekishoVersion(),
       node: process.versions.node,
@@ -165,7 +167,23 @@ async function main(): Promise<number> {
     process.stdout.write(`${USAGE}\n`);
     return 0;
   }
-  const { plan } = args;
+  return args.kind === "micro" ? runMicro(args.small) : runLoad(args.plan);
+}
+
+async function runMicro(small: boolean): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "sekisho-bench-"));
+  try {
+    process.stdout.write(`${microTable(await measureChecks(folder, { small }))}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function runLoad(plan: LoadPlan): Promise<number> {
   const closing = new Closing();
   const progress = new Progress(process.stdout);
   const stopped = signalled();

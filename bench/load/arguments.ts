@@ -19,6 +19,7 @@ export interface LoadPlan {
 export type Arguments =
   | { readonly kind: "help" }
   | { readonly kind: "wrong"; readonly message: string }
+  | { readonly kind: "micro"; readonly small: boolean }
   | { readonly kind: "run"; readonly plan: LoadPlan };
 
 const DEFAULTS = {
@@ -37,6 +38,7 @@ Added latency through one Envoy with and without Sekisho, at a fixed rate of req
   --rate N      requests per second (${DEFAULTS.full.rate})
   --tokens N    distinct tokens, sent in turn (${DEFAULTS.full.tokens})
   --small       one short round: judges the answers, not the time
+  --micro       instead: one check in process, without gRPC and network
   --help        this text
 
 A run without options is recorded in bench/results; any other is written to dist/bench-last.*`;
@@ -51,7 +53,7 @@ export function readArguments(args: readonly string[]): Arguments {
       args: [...args],
       options: {
         ...{ rounds: number, seconds: number, rate: number, tokens: number },
-        ...{ small: flag, help: { ...flag, short: "h" } },
+        ...{ small: flag, micro: flag, help: { ...flag, short: "h" } },
       },
     }));
   } catch (error) {
@@ -59,6 +61,12 @@ export function readArguments(args: readonly string[]): Arguments {
   }
   if (values.help === true) return { kind: "help" };
   const small = values.small === true;
+  if (values.micro === true) {
+    if (Object.keys(values).every((name) => name === "micro" || name === "small")) {
+      return { kind: "micro", small };
+    }
+    return { kind: "wrong", message: "--micro goes with --small only" };
+  }
   const standard = Object.keys(values).length === 0;
   const chosen: Record<NumberName, number> = { ...DEFAULTS[small ? "small" : "full"] };
   for (const name of ["rounds", "seconds", "rate", "tokens"] as const) {

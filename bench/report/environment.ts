@@ -24,6 +24,9 @@ export function describeMachine(): BenchmarkResult["machine"] {
   };
 }
 
+/** What a recorded run changes itself says nothing about what was measured. */
+const RESULTS = [":/", ":(exclude,top)bench/results", ":(exclude,top)README.md"];
+
 /** The commit, and whether the files that it tracks have been changed since. */
 export async function describeCommit(): Promise<string> {
   const git = async (...args: string[]): Promise<string> => {
@@ -32,7 +35,7 @@ export async function describeCommit(): Promise<string> {
   };
   try {
     const commit = await git("rev-parse", "--short=12", "HEAD");
-    const changes = await git("status", "--porcelain", "--untracked-files=no");
+    const changes = await git("status", "--porcelain", "--untracked-files=no", "--", ...RESULTS);
     return changes === "" ? commit : `${commit} with uncommitted changes`;
   } catch {
     return "unknown";

@@ -104,6 +104,23 @@ export function describeRun(result: BenchmarkResult): string {
   return markdownTable([{ title: "" }, { title: "" }], rows);
 }
 
+/** What an operation in process takes. */
+export function microTable(
+  results: readonly { readonly name: string; readonly nsPerOperation: Spread }[],
+): string {
+  const rows = results.map(({ name, nsPerOperation: { median, min, max } }) => [
+    name,
+    wholeNumber(Math.round(1e9 / median)),
+    wholeNumber(Math.round(median)),
+    `${wholeNumber(Math.round(min))} – ${wholeNumber(Math.round(max))}`,
+  ]);
+  const titles = ["one check in process", "operations/s", "ns/operation", "min – max"];
+  return markdownTable(
+    titles.map((title, i) => ({ title, right: i > 0 })),
+    rows,
+  );
+}
+
 export function resultPage(result: BenchmarkResult): string {
   return (
     [

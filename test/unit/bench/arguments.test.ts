@@ -23,7 +23,13 @@ describe("the benchmark's arguments", () => {
     expect(readArguments(["--small"])).toMatchObject({ kind: "run", plan });
   });
 
+  test("the micro benchmark is chosen by a flag of its own", () => {
+    expect(readArguments(["--micro"])).toEqual({ kind: "micro", small: false });
+    expect(readArguments(["--micro", "--small"])).toEqual({ kind: "micro", small: true });
+  });
+
   test.each([
+    [["--micro", "--rate", "5"], "--micro goes with --small only"],
     [["--rate", "0"], "--rate must be"],
     [["--rate", "5001"], "--rate must be"],
     [["--rate", "1.5"], "--rate must be"],
