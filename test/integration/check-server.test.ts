@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { Client, credentials, setLogger, status, type handleUnaryCall } from "@grpc/grpc-js";
+import { Client, credentials, setLogger, status } from "@grpc/grpc-js";
+import type { ClientUnaryCall, handleUnaryCall } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { service as healthService } from "grpc-health-check";
 import { z } from "zod";
@@ -61,10 +62,12 @@ setLogger({ error: () => undefined });
 let folder: string;
 const servers: CheckServer[] = [];
 const clients: Client[] = [];
+const calls: ClientUnaryCall[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "sekisho-check-server-"));
 });
 afterEach(async () => {
+  for (const started of calls.splice(0)) started.cancel();
   for (const client of clients.splice(0)) client.close();
   await Promise.all(servers.splice(0).map((server) => server.drain(0)));
   rmSync(folder, { recursive: true, force: true });
@@ -87,7 +90,7 @@ type Method = z.infer<typeof methodSchema>;
 /** What the server answers, or the code with which the call fails. */
 function call(client: Client, method: Method, request: object | Buffer): Promise<unknown> {
   return new Promise((resolve) => {
-    client.makeUnaryRequest(
+    const started = client.makeUnaryRequest(
       method.path,
       (value: object | Buffer) => (Buffer.isBuffer(value) ? value : method.requestSerialize(value)),
       method.responseDeserialize,
@@ -95,6 +98,7 @@ function call(client: Client, method: Method, request: object | Buffer): Promise
       { deadline: Date.now() + DEADLINE_MS },
       (error, response) => resolve(error === null ? response : error.code),
     );
+    calls.push(started);
   });
 }
 
