@@ -85,12 +85,6 @@ describe("a node", () => {
       /^Redis does not answer: refused$/,
     ],
     ["that is connecting", { follower: { state: "connecting" } }, "redis", /^connecting$/],
-    [
-      "whose memory is full",
-      { saturated: true },
-      "revocations",
-      /SEKISHO_REVOCATIONS_MAX_ENTRIES$/,
-    ],
     ["without keys yet", { keys: [noKeys] }, "keys", /^https:\/\/0\.example: not loaded yet$/],
     [
       "without the keys of one issuer of two",
@@ -126,6 +120,15 @@ describe("a node", () => {
         status: "degraded",
         detail: "https://0.example: timed out",
       });
+      expect(isReady(components)).toBe(true);
+    }
+  });
+
+  test("whose memory is full is degraded, and becomes ready all the same", () => {
+    for (const ready of [true, false]) {
+      const components = componentsIn({ ready, saturated: true });
+      expect(components["revocations"]?.status).toBe("degraded");
+      expect(components["revocations"]?.detail).toMatch(/SEKISHO_REVOCATIONS_MAX_ENTRIES$/);
       expect(isReady(components)).toBe(true);
     }
   });
