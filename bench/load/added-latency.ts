@@ -133,8 +133,8 @@ async function assertRefusedOnceRevoked(
   }
 }
 
-async function record(result: BenchmarkResult, { standard }: LoadPlan): Promise<void> {
-  const place = standard ? ["bench", "results", "added-latency"] : ["dist", "bench-last"];
+async function write(result: BenchmarkResult, { record }: LoadPlan): Promise<void> {
+  const place = record ? ["bench", "results", "added-latency"] : ["dist", "bench-last"];
   const file = join(repositoryRoot(), ...place);
   await mkdir(join(file, ".."), { recursive: true });
   await writeFile(`${file}.json`, `${JSON.stringify(result, undefined, 2)}\n`);
@@ -197,7 +197,7 @@ async function runLoad(plan: LoadPlan): Promise<number> {
       exitCode = 128 + constants.signals[result];
     } else {
       exitCode = judge(result, plan);
-      await record(result, plan);
+      await write(result, plan);
     }
   } catch (error) {
     progress.clear();

@@ -70,28 +70,6 @@ export function withSecondListener(config: EnvoyConfig): TwoSidedConfig {
   return { ...copy, static_resources: { ...copy.static_resources, listeners: [first, second] } };
 }
 
-/**
- * A copy in which Envoy gives up connections to the API before the API does: Node closes a connection
- * that is idle for 5 s, and a request that Envoy sends at that very moment is answered with 503. In a
- * run of minutes that happens, and it has nothing to do with the filter.
- */
-export function givingUpIdleConnections(config: EnvoyConfig): EnvoyConfig {
-  const copy = structuredClone(config);
-  for (const cluster of copy.static_resources.clusters) {
-    if (cluster.name === "api") cluster["typed_extension_protocol_options"] ??= IDLE_OPTIONS;
-  }
-  return copy;
-}
-
-const HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-const IDLE_OPTIONS = {
-  [HTTP_OPTIONS]: {
-    "@type": `type.googleapis.com/${HTTP_OPTIONS}`,
-    common_http_protocol_options: { idle_timeout: "2s" },
-    explicit_http_config: { http_protocol_options: {} },
-  },
-};
-
 export class TwoSidedEnvoy {
   /** Of the two listeners, on the loopback interface. */
   readonly ports: Readonly<Record<Side, number>>;
@@ -114,7 +92,7 @@ export class TwoSidedEnvoy {
     const file = findEnvoy();
     const free = { listener: { port: 0 }, admin: { port: 0 } };
     const given = withAddresses(await readEnvoyConfig(), { ...free, ...peers });
-    const config = withSecondListener(givingUpIdleConnections(given));
+    const config = withSecondListener(given);
     const folder = await mkdtemp(join(tmpdir(), "sekisho-envoy-"));
     const configFile = join(folder, "envoy.json");
     const adminFile = join(folder, "admin-address");

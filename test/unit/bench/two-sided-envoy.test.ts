@@ -1,9 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 
-import {
-  givingUpIdleConnections,
-  withSecondListener,
-} from "../../../bench/load/two-sided-envoy.js";
+import { withSecondListener } from "../../../bench/load/two-sided-envoy.js";
 import { readEnvoyConfig } from "../../../deploy/local/envoy-config.js";
 
 const FILTER = "envoy.filters.http.ext_authz";
@@ -47,13 +44,4 @@ describe("the second listener", () => {
     config.static_resources.listeners[0] = { ...first, address: {} };
     expect(() => withSecondListener(config)).toThrow("exactly one filter");
   });
-});
-
-test("Envoy gives up idle connections to the API, and nothing else is different", async () => {
-  const config = await readEnvoyConfig();
-  const changed = givingUpIdleConnections(config);
-  const api = changed.static_resources.clusters.find(({ name }) => name === "api");
-  expect(JSON.stringify(api)).toContain('"idle_timeout":"2s"');
-  delete api?.["typed_extension_protocol_options"];
-  expect(changed).toEqual(config);
 });
