@@ -99,10 +99,11 @@ function readSoleIssuer(env: Environment, faults: ConfigFault[]): readonly Issue
   const faultsBefore = faults.length;
   const url = readVariable(env, "SEKISHO_JWKS_URL", faults);
   const path = readVariable(env, "SEKISHO_JWKS_FILE", faults);
+  const noKeys = url === undefined && path === undefined && faults.length === faultsBefore;
   const algorithms = readVariable(env, "SEKISHO_ALGORITHMS", faults);
   if (issuer === undefined) faults.push(missingVariable("SEKISHO_ISSUER"));
   if (audience === undefined) faults.push(missingVariable("SEKISHO_AUDIENCE"));
-  if (url === undefined && path === undefined && faults.length === faultsBefore) {
+  if (noKeys) {
     const { meaning } = VARIABLES.SEKISHO_JWKS_URL;
     const problem = `is not set, nor is SEKISHO_JWKS_FILE: ${meaning}`;
     faults.push({ where: "SEKISHO_JWKS_URL", value: undefined, problem });

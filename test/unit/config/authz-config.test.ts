@@ -90,6 +90,12 @@ describe("the sidecar's configuration", () => {
     expect(wheresOf({ ...LEAST, [name]: "" })).toEqual([name]);
   });
 
+  test("says of all four at once that they are missing", () => {
+    expect(wheresOf({}).sort()).toEqual(Object.keys(LEAST).sort());
+    const wrong = { SEKISHO_ALGORITHMS: "none" };
+    expect(wheresOf(wrong).sort()).toEqual([...Object.keys(LEAST), ...Object.keys(wrong)].sort());
+  });
+
   test("counts what is empty as unset", () => {
     const empty = { SEKISHO_LISTEN: "", SEKISHO_CONFIG: "", SEKISHO_JWKS_FILE: "" };
     const more = { SEKISHO_CLOCK_SKEW_S: "", SEKISHO_NODE_ID: "", SEKISHO_ALGORITHMS: "" };
