@@ -1,0 +1,180 @@
+/** How a node ends: killed, asked to, and asked to while Redis is away. */
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import { environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { StartedProcess } from "../../deploy/local/child-process.js";
+import type { RedisServer } from "../../deploy/local/redis-server.js";
+import { repositoryRoot } from "../../deploy/local/repository.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import { KEYS, endOf, groupNames, redis } from "../support/following.js";
+import { formatMs, reportMeasured } from "../support/e2e-report.js";
+import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+
+const REVOKED = "401 session_revoked";
+/** What a node answers until it has keys and has read the log. */
+const UNREADY = ["503 keys_unavailable", "503 revocations_stale"];
+/** Envoy waits no longer than this for a check, and a closed port answers sooner. */
+const NOTICED_WITHIN_MS = 500;
+/** What a platform grants before it kills. */
+const END_WITHIN_MS = 10_000;
+/** Without asking anybody: far less than an orderly end takes with a Redis that hangs. */
+const AT_ONCE_MS = 500;
+
+const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
+
+interface RedisTrouble {
+  readonly trouble: string;
+  readonly begin: (redisServer: RedisServer) => unknown;
+  readonly mend: (redisServer: RedisServer) => unknown;
+}
+const TROUBLES: readonly RedisTrouble[] = [
+  { trouble: "gone", begin: (server) => server.kill(), mend: (server) => server.restart() },
+  { trouble: "stopped", begin: (server) => server.pause(), mend: (server) => server.resume() },
+];
+
+let stage: E2eStage;
+
+beforeAll(async () => {
+  stage = await E2eStage.open();
+  await stage.revoke(endOf("revoked"));
+});
+afterEach(() => stage.stopPollers());
+afterAll(() => stage.close());
+
+async function watch(pod: Pod) {
+  const revokedToken = { token: stage.token({ ...person, session: "revoked" }) };
+  await untilAnswered(pod, "/things", revokedToken, REVOKED);
+  const good = stage.poll("good", pod.client, "/things", { token: stage.token(person) });
+  const revoked = stage.poll("revoked", pod.client, "/things", revokedToken);
+  const open = stage.poll("public", pod.client, "/public");
+  await good.until("200", -Infinity);
+  await revoked.until(REVOKED, -Infinity);
+  await open.until("200", -Infinity);
+  return { good, revoked, open };
+}
+
+/** Groups and rows in Redis that this node has left there. */
+async function remainsOf(nodeId: string): Promise<string[]> {
+  const groups = await groupNames(stage.redis.url);
+  const rows = await redis(stage.redis.url, "HKEYS", KEYS.nodes);
+  const names = [...groups, ...(Array.isArray(rows) ? rows.map(String) : [])];
+  return names.filter((name) => name.startsWith(`${nodeId}:`));
+}
+
+describe("a node is killed under Envoy", () => {
+  it("is answered for with 503 at once, and returns when it is started at the same address", async () => {
+    const pod = await stage.addPod("killed");
+    const { good, revoked, open } = await watch(pod);
+    const askedMs = performance.now();
+    await pod.authz.kill();
+    const deadMs = performance.now();
+    for (const poller of [good, revoked, open]) {
+      const refused = await poller.until("503", deadMs);
+      expect(refused.atMs - askedMs).toBeLessThan(NOTICED_WITHIN_MS);
+    }
+    const stillDeadMs = performance.now();
+    for (const poller of [good, revoked, open]) {
+      await poller.until("503", stillDeadMs);
+      expect(poller.kinds(deadMs)).toEqual(["503"]);
+    }
+
+    const again = await stage.addNode("killed-again", { listen: pod.authz.listen });
+    await again.waitReady();
+    const readyMs = performance.now();
+    await good.until("200", readyMs);
+    await revoked.until(REVOKED, readyMs);
+    await open.until("200", readyMs);
+    const allowed = ["200", "503", ...UNREADY];
+    expect(good.kinds().filter((kind) => !allowed.includes(kind))).toEqual([]);
+    expect(good.summary()).toMatch(/^\d+ × 200, \d+ × 503, (\d+ × 503 [a-z_]+, )*\d+ × 200$/);
+    expect(revoked.kinds()).not.toContain("200");
+  });
+});
+
+describe("a node is asked to end", () => {
+  it("finishes what is in flight, removes its group and row, and ends with 0", async () => {
+    const pod = await stage.addPod("drained");
+    expect(await remainsOf("drained")).toHaveLength(2);
+    let logins = 0;
+    // Each request has a token never seen before, so that each check has a signature to wait for.
+    const ask = () => ({ token: stage.token({ ...person, session: `login-${++logins}` }) });
+    const pollers = Array.from({ length: 12 }, (_, number) =>
+      stage.poll(`lane ${number}`, pod.client, "/things", ask),
+    );
+    for (const poller of pollers) await poller.until("200", -Infinity);
+    const askedMs = performance.now();
+    await pod.authz.stop();
+    const tookMs = performance.now() - askedMs;
+    expect(tookMs).toBeLessThan(END_WITHIN_MS);
+    reportMeasured(`a node under traffic ended in ${formatMs(tookMs)}`);
+    const endedMs = performance.now();
+    for (const poller of pollers) await poller.until("503", endedMs);
+    await stage.stopPollers();
+    for (const poller of pollers) expect(poller.summary()).toMatch(/^\d+ × 200, \d+ × 503$/);
+    // Nothing that the node had begun was cut off: Envoy saw no connection and no stream end early.
+    const cutOff = ["upstream_cx_destroy_remote_with_active_rq", "upstream_rq_rx_reset"];
+    for (const name of cutOff) {
+      expect([name, await pod.envoy.statistic(`cluster.sekisho.${name}`)]).toEqual([name, 0]);
+    }
+    expect(await remainsOf("drained")).toEqual([]);
+  });
+
+  it.each(TROUBLES)(
+    "ends with 0 in time while Redis is $trouble",
+    async ({ trouble, begin, mend }) => {
+      const node = await stage.addNode(`redis-${trouble}`);
+      await node.waitReady();
+      await begin(stage.redis);
+      try {
+        const askedMs = performance.now();
+        await node.stop();
+        const tookMs = performance.now() - askedMs;
+        expect(tookMs).toBeLessThan(END_WITHIN_MS);
+        reportMeasured(`a node ended in ${formatMs(tookMs)} while Redis was ${trouble}`);
+      } finally {
+        await mend(stage.redis);
+      }
+    },
+  );
+
+  it("ends at once when it is interrupted a second time", async () => {
+    const program = new StartedProcess({
+      name: "sekisho authz",
+      file: process.execPath,
+      args: [join(repositoryRoot(), "dist", "src", "main.js"), "authz"],
+      env: {
+        ...environmentWithoutSettings(process.env),
+        SEKISHO_LISTEN: "127.0.0.1:0",
+        SEKISHO_OPS_LISTEN: "127.0.0.1:0",
+        SEKISHO_REDIS_URL: stage.redis.url,
+        SEKISHO_ISSUER: stage.issuer.issuer,
+        SEKISHO_AUDIENCE: stage.issuer.audience,
+        SEKISHO_JWKS_FILE: stage.jwksFile,
+      },
+    });
+    await stage.keep(Promise.resolve(program), async (started) => {
+      await started.kill();
+    });
+    const says = (message: string) => (line: string) =>
+      line.includes(`"msg":"${message}"`) ? line : undefined;
+    await program.waitForLine(says("ready"), { what: "it was ready", timeoutMs: 10_000 });
+    // With a Redis that hangs, the first interrupt leads to an end that takes a while.
+    stage.redis.pause();
+    try {
+      process.kill(program.pid ?? NaN, "SIGINT");
+      await program.waitForLine(says("closing"), { what: "it closed", timeoutMs: 10_000 });
+      expect(program.running).toBe(true);
+      const againMs = performance.now();
+      process.kill(program.pid ?? NaN, "SIGINT");
+      const exit = await waitFor(() => (program.running ? undefined : program.exited), {
+        what: "its end",
+        timeoutMs: 10_000,
+      });
+      expect(exit).toMatchObject({ code: 1, signal: null });
+      expect(performance.now() - againMs).toBeLessThan(AT_ONCE_MS);
+      expect(program.lines.filter((line) => says("closed")(line) !== undefined)).toEqual([]);
+    } finally {
+      stage.redis.resume();
+    }
+  });
+});

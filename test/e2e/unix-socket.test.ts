@@ -1,0 +1,44 @@
+/** Envoy and the node talk over a Unix socket: no port of the node is open to anybody else. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
+import { grpcHealthOf } from "../support/e2e-health.js";
+import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { endOf } from "../support/following.js";
+
+const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
+
+let stage: E2eStage;
+let path: string;
+let pod: Pod;
+
+beforeAll(async () => {
+  stage = await E2eStage.open();
+  path = join(stage.folder, "authz.sock");
+  pod = await stage.addPod("node-1", { listen: `unix:${path}` });
+});
+afterAll(() => stage.close());
+
+it("lets pass and refuses through a Unix socket as through TCP", async () => {
+  expect((await stat(path)).isSocket()).toBe(true);
+  expect(pod.authz.address).toEqual({ path });
+  expect(await grpcHealthOf(pod.authz)).toBe("SERVING");
+  const reply = await pod.client.get("/things", { token: stage.token(person) });
+  expect(reply.echo?.headers["x-auth-session-id"]).toBe(person.session);
+  const revoked = { token: stage.token({ ...person, session: "revoked" }) };
+  expect(await pod.client.seen("/things", revoked)).toBe("200");
+  await stage.revoke(endOf("revoked"));
+  await untilAnswered(pod, "/things", revoked, "401 session_revoked");
+});
+
+it("starts again on the socket that a killed node left behind", async () => {
+  const token = stage.token(person);
+  await pod.authz.kill();
+  expect((await stat(path)).isSocket()).toBe(true);
+  expect(await pod.client.seen("/things", { token })).toBe("503");
+  const again = await stage.addNode("node-2", { listen: `unix:${path}` });
+  await again.waitReady();
+  await untilAnswered(pod, "/things", { token }, "200");
+  await again.stop();
+  await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+});
