@@ -82,21 +82,30 @@ export class HttpClient {
   }
 }
 
-/**
- * Sends these very bytes on a connection of their own and returns what came back until Envoy closed
- * it. The request should ask for that with `connection: close`.
- */
+/** Sends these very bytes on a connection of their own and returns the first answer. */
 export async function sendBytes(url: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const socket = connect({ host: hostname, port: Number(port) });
     let answer = "";
     socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(new Error("no answer in time")));
-    socket.on("data", (data) => (answer += data.toString("latin1")));
+    socket.on("data", (data) => {
+      answer += data.toString("latin1");
+      // Envoy keeps a connection that it has given up for a second, for the answer's sake.
+      if (isWhole(answer)) socket.destroy();
+    });
     socket.once("error", reject);
     socket.once("close", () => resolve(answer));
     socket.once("connect", () => socket.write(bytes, "latin1"));
   });
+}
+
+/** Whether this is all of an answer that says how long it is (RFC 9112, section 6). */
+function isWhole(answer: string): boolean {
+  const headEnd = answer.indexOf("\r\n\r\n");
+  if (headEnd < 0) return false;
+  const length = /\r\ncontent-length: *(\d+)\r\n/i.exec(answer.slice(0, headEnd + 2))?.[1];
+  return length !== undefined && answer.length >= headEnd + 4 + Number(length);
 }
 
 async function readReply(response: IncomingMessage, sentAtMs: number): Promise<Reply> {

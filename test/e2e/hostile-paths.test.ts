@@ -1,0 +1,141 @@
+/**
+ * Paths that one reader takes for a public page and another one for a guarded one. Whatever reaches
+ * the API must be, as the API may read it, a path whose policy was the one that was checked.
+ */
+import { posix } from "node:path";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
+import { sendBytes } from "../support/e2e-http.js";
+import { E2eStage, type Pod } from "../support/e2e-stage.js";
+import { echoSchema } from "../../deploy/local/echo-api.js";
+
+/** Routes that need no token. */
+const OPEN = ["/public", "/catalogue"];
+/** Routes that need more than any token of one tenant. */
+const STRICTER = ["/orders", "/tenants/acme"];
+
+let stage: E2eStage;
+let pod: Pod;
+
+beforeAll(async () => {
+  stage = await E2eStage.open();
+  pod = await stage.addPod("node-1");
+});
+afterAll(() => stage.close());
+
+/** Sends the path byte for byte; what arrived at the API, or undefined where nothing did. */
+async function arrivedAt(path: string, token?: string): Promise<string | undefined> {
+  const authorization = token === undefined ? "" : `authorization: Bearer ${token}\r\n`;
+  const head = `GET ${path} HTTP/1.1\r\nhost: api\r\n${authorization}connection: close\r\n\r\n`;
+  const before = pod.api.requests;
+  const answer = await sendBytes(pod.envoy.url, head);
+  const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1]);
+  expect([200, 307, 400, 401, 403]).toContain(status);
+  expect(pod.api.requests - before).toBe(status === 200 ? 1 : 0);
+  if (status !== 200) return undefined;
+  const json = answer.slice(answer.indexOf("{"), answer.lastIndexOf("}") + 1);
+  return echoSchema.parse(JSON.parse(json)).path;
+}
+
+/**
+ * Every way in which an API may understand a path: as it stands (RFC 3986, section 6.2.2.3), or
+ * decoded once before dots and slashes are resolved. One that decodes twice is broken by itself.
+ */
+function readingsOf(path: string): string[] {
+  const [bare = ""] = path.split(/[?#]/, 1);
+  const decoded = decodeURIComponent(bare.replace(/%(?![0-9A-Fa-f]{2})/g, "%25"));
+  return [
+    new URL(`http://api${bare}`).pathname,
+    posix.normalize(bare),
+    posix.normalize(decoded),
+    posix.normalize(decoded.replaceAll("\\", "/")),
+  ];
+}
+
+const isBelow = (path: string, prefix: string): boolean =>
+  path === prefix || path.startsWith(`${prefix}/`);
+
+const target = ["things", "orders", "tenants/acme/things"];
+const tricks = target.flatMap((guarded) => [
+  `/${guarded}`,
+  `//${guarded}`,
+  `///${guarded}`,
+  `/./${guarded}`,
+  `/%2e/${guarded}`,
+  `/public/../${guarded}`,
+  `/public/./../${guarded}`,
+  `/public//../${guarded}`,
+  `/public/..//${guarded}`,
+  `/public/x/../../${guarded}`,
+  `/public/%2e%2e/${guarded}`,
+  `/public/%2E%2E/${guarded}`,
+  `/public/.%2e/${guarded}`,
+  `/public/%2e./${guarded}`,
+  `/public/..%2f${guarded}`,
+  `/public%2f..%2f${guarded}`,
+  `/public%2F..%2F${guarded}`,
+  `/public/%2e%2e%2f${guarded}`,
+  `/public/..%5c${guarded}`,
+  `/public\\..\\${guarded}`,
+  `/public/..\\${guarded}`,
+  `/public/%252e%252e/${guarded}`,
+  `/catalogue/../${guarded}`,
+  `/timetable/../${guarded}`,
+  `/public;x/../${guarded}`,
+  `/public/;x/../${guarded}`,
+  `/public/../${guarded}?page=/public`,
+  `/${guarded}?/../public`,
+  `/${guarded}#/../public`,
+  `/public#/../${guarded}`,
+  `/public/%00/../${guarded}`,
+  `/%70ublic/../${guarded}`,
+  `http://api/public/../${guarded}`,
+  `http://api/public/%2e%2e/${guarded}`,
+]);
+
+it.each(tricks)("lets nobody without a token past the open routes: %s", async (path) => {
+  const arrived = await arrivedAt(path);
+  if (arrived === undefined) return;
+  for (const reading of readingsOf(arrived)) {
+    expect(OPEN.filter((prefix) => isBelow(reading, prefix))).not.toEqual([]);
+  }
+});
+
+it.each(tricks)("lets no plain token past the stricter routes: %s", async (path) => {
+  // Of another tenant and without scopes: good for /things and nothing more.
+  const token = stage.token({ tenant: "globex", user: "ann", session: "desk" });
+  const arrived = await arrivedAt(path, token);
+  if (arrived === undefined) return;
+  for (const reading of readingsOf(arrived)) {
+    expect(STRICTER.filter((prefix) => isBelow(reading, prefix))).toEqual([]);
+  }
+});
+
+it.each([
+  "/publications",
+  "/public;x",
+  "/public;x/news",
+  "/public.html",
+  "/publi%63ations",
+  "/PUBLIC",
+  "/Public/news",
+  "/catalogues",
+  "/catalogue;jsessionid=1",
+  "/",
+  "//",
+  "/.",
+  "/..",
+])("opens nothing that only looks like an open route: %s", async (path) => {
+  expect(await arrivedAt(path)).toBeUndefined();
+});
+
+it.each([
+  ["/public", "/public"],
+  ["/public/", "/public/"],
+  ["/public/news?page=2", "/public/news?page=2"],
+  ["//public//news", "/public/news"],
+  ["/public/./news", "/public/news"],
+  ["/orders/../public/news", "/public/news"],
+  ["/catalogue/a%20b", "/catalogue/a%20b"],
+])("lets what is open be read by everyone: %s as %s", async (path, arrived) => {
+  expect(await arrivedAt(path)).toBe(arrived);
+});
