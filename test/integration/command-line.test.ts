@@ -1,0 +1,459 @@
+/** The compiled command, as an operator meets it: what it prints and with what it ends. */
+import { createServer, type Server } from "node:net";
+import { once } from "node:events";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { z } from "zod";
+
+import { environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { takeFreePort } from "../../deploy/local/free-port.js";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { repositoryRoot } from "../../deploy/local/repository.js";
+import { redisConnections, type RedisConnection } from "../../src/revocation/connection-redis.js";
+import { openLog } from "../../src/revocation/log-opening-redis.js";
+import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
+import { partitionKeys } from "../../src/revocation/partition.js";
+
+const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
+const KEYS = partitionKeys(0);
+const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;
+/** Far longer than any of these commands takes. */
+const END_MS = 20_000;
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the command to its end; no settings but these reach it. */
+async function sekisho(args: readonly string[], settings: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...environmentWithoutSettings(process.env), ...settings },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: END_MS,
+    killSignal: "SIGKILL",
+  });
+  let [out, err] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  const ended: Ended = { code, out, err };
+  expect(`${out}${err}`).not.toMatch(STACK);
+  return ended;
+}
+
+let redis: RedisServer;
+let connection: RedisConnection;
+beforeAll(async () => {
+  redis = await RedisServer.start();
+  connection = await redisConnections(redis.url)();
+});
+afterAll(async () => {
+  connection.close();
+  await redis.close();
+});
+beforeEach(async () => {
+  await connection.client.flushall();
+});
+
+const withRedis = (args: readonly string[], settings: Record<string, string> = {}) =>
+  sekisho(args, { SEKISHO_REDIS_URL: redis.url, ...settings });
+const initLog = () => withRedis(["log", "init"]);
+
+/** A log as `log init` opens it, without the time that a process takes. */
+async function openedLog(): Promise<void> {
+  const outcome = await openLog(redisConnections(redis.url), KEYS, {
+    ...{ generation: "g-1", authority: "redis", horizonS: 970 },
+    ...{ nothingWasRevoked: false, replace: false },
+  });
+  expect(outcome).toEqual(["opened"]);
+}
+
+describe("help", () => {
+  test("lists the commands", async () => {
+    const { code, out, err } = await sekisho(["--help"]);
+    expect([code, err]).toEqual([0, ""]);
+    for (const name of ["authz", "revoke", "nodes", "log"]) {
+      expect(out).toMatch(new RegExp(`^  ${name} `, "m"));
+    }
+  });
+
+  test.each([["authz"], ["revoke"], ["revoke session"], ["revoke user"], ["nodes"], ["log init"]])(
+    "of `%s` tells its options",
+    async (command) => {
+      const { code, out } = await sekisho([...command.split(" "), "--help"]);
+      expect(code).toBe(0);
+      expect(out).toContain(`Usage: sekisho ${command}`);
+    },
+  );
+
+  test("has the package's version", async () => {
+    const { code, out } = await sekisho(["--version"]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("wrong usage ends with 2", () => {
+  test.each([
+    [["bogus"], ["authz", "revoke", "nodes", "log"]],
+    [
+      ["revoke", "bogus"],
+      ["session", "user"],
+    ],
+    [["log", "bogus"], ["init"]],
+  ])("and %j is answered with the commands of that level", async (args, names) => {
+    const { code, out, err } = await sekisho(args);
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toContain("unknown command 'bogus'");
+    const listed = [...err.matchAll(/^ {2}(\w+) +\w/gm)].map(([, name]) => name);
+    expect(listed).toEqual(names);
+  });
+
+  const session = ["revoke", "session", "--tenant", "t", "--session", "s"];
+  const user = ["revoke", "user", "--tenant", "t", "--user", "u"];
+  test.each([
+    [[], "Usage: sekisho"],
+    [["revoke"], "Usage: sekisho revoke"],
+    [["log"], "Usage: sekisho log"],
+    [["--bogus"], "unknown option '--bogus'"],
+    [["nodes", "--bogus"], "unknown option '--bogus'"],
+    [["nodes", "extra"], "too many arguments"],
+    [["revoke", "session", "--tenant", "t"], "--session"],
+    [["revoke", "session", "--session", "s"], "--tenant"],
+    [["revoke", "user", "--tenant", "t", "--epoch", "1"], "--user"],
+    [user, "one of --epoch and --issued-before is needed"],
+    [[...user, "--epoch", "1", "--issued-before", "now"], "cannot be used with"],
+    [[...user, "--epoch", "-1"], "--epoch"],
+    [[...user, "--epoch", "1.5"], "--epoch"],
+    [[...user, "--epoch", "9007199254740992"], "--epoch"],
+    [[...user, "--issued-before", "yesterday"], "--issued-before"],
+    [[...user, "--issued-before", "1800000000000"], "--issued-before"],
+    [[...user, "--issued-before", "2026-01-31T12:00:00"], "--issued-before"],
+    [[...session, "--wait", "-1"], "--wait"],
+    [[...session, "--wait", "60001"], "--wait"],
+    [[...session, "--reason", "x".repeat(257)], "--reason"],
+    [["revoke", "session", "--tenant", "t", "--session", ""], "--session"],
+    [["revoke", "session", "--tenant", "t", "--session", "a".repeat(257)], "--session"],
+    [["revoke", "session", "--tenant", "t", "--session", "a\nb"], "--session"],
+    [["revoke", "session", "--tenant", "a\u007f", "--session", "s"], "--tenant"],
+  ])("as in %j", async (args, told) => {
+    const { code, out, err } = await withRedis(args);
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toContain(told);
+  });
+});
+
+describe("bad configuration ends with 2 and one message", () => {
+  test("that lists every fault of the sidecar, and no secret", async () => {
+    const { code, out, err } = await sekisho(["authz"], {
+      SEKISHO_LISTEN: "nowhere",
+      SEKISHO_REDIS_URL: "user:hunter2@redis:6379",
+      SEKISHO_LISTN: "x",
+      SEKISHO_ISSUER: "",
+    });
+    expect([code, out]).toEqual([2, ""]);
+    const lines = err.trimEnd().split("\n");
+    expect(lines[0]).toBe("sekisho authz: 6 faults in the configuration:");
+    expect(lines.slice(1).map((line) => /^ {2}(\w+)/.exec(line)?.[1])).toEqual([
+      "SEKISHO_LISTN",
+      "SEKISHO_REDIS_URL",
+      "SEKISHO_LISTEN",
+      "SEKISHO_ISSUER",
+      "SEKISHO_AUDIENCE",
+      "SEKISHO_JWKS_URL",
+    ]);
+    expect(err).not.toContain("hunter2");
+  });
+
+  test.each([
+    [["log", "init"], "sekisho log: "],
+    [["nodes"], "sekisho nodes: "],
+    [["revoke", "session", "--tenant", "t", "--session", "s"], "sekisho revoke: "],
+  ])("of %j, which needs Redis alone", async (args, prefix) => {
+    const { code, out, err } = await sekisho(args, { SEKISHO_AUDIENCE: "unused" });
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(new RegExp(`^${prefix}1 fault in the configuration:\n`));
+    expect(err).toContain("SEKISHO_REDIS_URL is not set");
+  });
+});
+
+describe("a taken port ends the sidecar with 2 and one message", () => {
+  let taken: Server;
+  let port: number;
+  let folder: string;
+  beforeAll(async () => {
+    port = await takeFreePort();
+    taken = createServer().listen(port, "127.0.0.1");
+    await once(taken, "listening");
+    folder = mkdtempSync(join(tmpdir(), "sekisho-command-line-"));
+    writeFileSync(join(folder, "jwks.json"), '{"keys":[]}');
+  });
+  afterAll(() => {
+    taken.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test.each(["SEKISHO_LISTEN", "SEKISHO_OPS_LISTEN"])("where it is that of %s", async (name) => {
+    const { code, out, err } = await withRedis(["authz"], {
+      SEKISHO_ISSUER: "i",
+      SEKISHO_AUDIENCE: "a",
+      SEKISHO_JWKS_FILE: join(folder, "jwks.json"),
+      SEKISHO_LISTEN: "127.0.0.1:0",
+      SEKISHO_OPS_LISTEN: "127.0.0.1:0",
+      [name]: `127.0.0.1:${port}`,
+    });
+    expect([code, out]).toEqual([2, ""]);
+    expect(err.trimEnd().split("\n")).toEqual([
+      expect.stringMatching(
+        new RegExp(`^sekisho authz: cannot listen on .*127\\.0\\.0\\.1:${port}`),
+      ),
+      expect.stringContaining(name),
+    ]);
+  });
+});
+
+describe("log init", () => {
+  const covers = async () => Number(await connection.client.hget(KEYS.meta, "covers_from"));
+
+  test("opens a log that covers what comes from now on", async () => {
+    const { code, out } = await initLog();
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Opened a log that remembers 970 s\. Tokens issued before now/);
+    expect(Math.abs((await covers()) - Date.now())).toBeLessThan(60_000);
+  });
+
+  test("--nothing-was-revoked opens one that covers all time", async () => {
+    const { code, out } = await withRedis(["log", "init", "--nothing-was-revoked"]);
+    expect(code).toBe(0);
+    expect(out).toContain("It covers all time");
+    expect(await covers()).toBe(0);
+  });
+
+  test("leaves a log alone that is there, and says how to replace it", async () => {
+    await initLog();
+    const before = await connection.client.hgetall(KEYS.meta);
+    const { code, out, err } = await initLog();
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toContain("there is a log already");
+    expect(err).toContain("--replace");
+    expect(await connection.client.hgetall(KEYS.meta)).toEqual(before);
+  });
+
+  test("--replace begins anew, and says what was deleted", async () => {
+    await initLog();
+    await withRedis(["revoke", "session", "--tenant", "t", "--session", "s"]);
+    const before = await connection.client.hget(KEYS.meta, "generation");
+    const { code, out } = await withRedis(["log", "init", "--replace"]);
+    expect(code).toBe(0);
+    expect(out).toContain("Replaced the log and its 2 entries");
+    expect(await connection.client.xlen(KEYS.log)).toBe(1);
+    expect(await connection.client.hget(KEYS.meta, "generation")).not.toBe(before);
+  });
+
+  test("raises the horizon of the log that is there, and never lowers it", async () => {
+    await withRedis(["log", "init", "--nothing-was-revoked"]);
+    const raised = await withRedis(["log", "init"], { SEKISHO_MAX_TOKEN_LIFETIME_S: "1000" });
+    expect(raised.code).toBe(0);
+    expect(raised.out).toContain("Raised the log's horizon from 970 to 1070 s.");
+    expect(Math.abs((await covers()) - (Date.now() - 970_000))).toBeLessThan(60_000);
+    expect((await initLog()).code).toBe(1);
+    expect(await connection.client.hget(KEYS.meta, "horizon_s")).toBe("1070");
+  });
+
+  test("ends with 1 where Redis is away", async () => {
+    const away = `redis://:hunter2@127.0.0.1:${await takeFreePort()}`;
+    const { code, out, err } = await sekisho(["log", "init"], { SEKISHO_REDIS_URL: away });
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^sekisho log init: no log was opened: /);
+    expect(err).not.toContain("hunter2");
+  });
+});
+
+/** The fields of the newest entry. */
+async function newestEntry(): Promise<Record<string, string>> {
+  const [entry] = await connection.client.xrevrange(KEYS.log, "+", "-", "COUNT", 1);
+  const fields = entry?.[1] ?? [];
+  const pairs = fields.flatMap((name, at) => (at % 2 === 0 ? [[name, fields[at + 1] ?? ""]] : []));
+  return z.record(z.string(), z.string()).parse(Object.fromEntries(pairs));
+}
+
+describe("revoke", () => {
+  const session = ["revoke", "session", "--tenant", "acme", "--session", "s-1"];
+  const user = ["revoke", "user", "--tenant", "acme", "--user", "ann"];
+
+  test.each([
+    [session, { kind: "session_revoked", session: "s-1" }],
+    [[...session, "--user", "ann"], { kind: "session_revoked", session: "s-1", user: "ann" }],
+    [[...session, "--reason", "stolen"], { kind: "session_revoked", reason: "stolen" }],
+    [[...user, "--epoch", "0"], { kind: "user_revoked", user: "ann", epoch: "0" }],
+    [[...user, "--epoch", "9007199254740991"], { epoch: "9007199254740991" }],
+    [[...user, "--issued-before", "1700000000"], { issued_before: "1700000000" }],
+    [[...user, "--issued-before", "2026-01-31T12:00:00Z"], { issued_before: "1769860800" }],
+    [[...user, "--issued-before", "2026-01-31T12:00:00.5+01:00"], { issued_before: "1769857201" }],
+  ])("publishes %j", async (args, fields) => {
+    await openedLog();
+    const { code, out, err } = await withRedis(args);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^Published .* \(entry 2, [0-9a-f-]{36}\)\.\n$/);
+    const entry = await newestEntry();
+    expect(entry).toMatchObject({ v: "1", seq: "2", tenant: "acme", ...fields });
+    expect(entry["actor"]).toMatch(/^cli/);
+  });
+
+  test("takes `now` for the skew and a second later", async () => {
+    await openedLog();
+    const before = Math.ceil(Date.now() / 1000);
+    await withRedis([...user, "--issued-before", "now"], { SEKISHO_CLOCK_SKEW_S: "7" });
+    const after = Math.ceil(Date.now() / 1000);
+    const cutOff = Number((await newestEntry())["issued_before"]);
+    expect(cutOff).toBeGreaterThanOrEqual(before + 8);
+    expect(cutOff).toBeLessThanOrEqual(after + 8);
+  });
+
+  test.each([["a:b"], ["100%"], ["a b"], ["関所 é"], ["'\";$(x)\\"], ["é".repeat(256)], ["😀"]])(
+    "publishes the id %j as it is",
+    async (id) => {
+      await openedLog();
+      const args = ["--tenant", id, "--session", id, "--user", id];
+      const { code } = await withRedis(["revoke", "session", ...args]);
+      expect(code).toBe(0);
+      expect(await newestEntry()).toMatchObject({ tenant: id, session: id, user: id });
+    },
+  );
+
+  test("never publishes a lone surrogate: a command line cannot carry one", async () => {
+    await openedLog();
+    await withRedis(["revoke", "session", "--tenant", "acme", "--session", "a\ud800b"]);
+    expect((await newestEntry())["session"]).toBe("a\ufffdb");
+  });
+
+  test("ends with 1 where there is no log, and says how to open one", async () => {
+    const { code, out, err } = await withRedis(session);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^sekisho revoke: not published: .*sekisho log init/);
+    expect(await connection.client.exists(KEYS.log, KEYS.meta)).toBe(0);
+    const json = await withRedis([...session, "--json"]);
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.out)).toMatchObject({ published: false, code: "log_missing" });
+  });
+
+  test("ends with 1 where Redis is away", async () => {
+    const away = `redis://127.0.0.1:${await takeFreePort()}`;
+    const { code, out, err } = await sekisho(session, { SEKISHO_REDIS_URL: away });
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^sekisho revoke: not published: Redis does not answer/);
+  });
+
+  test("ends with 1 where too few replicas have it", async () => {
+    await openedLog();
+    const { code, err } = await withRedis(session, { SEKISHO_REDIS_MIN_REPLICAS: "1" });
+    expect(code).toBe(1);
+    expect(err).toContain("only 0 of 1 replicas");
+  });
+
+  test("ends with 1 where the session service is the authority", async () => {
+    await openedLog();
+    await connection.client.hset(KEYS.meta, "authority", "database");
+    const { code, err } = await withRedis(session);
+    expect(code).toBe(1);
+    expect(err).toContain("`database`");
+  });
+});
+
+/** A node's row as a node would write it, seen at the server's time plus `seenInMs`. */
+async function writeRow(node: string, seq: number, seenInMs: number): Promise<void> {
+  const generation = (await connection.client.hget(KEYS.meta, "generation")) ?? "";
+  const seenMs = Date.now() + seenInMs;
+  const row = { seenMs, generation, seq, maxStalenessMs: 1000, onStale: "deny" };
+  await connection.client.hset(KEYS.nodes, `${node}:abc123:1`, encodeNodeRow(row));
+}
+
+describe("the receipt", () => {
+  const session = ["revoke", "session", "--tenant", "acme", "--session", "s-1"];
+
+  test("is empty where no node follows", async () => {
+    await openedLog();
+    const { code, out } = await withRedis([...session, "--wait", "1000"]);
+    expect(code).toBe(0);
+    expect(out).toContain("No node follows this log now.");
+  });
+
+  test("names the node that has not applied it, and the command ends with 3", async () => {
+    await openedLog();
+    await writeRow("node-done", 2, 60_000);
+    await writeRow("node-behind", 1, 60_000);
+    await writeRow("node-silent", 1, -60_000);
+    const { code, out, err } = await withRedis([...session, "--wait", "100"]);
+    expect(code).toBe(3);
+    expect(out).toMatch(/Applied by 1\/2 nodes in [\d.]+ ms\.\nSilent: node-silent\./);
+    expect(err).toBe("Not confirmed by: node-behind\n");
+  });
+
+  test("is told to scripts with every node", async () => {
+    await openedLog();
+    await writeRow("node-done", 2, 60_000);
+    await writeRow("node-behind", 1, 60_000);
+    const { code, out } = await withRedis([...session, "--wait", "50", "--json"]);
+    expect(code).toBe(3);
+    const answer = { published: true, acknowledged: true, confirmed: false, seq: 2, nodes: 2 };
+    expect(JSON.parse(out)).toMatchObject({ ...answer, pending: ["node-behind"], silent: [] });
+  });
+
+  test("is good where only a silent node has not applied it", async () => {
+    await openedLog();
+    await writeRow("node-done", 2, 60_000);
+    await writeRow("node-silent", 1, -60_000);
+    const { code, out } = await withRedis([...session, "--wait", "5000", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ confirmed: true, silent: ["node-silent"] });
+  });
+});
+
+describe("nodes", () => {
+  test("are a table of who has applied what", async () => {
+    await openedLog();
+    await writeRow("node-a", 1, 60_000);
+    await writeRow("node-b", 0, 60_000);
+    await writeRow("node-c", 1, -60_000);
+    const { code, out } = await withRedis(["nodes"]);
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^NODE +STATE +APPLIED +SEEN +STALE AFTER +THEN$/);
+    expect(lines[1]).toMatch(/^node-a +in step +1\/1 +0 ms ago +1000 ms +deny$/);
+    expect(lines[2]).toMatch(/^node-b +behind +0\/1 +0 ms ago +1000 ms +deny$/);
+    expect(lines[3]).toMatch(/^node-c +silent +1\/1 +\d+ ms ago +1000 ms +deny$/);
+    expect(lines).toHaveLength(4);
+  });
+
+  test("are told to scripts as JSON", async () => {
+    await openedLog();
+    await writeRow("node-a", 1, 60_000);
+    const { code, out } = await withRedis(["nodes", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      log: { seq: 1, authority: "redis" },
+      nodes: [{ node: "node-a", state: "in_step", seq: 1, group: "node-a:abc123:1" }],
+    });
+  });
+
+  test("are none where nobody follows", async () => {
+    await openedLog();
+    expect((await withRedis(["nodes"])).out).toBe("no node follows this log\n");
+  });
+
+  test("end with 1 where there is no log or no Redis", async () => {
+    const missing = await withRedis(["nodes"]);
+    expect([missing.code, missing.out]).toEqual([1, ""]);
+    expect(missing.err).toContain("run `sekisho log init`");
+    const away = `redis://127.0.0.1:${await takeFreePort()}`;
+    const { code, err } = await sekisho(["nodes"], { SEKISHO_REDIS_URL: away });
+    expect(code).toBe(1);
+    expect(err).toMatch(/^sekisho nodes: /);
+  });
+});
