@@ -4,8 +4,8 @@ import { z } from "zod";
 import type { AuthzNode } from "../../deploy/local/authz-node.js";
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
-import { grpcHealthOf } from "../support/e2e-health.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
+import { grpcHealthOf, untilServing } from "../support/e2e-health.js";
 import { E2eStage, type Pod, type PodOptions } from "../support/e2e-stage.js";
 import { endOf, initLog, publish, redis } from "../support/following.js";
 import { JwksServer } from "../support/jwks-server.js";
@@ -98,10 +98,7 @@ async function expectReadyWhenMended(
   const readyMs = performance.now();
   await good.until("200", readyMs);
   await revoked.until("401 session_revoked", readyMs);
-  await waitUntil(async () => (await grpcHealthOf(pod.authz)) === "SERVING", {
-    what: "gRPC health to say SERVING",
-    timeoutMs: 2000,
-  });
+  await untilServing(pod.authz);
   expect(good.kinds(readyMs)).toEqual(["200"]);
   expect(revoked.kinds(readyMs)).toEqual(["401 session_revoked"]);
   expect(revoked.kinds()).not.toContain("200");

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
-import { grpcHealthOf } from "../support/e2e-health.js";
+import { untilServing } from "../support/e2e-health.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
 import { endOf } from "../support/following.js";
 
@@ -22,7 +22,7 @@ afterAll(() => stage.close());
 it("lets pass and refuses through a Unix socket as through TCP", async () => {
   expect((await stat(path)).isSocket()).toBe(true);
   expect(pod.authz.address).toEqual({ path });
-  expect(await grpcHealthOf(pod.authz)).toBe("SERVING");
+  await untilServing(pod.authz);
   const reply = await pod.client.get("/things", { token: stage.token(person) });
   expect(reply.echo?.headers["x-auth-session-id"]).toBe(person.session);
   const revoked = { token: stage.token({ ...person, session: "revoked" }) };

@@ -1,6 +1,7 @@
 /** What a node answers to the health check that Envoy sends (grpc.health.v1). */
 import { Client, credentials } from "@grpc/grpc-js";
 import type { AuthzNode } from "../../deploy/local/authz-node.js";
+import { waitUntil } from "../../deploy/local/wait-for.js";
 
 /** HealthCheckResponse.status, field 1: https://github.com/grpc/grpc-proto, health.proto. */
 const STATUS_BY_NUMBER = new Map([
@@ -9,6 +10,14 @@ const STATUS_BY_NUMBER = new Map([
 ]);
 const TIMEOUT_MS = 2000;
 const METHOD = "/grpc.health.v1.Health/Check";
+
+/** A node looks every 50 ms whether it has become ready, so this can follow `/readyz` by as much. */
+export async function untilServing(node: AuthzNode): Promise<void> {
+  await waitUntil(async () => (await grpcHealthOf(node)) === "SERVING", {
+    what: `gRPC health of ${node.nodeId} to say SERVING`,
+    timeoutMs: TIMEOUT_MS,
+  });
+}
 
 /** Asks for the server as a whole: an empty request. */
 export async function grpcHealthOf(node: AuthzNode): Promise<string> {
