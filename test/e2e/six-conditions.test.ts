@@ -203,7 +203,8 @@ describe("condition 5: the p95 goal", () => {
     const { body } = await pod.authz.ops("/metrics");
     const { count, p95Ms } = readDurations(body);
     expect(count).toBeGreaterThanOrEqual(1000);
-    expect(p95Ms).toBeLessThan(CHECK_P95_MS);
+    // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
+    expect(p95Ms).toBeLessThanOrEqual(CHECK_P95_MS);
     reportMeasured(`95 of 100 of ${count} checks took at most ${p95Ms} ms in the node`);
   });
 });
