@@ -48,6 +48,8 @@ function readingsOf(path: string): string[] {
     posix.normalize(bare),
     posix.normalize(decoded),
     posix.normalize(decoded.replaceAll("\\", "/")),
+    // Servlet containers take what follows a semicolon for a parameter of the segment.
+    posix.normalize(bare.replace(/;[^/]*/g, "")),
   ];
 }
 
@@ -82,6 +84,9 @@ const tricks = target.flatMap((guarded) => [
   `/timetable/../${guarded}`,
   `/public;x/../${guarded}`,
   `/public/;x/../${guarded}`,
+  `/public/..;/${guarded}`,
+  `/public/..;x/${guarded}`,
+  `/public/.;/..;/${guarded}`,
   `/public/../${guarded}?page=/public`,
   `/${guarded}?/../public`,
   `/${guarded}#/../public`,
