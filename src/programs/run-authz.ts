@@ -45,7 +45,9 @@ export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
   clearTimeout(overdue);
   log.info("closed");
   flush();
-  return EXIT.done;
+  // Everything was closed in order. A stream that a client holds open is left: grpc-js cannot cut its
+  // connection (without channelz it does not know it any more), and it would keep this process.
+  process.exit(EXIT.done);
 }
 
 /** A bug must not leave a process that answers from a state nobody thought of. */
