@@ -1,4 +1,5 @@
 /** The compiled command, as an operator meets it: what it prints and with what it ends. */
+import { connect } from "node:http2";
 import { createServer, type Server } from "node:net";
 import { once } from "node:events";
 import { spawn } from "node:child_process";
@@ -9,7 +10,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 
-import { environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { AuthzNode, environmentWithoutSettings } from "../../deploy/local/authz-node.js";
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
@@ -216,6 +217,31 @@ describe("a taken port ends the sidecar with 2 and one message", () => {
       expect.stringContaining(name),
     ]);
   });
+});
+
+test("SIGTERM ends the sidecar with 0 though a client holds a stream open", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sekisho-command-line-"));
+  const jwksFile = join(folder, "jwks.json");
+  writeFileSync(jwksFile, '{"keys":[]}');
+  const mint = { issuer: "i", audience: "a", jwksFile };
+  const node = await AuthzNode.start({ nodeId: "n", redisUrl: redis.url, mint });
+  const session = connect(`http://${node.listen}`).on("error", () => undefined);
+  try {
+    await once(session, "connect");
+    const headers = { ":method": "POST", "content-type": "application/grpc", te: "trailers" };
+    const stream = session.request({ ...headers, ":path": "/grpc.health.v1.Health/Watch" });
+    stream.on("error", () => undefined).resume();
+    // An empty request: every service. The answers to it have no end.
+    stream.end(Buffer.alloc(5));
+    await once(stream, "response");
+    const startedMs = performance.now();
+    await node.stop();
+    expect(performance.now() - startedMs).toBeLessThan(6000);
+  } finally {
+    session.destroy();
+    await node.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 describe("log init", () => {

@@ -130,6 +130,11 @@ describe("how a request is found again", () => {
     expect(readHttpCheck(requestWith({}))?.requestId).toBeUndefined();
   });
 
+  test("is read byte by byte where it is not ASCII", () => {
+    const headerMap = [{ key: "x-request-id", raw: Buffer.from([0x61, 0xe9, 0xff]) }];
+    expect(readHttpCheck(requestWith({ headerMap }))?.requestId).toBe("a\u00e9\u00ff");
+  });
+
   test("is the trace id of `traceparent`, which goes before b3", () => {
     const traceparent = `00-${TRACE}-00f067aa0ba902b7-01`;
     expect(traceOf({ traceparent })).toBe(TRACE);
