@@ -151,6 +151,7 @@ export async function answersPing(port: number): Promise<boolean> {
     socket.setTimeout(PING_TIMEOUT_MS, () => answer(false));
     socket.once("error", () => answer(false));
     socket.once("connect", () => socket.write("PING\r\n"));
-    socket.once("data", (data) => answer(data.toString("latin1").startsWith("+PONG")));
+    // Where the default user is off, the refusal is as good an answer.
+    socket.once("data", (data) => answer(/^(\+PONG|-NOAUTH)/u.test(data.toString("latin1"))));
   });
 }

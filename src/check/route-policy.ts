@@ -46,6 +46,21 @@ export function parseRoutePolicy(
   return { auth, tenant, scopes, onStale: parsed.data["sekisho.on_stale"] ?? defaultOnStale };
 }
 
+/** What is wrong with a route's keys, for the log; undefined: nothing. */
+export function routePolicyFault(extensions: Readonly<Record<string, string>>): string | undefined {
+  const ours = Object.entries(extensions).filter(([key]) => OUR_KEY.test(key));
+  const parsed = policySchema.safeParse(Object.fromEntries(ours));
+  if (parsed.success) {
+    return parseRoutePolicy(extensions, "deny") === undefined
+      ? "sekisho.auth: public goes neither with sekisho.tenant nor with sekisho.scopes"
+      : undefined;
+  }
+  return parsed.error.issues
+    .map((issue) => (issue.code === "unrecognized_keys" ? issue.keys : issue.path).join(", "))
+    .map((keys) => `${keys} is not a key that is known, or its value is not allowed`)
+    .join("; ");
+}
+
 /** How many different policies are remembered; routes are configured, so there are few. */
 const POLICIES_REMEMBERED_MAX = 256;
 

@@ -41,7 +41,7 @@ function wholeNumber(
 
 function oneOf<T extends string>(meaning: string, values: readonly T[], fallback: T): Variable<T> {
   const find = (text: string): T | undefined => values.find((value) => value === text);
-  return variable(meaning, values.join(", "), fallback, find);
+  return variable(meaning, `one of ${values.join(", ")}`, fallback, find);
 }
 
 function url(meaning: string, protocols: readonly string[]): Variable<string> {
@@ -51,6 +51,17 @@ function url(meaning: string, protocols: readonly string[]): Variable<string> {
     if (parsed === undefined || parsed.hostname === "") return undefined;
     return protocols.includes(parsed.protocol) ? text : undefined;
   });
+}
+
+/**
+ * Databases other than 0 are refused: Redis Cluster has none, and a SELECT that fails would leave a
+ * publisher in another log than its nodes. So are options after `?`, which would change the client.
+ */
+function parseRedisUrl(text: string): string | undefined {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed === undefined || !["redis:", "rediss:"].includes(parsed.protocol)) return undefined;
+  const plain = ["", "/", "/0"].includes(parsed.pathname) && parsed.search === "";
+  return plain && parsed.hostname !== "" && parsed.hash === "" ? text : undefined;
 }
 
 const text = (meaning: string, allowed: string): Variable<string> =>
@@ -77,7 +88,12 @@ export const VARIABLES = {
     "127.0.0.1:9192",
     parseListenAddress,
   ),
-  SEKISHO_REDIS_URL: url("the Redis that holds the revocation log", ["redis:", "rediss:"]),
+  SEKISHO_REDIS_URL: variable(
+    "the Redis that holds the revocation log",
+    "redis://[name:password@]host[:port], or rediss:// for TLS; always database 0",
+    undefined,
+    parseRedisUrl,
+  ),
   SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
     "how many replicas must have a revocation before it counts as published",
     0,
@@ -109,8 +125,8 @@ export const VARIABLES = {
   SEKISHO_CLOCK_SKEW_S: wholeNumber(
     "the largest difference between any two machines' clocks, in seconds",
     5,
-    0,
-    60,
+    1,
+    30,
   ),
   SEKISHO_MAX_STALENESS_MS: wholeNumber(
     "how old the last proof of having applied the whole log may be, in milliseconds",

@@ -6,14 +6,19 @@ import type { Issuer } from "../tokens/issuer.js";
 import { HEALTHY, type Component, type Components } from "./health.js";
 
 interface AuthzParts {
-  readonly follower: Pick<Follower, "status" | "stalenessMs">;
-  readonly state: Pick<LocalState, "saturated">;
+  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness">;
+  readonly state: Pick<LocalState, "saturated" | "unreadable">;
   readonly trusted: readonly {
     readonly issuer: Issuer;
     readonly keys: Pick<IssuerKeys, "status">;
   }[];
   readonly life: { readonly ready: boolean; readonly closing: boolean };
-  readonly limits: { readonly maxStalenessMs: number };
+  readonly limits: {
+    readonly maxStalenessMs: number;
+    readonly skewMs: number;
+    readonly maxTokenLifetimeS: number;
+  };
+  readonly nowMs: number;
 }
 
 /**
@@ -58,7 +63,22 @@ function revocations(parts: AuthzParts): Component {
     const advice = "raise SEKISHO_REVOCATIONS_MAX_ENTRIES";
     return { status: "degraded", detail: `more revocations than fit in memory: ${advice}` };
   }
-  return HEALTHY;
+  if (parts.state.unreadable) {
+    const detail = "the log has an entry that this version cannot read: upgrade this node";
+    return { status: "degraded", detail };
+  }
+  return coverage(parts);
+}
+
+/** A log that was opened, replaced or given a longer horizon lately does not cover older tokens. */
+function coverage({ follower, limits, nowMs }: AuthzParts): Component {
+  const coveredMs = follower.freshness.coversFromMs + limits.skewMs;
+  const endsMs = coveredMs + limits.maxTokenLifetimeS * 1000 + limits.skewMs;
+  if (endsMs <= nowMs) return HEALTHY;
+  const detail =
+    `tokens issued before ${new Date(coveredMs).toISOString()} are older than the log and answered ` +
+    `as stale; the last of them has expired by ${new Date(endsMs).toISOString()}`;
+  return { status: "degraded", detail };
 }
 
 function keys(parts: AuthzParts): Component {

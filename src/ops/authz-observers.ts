@@ -1,7 +1,9 @@
 /** What the sidecar's parts report, as log lines and metrics. */
 import type { CheckObserver } from "../check/check-handler.js";
 import type { Checked } from "../check/check.js";
+import { routePolicyFault } from "../check/route-policy.js";
 import type { FollowerObserver } from "../revocation/log-conversation.js";
+import type { ResyncCause } from "../revocation/log-order.js";
 import type { IssuerKeysOptions } from "../tokens/issuer-keys.js";
 import type { AuthzMetrics } from "./authz-metrics.js";
 import type { Logger } from "./log.js";
@@ -16,12 +18,14 @@ interface AuthzObservers {
 }
 
 export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObservers {
+  let lastCause: ResyncCause | undefined;
   return {
     check: {
       checked: (checked, durationMs) => {
         const { decision } = checked;
         const allowed = decision.kind === "allow" || decision.kind === "allow_anonymous";
-        metrics.checked(allowed ? "allow" : "deny", decision.reason, durationMs);
+        const label = allowed ? "allow" : decision.kind;
+        metrics.checked(label, decision.reason, durationMs);
         if (!allowed) log.info(denialFields(checked, durationMs), "denied");
       },
       failed: (error) => log.error({ err: error }, "a check failed"),
@@ -40,11 +44,16 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
       },
       resync: (cause, why) => {
         metrics.resync(cause);
-        log.info({ cause, why }, "reading the whole log");
+        // A log that cannot be followed is read again and again: told once at this level.
+        log[cause === lastCause ? "debug" : "info"]({ cause, why }, "reading the whole log");
+        lastCause = cause;
       },
       problem: (problem) => {
-        if (problem === undefined) log.info("in step with the revocation log");
-        else log.warn({ code: problem.code, problem: problem.message }, "not in step with the log");
+        if (problem === undefined) {
+          lastCause = undefined;
+          log.info("in step with the revocation log");
+        } else
+          log.warn({ code: problem.code, problem: problem.message }, "not in step with the log");
       },
     },
     keys: (issuer) => keyObserver(issuer, log, metrics),
@@ -81,6 +90,10 @@ function denialFields(checked: Checked, durationMs: number): Record<string, unkn
     session: token?.session,
     request_id: http?.requestId?.slice(0, REQUEST_ID_MAX_LENGTH),
     trace_id: http?.traceId?.slice(0, REQUEST_ID_MAX_LENGTH),
+    route_fault:
+      decision.reason === "route_policy_invalid"
+        ? routePolicyFault(http?.contextExtensions ?? {})
+        : undefined,
     duration_ms: Math.round(durationMs * 1000) / 1000,
   };
 }

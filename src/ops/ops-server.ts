@@ -29,7 +29,8 @@ const PATHS = ["/livez", "/readyz", "/metrics", "/statusz"];
 /** Rejects with Node's error if the address cannot be had. */
 export async function listenForOps(address: ListenAddress, pages: OpsPages): Promise<OpsServer> {
   const server = createServer(
-    { requestTimeout: 5000, headersTimeout: 5000 },
+    // Connections that say nothing must not keep the probes out for long.
+    { requestTimeout: 2000, headersTimeout: 2000, connectionsCheckingInterval: 500 },
     (request, response) => {
       const send = ({ status, contentType, body }: Page): void => {
         response.writeHead(status, { "content-type": contentType, "cache-control": "no-store" });

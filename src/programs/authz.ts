@@ -9,6 +9,7 @@ import { formatListenAddress, type ListenAddress } from "../listen/listen-addres
 import { authzMetrics } from "../ops/authz-metrics.js";
 import { authzObservers } from "../ops/authz-observers.js";
 import { authzComponents } from "../ops/authz-components.js";
+import { authzStatus } from "../ops/authz-status.js";
 import { isReady } from "../ops/health.js";
 import type { Logger } from "../ops/log.js";
 import { listenForOps } from "../ops/ops-server.js";
@@ -38,7 +39,8 @@ export interface RunningAuthz {
 export async function startAuthz(config: AuthzConfig, log: Logger): Promise<RunningAuthz> {
   const clock = systemClock;
   const skewMs = config.clockSkewS * 1000;
-  const limits = { maxStalenessMs: config.maxStalenessMs, skewMs };
+  const { maxStalenessMs, maxTokenLifetimeS, clockSkewS } = config;
+  const limits = { maxStalenessMs, skewMs, maxTokenLifetimeS };
   const life = { ready: false, closing: false };
 
   const state = new LocalState(config.revocationsMaxEntries, clock);
@@ -95,30 +97,24 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
         return standingOf(token, known, momentOf(clock), limits);
       },
       policyOf: routePolicyReader(config.onStale),
-      limits: { clockSkewS: config.clockSkewS, maxTokenLifetimeS: config.maxTokenLifetimeS },
+      limits: { clockSkewS, maxTokenLifetimeS },
       clock,
     },
     observers.check,
   );
-  const components = () => authzComponents({ follower, state, trusted, life, limits });
+  const components = () =>
+    authzComponents({ follower, state, trusted, life, limits, nowMs: clock.wallMs() });
 
-  const checks = await listenForChecks(config.listen, handler);
+  const checks = await listenForChecks(config.listen, handler).catch(
+    cannotListen("SEKISHO_LISTEN", config.listen),
+  );
   const ops = await listenForOps(config.opsListen, {
     components,
     metrics: metrics.page,
-    statusz: () => ({
-      node: config.nodeId,
-      ...follower.status(),
-      staleness_ms: life.ready ? Math.round(follower.stalenessMs()) : null,
-      max_staleness_ms: config.maxStalenessMs,
-      on_stale: config.onStale,
-      entries: state.counts,
-      saturated: state.saturated,
-      keys: trusted.map((one) => ({ issuer: one.issuer.issuer, ...one.keys.status() })),
-    }),
+    statusz: () => authzStatus({ config, follower, state, trusted }),
   }).catch(async (error: unknown) => {
     await checks.drain(0);
-    throw error;
+    return cannotListen("SEKISHO_OPS_LISTEN", config.opsListen)(error);
   });
 
   follower.start();
@@ -149,5 +145,17 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       await follower.close();
       await ops.close();
     },
+  };
+}
+
+/** Says which address could not be had, and what may be the cause. */
+function cannotListen(variable: string, address: ListenAddress): (error: unknown) => never {
+  return (error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    const advice = reason.includes("EADDRINUSE")
+      ? "Another process is there: end it, or choose another address."
+      : "Is that an address of this machine, and may this user listen there?";
+    const where = `${variable}=${formatListenAddress(address)}`;
+    throw new Error(`cannot listen on ${where}: ${reason}\n${advice}`, { cause: error });
   };
 }

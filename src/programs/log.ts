@@ -47,7 +47,7 @@ async function initLog(
 
 function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: boolean): ExitCode {
   const covers = nothingWasRevoked
-    ? "It covers all time, as nothing was revoked before."
+    ? "It covers all time: what was revoked before, if anything was, passes at nodes that start now."
     : "Tokens issued before now are refused as stale until they expire.";
   const durability =
     "Authority is Redis: a revocation is as durable as Redis (use `appendfsync always`).";
@@ -57,7 +57,7 @@ function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: bool
       return EXIT.done;
     case "replaced":
       process.stdout.write(
-        `Replaced the log and its ${outcome[1].seq} entries: nodes that run keep what they know, ` +
+        `Replaced the log, whose last entry was ${outcome[1].seq}: nodes that run keep what they know, ` +
           `nodes that start do not.\nThe new log remembers ${horizonS} s. ${covers}\n${durability}\n`,
       );
       return EXIT.done;
@@ -69,8 +69,8 @@ function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: bool
       return EXIT.done;
     case "exists":
       process.stderr.write(
-        `sekisho log init: there is a log already (${outcome[1].seq} entries, it remembers ` +
-          `${outcome[1].horizonS} s, its authority is ${outcome[1].authority}). Nothing was changed.\n` +
+        `sekisho log init: there is a log already (its last entry is ${outcome[1].seq}, it ` +
+          `remembers ${outcome[1].horizonS} s, its authority is ${outcome[1].authority}). Nothing was changed.\n` +
           "`--replace` deletes it with every revocation in it: revoked tokens that have not expired " +
           "pass again at nodes\nthat start later, unless they are refused as stale (so do not add " +
           "`--nothing-was-revoked`).\n",

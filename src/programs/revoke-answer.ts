@@ -1,7 +1,7 @@
 /** What `sekisho revoke` prints: for people, or JSON for scripts. */
 import type { Revocation } from "../revocation/entry.js";
 import type { PublishOutcome } from "../revocation/publisher.js";
-import type { Receipt } from "../revocation/receipt.js";
+import type { Receipt, UnconfirmedNode } from "../revocation/receipt.js";
 
 export interface RevocationAnswer {
   readonly eventId: string;
@@ -25,7 +25,8 @@ function answerForScripts({ eventId, outcome, receipt }: RevocationAnswer): obje
   const answer = { published: true, acknowledged: true, event_id: eventId, generation, seq };
   if (receipt === undefined) return answer;
   if (receipt === "unknown") return { ...answer, confirmed: false };
-  const { applied, pending, silent } = receipt;
+  const { applied } = receipt;
+  const [pending, silent] = [receipt.pending.map(forScripts), receipt.silent.map(forScripts)];
   const nodes = applied.length + pending.length + silent.length;
   return { ...answer, confirmed: pending.length === 0, nodes, applied, pending, silent };
 }
@@ -35,7 +36,11 @@ function tellPeople({ eventId, revocation, outcome, receipt }: RevocationAnswer)
     process.stderr.write(`sekisho revoke: not published: ${outcome.message}\n`);
     return;
   }
-  process.stdout.write(`Published ${describe(revocation)} (entry ${outcome.seq}, ${eventId}).\n`);
+  process.stdout.write(
+    `Published ${describe(revocation)} (entry ${outcome.seq}, ${eventId}).\n` +
+      "It refuses the tokens that are out already. End the session where users log in, too, or the next\n" +
+      "token is issued there.\n",
+  );
   if (receipt === undefined) return;
   if (receipt === "unknown") {
     process.stderr.write(
@@ -48,15 +53,24 @@ function tellPeople({ eventId, revocation, outcome, receipt }: RevocationAnswer)
   const awaited = applied.length + pending.length;
   process.stdout.write(
     awaited === 0
-      ? "No node follows this log now.\n"
+      ? "No node follows this log now. Is SEKISHO_REDIS_URL the one that the nodes use?\n"
       : `Applied by ${applied.length}/${awaited} nodes in ${slowest} ms.\n`,
   );
-  if (pending.length > 0) process.stderr.write(`Not confirmed by: ${pending.join(", ")}\n`);
-  if (silent.length > 0) {
-    process.stdout.write(
-      `Silent: ${silent.join(", ")}. If such a node lives, it is stale and answers by its policy.\n`,
-    );
+  if (pending.length > 0) {
+    process.stderr.write(`Not confirmed by: ${pending.map(withPolicy).join(", ")}\n`);
   }
+  if (silent.length > 0) {
+    process.stdout.write(`Silent, and stale if alive: ${silent.map(withPolicy).join(", ")}\n`);
+  }
+}
+
+function forScripts({ node, maxStalenessMs, onStale }: UnconfirmedNode): object {
+  return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+}
+
+/** What the node answers for what it does not know to be revoked, once it is stale. */
+function withPolicy({ node, maxStalenessMs, onStale }: UnconfirmedNode): string {
+  return `${node} (after ${maxStalenessMs} ms: ${onStale})`;
 }
 
 function describe(revocation: Revocation): string {

@@ -104,6 +104,7 @@ async function publish(
     clock,
     authority: "redis",
     minReplicas: config.redisMinReplicas,
+    clockSkewS: config.clockSkewS,
   });
   const rows = new RedisNodeRows(open, keys);
   const eventId = randomUUID();
@@ -155,7 +156,10 @@ function actor(): string {
   }
 }
 
-function parseId(text: string): string {
+function parseId(text: string, previous: string | undefined): string {
+  refuseTwice(previous);
+  // Bytes that are not UTF-8 arrive as U+FFFD: another id than the one that was meant.
+  if (text.includes("\uFFFD")) throw new InvalidArgumentError("It must be UTF-8.");
   if (isIdentifier(text)) return text;
   throw new InvalidArgumentError("It must be 1 to 256 characters without control characters.");
 }
@@ -171,7 +175,12 @@ function parseWait(text: string): number {
   throw new InvalidArgumentError(`It must be milliseconds from 0 to ${WAIT_MAX_MS}.`);
 }
 
-function parseEpoch(text: string): number {
+function refuseTwice(previous: unknown): void {
+  if (previous !== undefined) throw new InvalidArgumentError("It must be given once.");
+}
+
+function parseEpoch(text: string, previous: number | undefined): number {
+  refuseTwice(previous);
   const value = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : NaN;
   if (Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError("It must be a whole number from 0 to 2^53−1.");
@@ -180,9 +189,10 @@ function parseEpoch(text: string): number {
 const ISO_TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$/;
 
 /** Unix seconds, rounded up. Milliseconds are refused: they would revoke everything for ever. */
-function parseTime(text: string): number | "now" {
+function parseTime(text: string, previous: number | "now" | undefined): number | "now" {
+  refuseTwice(previous);
   if (text === "now") return "now";
-  if (/^[0-9]{1,10}$/.test(text)) return Number(text);
+  if (/^[1-9][0-9]{0,9}$/.test(text)) return Number(text);
   const parsed = ISO_TIME.test(text) ? Date.parse(text) : NaN;
   if (!Number.isNaN(parsed)) return Math.ceil(parsed / 1000);
   throw new InvalidArgumentError(

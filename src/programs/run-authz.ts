@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import { setLogger } from "@grpc/grpc-js";
 import { readAuthzConfig } from "../config/authz-config.js";
-import { formatListenAddress } from "../listen/listen-address.js";
 import { openLog, type Logger } from "../ops/log.js";
 import { startAuthz, type RunningAuthz } from "./authz.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
@@ -25,11 +24,7 @@ export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
     running = await startAuthz(config, log);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const addresses = [config.listen, config.opsListen].map(formatListenAddress).join(" and ");
-    process.stderr.write(
-      `sekisho authz: cannot listen on ${addresses}: ${message}\n` +
-        "Is another process there? Set SEKISHO_LISTEN and SEKISHO_OPS_LISTEN to free addresses.\n",
-    );
+    process.stderr.write(`sekisho authz: ${message}\n`);
     flush();
     return EXIT.usage;
   }

@@ -3,6 +3,7 @@
  * uses it decides what a lost connection means, and opens another one.
  */
 import { Redis, type RedisOptions } from "ioredis";
+import { toLogError } from "./error-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 /** How long opening a connection may take, with TLS and authentication. */
@@ -22,21 +23,6 @@ const OPTIONS = {
   keepAlive: 10_000,
   noDelay: true,
 } satisfies RedisOptions;
-
-/** What a server that cannot serve just now answers: the first word of the error (Redis). */
-const PASSING = new Set([
-  "LOADING",
-  "NOREPLICAS",
-  "MISCONF",
-  "OOM",
-  "BUSY",
-  "TRYAGAIN",
-  "CLUSTERDOWN",
-  "MASTERDOWN",
-  "NOAUTH",
-  "WRONGPASS",
-  "NOPERM",
-]);
 
 export interface RedisConnection {
   readonly client: Redis;
@@ -58,25 +44,30 @@ export function redisConnections(url: string): OpenRedisConnection {
 
 async function open(url: string): Promise<RedisConnection> {
   const client = new Redis(url, OPTIONS);
-  let lastError: Error | undefined;
+  // What the client says beside the commands, such as a refused password; the commands themselves
+  // only learn that the connection was closed.
+  let said: Error | undefined;
   client.on("error", (error: Error) => {
-    lastError = error;
+    said ??= error;
   });
-  const connection: RedisConnection = {
-    client,
-    within: (withinMs, what, command) => within(client, withinMs, what, command),
-    close: () => disconnect(client),
+  const run = async <T>(withinMs: number, what: string, command: Promise<T>): Promise<T> => {
+    try {
+      return await within(client, withinMs, what, command);
+    } catch (error) {
+      const lost = error instanceof Error && error.name === "AbortError";
+      throw toLogError(what, lost || client.status !== "ready" ? (said ?? error) : error);
+    }
   };
   try {
-    await connection.within(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
-    return connection;
+    await run(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
+    return { client, within: run, close: () => disconnect(client) };
   } catch (error) {
     disconnect(client);
-    const cause = lastError ?? error;
-    throw new RevocationLogError("unavailable", `cannot connect: ${messageOf(cause)}`, cause);
+    throw error;
   }
 }
 
+/** The settled command, or a RevocationLogError and a closed connection once `withinMs` passed. */
 async function within<T>(
   client: Redis,
   withinMs: number,
@@ -92,8 +83,6 @@ async function within<T>(
   });
   try {
     return await Promise.race([command, timeout]);
-  } catch (error) {
-    throw toLogError(what, error);
   } finally {
     clearTimeout(timer);
   }
@@ -102,22 +91,4 @@ async function within<T>(
 /** A client that has ended by itself would only start a timer that holds up the program's end. */
 function disconnect(client: Redis): void {
   if (client.status !== "end") client.disconnect();
-}
-
-/** The one conversion of what ioredis throws. Redis names its errors by their first word. */
-export function toLogError(what: string, error: unknown): RevocationLogError {
-  if (error instanceof RevocationLogError) return error;
-  const message = `${what}: ${messageOf(error)}`;
-  const word = /^[A-Z]+(?= |$)/.exec(messageOf(error))?.[0];
-  if (word === undefined || PASSING.has(word)) {
-    return new RevocationLogError("unavailable", message, error);
-  }
-  return new RevocationLogError("unexpected", message, error);
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.message !== "") return error.message;
-  // A connection refused on several addresses is an AggregateError without a message.
-  return "code" in error ? String(error.code) : error.name;
 }

@@ -49,7 +49,7 @@ export type LogEntry =
   | {
       readonly kind: "unreadable";
       readonly id: string;
-      /** undefined: not even this could be read; the entry then stands for the next in order. */
+      /** undefined: not even this could be read; the entry is then no step in the order. */
       readonly seq: number | undefined;
       /** Whose revocations are uncertain; undefined: everyone's. */
       readonly scope: { readonly tenant: string; readonly forgetAtMs: number } | undefined;

@@ -21,12 +21,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { elapsedAtLeastMs, momentOf } from "../clock/clock.js";
 import { LogConversation, OutOfStep } from "./log-conversation.js";
-import type {
-  FollowerMemory,
-  FollowerSettings,
-  FollowerState,
-  Freshness,
-} from "./log-conversation.js";
+import type { FollowerMemory, FollowerState, Freshness } from "./follower-memory.js";
+import type { FollowerSettings } from "./log-conversation.js";
 import type { LogProblem } from "./log-order.js";
 import { RevocationLogError, type LogConnection, type RevocationLog } from "./revocation-log.js";
 
@@ -63,6 +59,7 @@ export class Follower {
       state: "connecting",
       freshness: { provenAt: undefined, coversFromMs: 0 },
       applied: undefined,
+      resync: { cause: "start", why: "this node has just started" },
       joined: undefined,
       lastGroup: undefined,
       groupsMade: 0,
@@ -152,19 +149,29 @@ export class Follower {
     if (this.#isClosing()) return;
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof RevocationLogError && error.code === "unavailable") {
-      this.#report({ code: "unreachable", message: `Redis does not answer: ${message}` });
+      this.#report({ code: "unreachable", message: `Redis cannot be used now: ${message}` });
       return;
     }
-    this.#memory.joined = undefined;
     const cause = error instanceof OutOfStep ? error.resyncCause : "unexpected_reply";
-    this.#options.observer.resync(cause, message);
-    this.#report({ code: "out_of_step", message: `reading the whole log again: ${message}` });
+    this.#memory.joined = undefined;
+    this.#memory.resync = { cause, why: message };
+    const advice =
+      cause === "gap"
+        ? ". If this lasts, entries are lost: restore Redis's data, or run `sekisho log init " +
+          "--replace`; tokens issued before that are then refused as stale until they expire"
+        : "";
+    this.#report({ code: "out_of_step", message: `reading the whole log: ${message}${advice}` });
   }
 
   #report(problem: LogProblem | undefined): void {
     if (this.#isClosing()) return;
-    const changed = this.#problem?.code !== problem?.code;
+    // Numbers differ from attempt to attempt; what matters is whether it is another trouble.
+    const changed = withoutNumbers(this.#problem?.message) !== withoutNumbers(problem?.message);
     this.#problem = problem;
     if (changed) this.#options.observer.problem(problem);
   }
+}
+
+function withoutNumbers(message: string | undefined): string | undefined {
+  return message?.replace(/[0-9]+/g, "#");
 }

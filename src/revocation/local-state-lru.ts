@@ -5,7 +5,7 @@
  *   again, twice or out of order.
  * - An entry is forgotten only when its `forget_at` has passed on both clocks.
  * - If capacity drives out an entry that may still matter, the node is *saturated* until the latest
- *   `forget_at` driven out: until then "not known" no longer means "not revoked", and `isCertain`
+ *   `forget_at` driven out: until then "not known" no longer means "not revoked", and `doubt`
  *   says so. Eviction never turns a denial into an allow.
  *
  * The order of the LRU is the order of application (checks only peek), so what capacity drives out
@@ -98,6 +98,12 @@ export class LocalState {
   get saturated(): boolean {
     const until = this.#saturatedUntil;
     return until !== undefined && !hasPassed(until, momentOf(this.#clock));
+  }
+
+  /** Whether an entry that may still matter could not be read. */
+  get unreadable(): boolean {
+    const now = momentOf(this.#clock);
+    return this.#counts.tenant > 0 || this.#isPending(this.#unreadableUntil, now);
   }
 
   /** How many keys of each kind are held. */

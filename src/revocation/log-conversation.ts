@@ -6,6 +6,7 @@
  */
 import { momentOf, type Clock, type Moment } from "../clock/clock.js";
 import { entryTimeMs, type LogEntry, type RawEntry } from "./entry.js";
+import type { FollowerMemory, Joined } from "./follower-memory.js";
 import type { LocalState } from "./local-state-lru.js";
 import {
   advance,
@@ -15,22 +16,21 @@ import {
   judgeRead,
   wallClockJumped,
 } from "./log-order.js";
-import type { Advance, AppliedUpTo, LogProblem } from "./log-order.js";
+import type { Advance, LogProblem } from "./log-order.js";
 import type { LogRequirements, ResyncCause } from "./log-order.js";
+import type { OnStale } from "./on-stale.js";
+import { reportIntervalMs } from "./revocation-log.js";
 import type { LogConnection, LogFacts, LogMeta, LogRead, NodeRow } from "./revocation-log.js";
 
 /** Entries read at once: few enough that applying them never holds up a check for long. */
 export const READ_MAX_ENTRIES = 64;
-/** A node's row is written at least this often, and twice within its staleness limit. */
-const REPORT_INTERVAL_MAX_MS = 1000;
 const REMOVE_SILENT_INTERVAL_MS = 60_000;
 const SILENT_AFTER_MS = 300_000;
-
-export type FollowerState = "connecting" | "examining" | "paging" | "following" | "closed";
 
 export interface FollowerObserver {
   /** `lagMs`: from publishing to applying; undefined for what was read while paging. */
   applied(entry: LogEntry, lagMs: number | undefined): void;
+  /** The whole log is being read. */
   resync(cause: ResyncCause, why: string): void;
   /** What keeps the node from being in sync has changed; undefined: nothing does any more. */
   problem(problem: LogProblem | undefined): void;
@@ -43,37 +43,8 @@ export interface FollowerSettings {
   readonly groupPrefix: string;
   readonly required: LogRequirements;
   readonly maxStalenessMs: number;
-  readonly onStale: string;
+  readonly onStale: OnStale;
   readonly observer: FollowerObserver;
-}
-
-/** How far the local state can be relied on. */
-export interface Freshness {
-  /** The moment as of which everything published was applied; undefined: never yet. */
-  readonly provenAt: Moment | undefined;
-  /** Unix milliseconds; the log holds every revocation since then. */
-  readonly coversFromMs: number;
-}
-
-export interface FollowerMemory {
-  state: FollowerState;
-  freshness: Freshness;
-  /** The last entry applied; kept over everything but a new generation. */
-  applied: AppliedUpTo | undefined;
-  /** Where to go on; undefined: the whole log has to be read. */
-  joined: Joined | undefined;
-  /** The group made last, joined or not. */
-  lastGroup: string | undefined;
-  groupsMade: number;
-  /** Monotonic milliseconds. */
-  reportedAtMs: number;
-  cleanedAtMs: number;
-}
-
-interface Joined {
-  readonly group: string;
-  readonly serverRunId: string;
-  readonly meta: LogMeta;
 }
 
 /** The log is not in order: nothing can be concluded from where this node stood. */
@@ -107,7 +78,8 @@ export class LogConversation {
 
   /**
    * Follows the log until `closing`. Returns early with the problem if this is not a log that can
-   * be followed. Throws OutOfStep or RevocationLogError. Calls `fresh` with each proof.
+   * be followed. Throws OutOfStep or RevocationLogError. Calls `fresh` with each proof that could
+   * be acknowledged.
    */
   async follow(fresh: () => void): Promise<LogProblem | undefined> {
     const memory = this.#memory;
@@ -116,6 +88,8 @@ export class LogConversation {
     const examined = examineFacts(facts, this.#settings.required, memory.applied);
     if (!examined.fit) {
       memory.joined = undefined;
+      const { code, message } = examined.problem;
+      memory.resync ??= { cause: "log_changed", why: `${code}: ${message}` };
       return examined.problem;
     }
     const joined = this.#resumable(facts, examined.meta);
@@ -133,8 +107,9 @@ export class LogConversation {
       const read = await this.#connection.read(joined.group, READ_MAX_ENTRIES);
       this.#checkClocks(before, read);
       before = read.receivedAt;
-      if (this.#take(joined, read)) fresh();
+      const proven = this.#take(joined, read);
       await this.#acknowledge(joined, read.entries, read.serverMs);
+      if (proven) fresh();
       await this.#removeSilent(joined, read.serverMs);
       this.#settings.state.forgetPassed();
     }
@@ -142,11 +117,8 @@ export class LogConversation {
 
   /** Where to go on, if this is still the same log in the same server process. */
   #resumable(facts: LogFacts, meta: LogMeta): Joined | undefined {
-    const { joined, groupsMade } = this.#memory;
-    if (joined === undefined) {
-      if (groupsMade === 0) this.#settings.observer.resync("start", "this node has just started");
-      return undefined;
-    }
+    const { joined } = this.#memory;
+    if (joined === undefined) return undefined;
     const known = joined.meta;
     const same =
       joined.serverRunId === facts.serverRunId &&
@@ -154,9 +126,7 @@ export class LogConversation {
       known.runId === meta.runId &&
       known.authority === meta.authority &&
       known.horizonS === meta.horizonS;
-    if (same) return joined;
-    this.#settings.observer.resync("server_changed", "Redis was restarted or has another log");
-    return undefined;
+    return same ? joined : undefined;
   }
 
   /** Reads the whole log, then makes the group at the last ID read. */
@@ -164,6 +134,12 @@ export class LogConversation {
     const memory = this.#memory;
     memory.state = "paging";
     memory.joined = undefined;
+    const changed = memory.applied !== undefined && memory.applied.generation !== meta.generation;
+    const { cause, why } = memory.resync ?? {
+      cause: "server_changed",
+      why: "Redis was restarted, or the connection leads to another one",
+    };
+    this.#settings.observer.resync(changed ? "generation_changed" : cause, why);
     const { lastId, seq } = await this.#page(meta);
     memory.applied = { generation: meta.generation, seq };
     memory.groupsMade += 1;
@@ -171,6 +147,7 @@ export class LogConversation {
     const previous = memory.lastGroup;
     memory.lastGroup = group;
     await this.#connection.join(group, lastId, this.#row(facts.serverMs), previous);
+    memory.resync = undefined;
     return { group, serverRunId: facts.serverRunId, meta };
   }
 
@@ -193,7 +170,7 @@ export class LogConversation {
   }
 
   async #readPending(joined: Joined, seenMs: number): Promise<void> {
-    for (;;) {
+    while (!this.#closing.aborted) {
       const raw = await this.#connection.readPending(joined.group, READ_MAX_ENTRIES);
       if (raw.length === 0) return;
       this.#advance(joined, raw);
@@ -235,12 +212,16 @@ export class LogConversation {
   #apply(entry: LogEntry, meta: LogMeta, live: "live" | undefined): void {
     const { state, clock, observer } = this.#settings;
     let lagMs: number | undefined;
+    // The horizon may have been raised since the entry was written, and with it the time for which
+    // a token can outlive its revocation: the later of the two ends counts.
+    const horizonEndMs = this.#horizonAfter(entry.id, meta);
     if (entry.kind === "revocation") {
-      state.apply(entry.revocation, entry.forgetAtMs);
+      state.apply(entry.revocation, Math.max(entry.forgetAtMs, horizonEndMs));
       if (live !== undefined) lagMs = Math.max(0, clock.wallMs() - entry.atMs);
     } else if (entry.kind === "unreadable") {
-      if (entry.scope !== undefined) state.doubtTenant(entry.scope.tenant, entry.scope.forgetAtMs);
-      else state.doubtEverything(this.#horizonAfter(entry.id, meta));
+      const { scope } = entry;
+      if (scope === undefined) state.doubtEverything(horizonEndMs);
+      else state.doubtTenant(scope.tenant, Math.max(scope.forgetAtMs, horizonEndMs));
     }
     observer.applied(entry, lagMs);
   }
@@ -254,8 +235,8 @@ export class LogConversation {
   /** Acknowledges entries; without any, writes the node's row when it is due. */
   async #acknowledge(joined: Joined, raw: readonly RawEntry[], seenMs: number): Promise<void> {
     const nowMs = this.#settings.clock.monotonicMs();
-    const intervalMs = Math.min(REPORT_INTERVAL_MAX_MS, this.#settings.maxStalenessMs / 2);
-    if (raw.length === 0 && nowMs - this.#memory.reportedAtMs < intervalMs) return;
+    const sinceMs = nowMs - this.#memory.reportedAtMs;
+    if (raw.length === 0 && sinceMs < reportIntervalMs(this.#settings.maxStalenessMs)) return;
     const ids = raw.map((entry) => entry.id);
     await this.#connection.acknowledge(joined.group, ids, this.#row(seenMs));
     this.#memory.reportedAtMs = nowMs;

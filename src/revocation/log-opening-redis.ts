@@ -3,8 +3,10 @@
  * it. An existing log is left alone unless it is to be replaced; only its horizon may be raised.
  */
 import { z } from "zod";
-import { toLogError, type OpenRedisConnection } from "./connection-redis.js";
+import type { OpenRedisConnection } from "./connection-redis.js";
+import { toLogError } from "./error-redis.js";
 import { ENTRY_VERSION } from "./entry.js";
+import { CUT_OFF_MARGIN_S } from "./horizon.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import type { Authority } from "./revocation-log.js";
 
@@ -12,7 +14,7 @@ const TIMEOUT_MS = 2000;
 
 /*
  * KEYS: log, meta, nodes. ARGV: generation, authority, horizon (s), partitions, 1 if nothing was
- * revoked before, 1 to replace, entry version.
+ * revoked before, 1 to replace, entry version, how far a lost cut-off may reach beyond the skew (ms).
  *
  * Raising the horizon keeps what is there, but entries older than the old horizon are trimmed
  * already: the log covers only what came since.
@@ -33,7 +35,7 @@ if ARGV[6] ~= '1' and (old[1] or redis.call('EXISTS', KEYS[1]) == 1) then
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 local covers = '0'
-if ARGV[5] ~= '1' then covers = string.format('%.0f', now_ms) end
+if ARGV[5] ~= '1' then covers = string.format('%.0f', now_ms + tonumber(ARGV[8])) end
 redis.call('XADD', KEYS[1], '*', 'v', ARGV[7], 'seq', '1', 'kind', 'log_opened',
   'at', string.format('%.0f', now_ms))
 redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'seq', '1', 'first_seq', '1', 'run_id', run_id,
@@ -93,6 +95,7 @@ export async function openLog(
       request.nothingWasRevoked ? 1 : 0,
       request.replace ? 1 : 0,
       ENTRY_VERSION,
+      CUT_OFF_MARGIN_S * 1000,
     );
     return replySchema.parse(await connection.within<unknown>(TIMEOUT_MS, "EVAL", command));
   } catch (error) {

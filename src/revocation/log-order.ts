@@ -69,10 +69,11 @@ export function examineFacts(
     );
   }
   if (!clocksAgree(facts, required.skewMs)) {
-    const differenceMs = Math.round(facts.serverMs - facts.receivedAt.wallMs);
+    const aheadMs = Math.round(facts.serverMs - facts.receivedAt.wallMs);
     return unfit(
       "clock_difference",
-      `the clocks of Redis and of this node differ by ${differenceMs} ms, allowed are ` +
+      `the clock of Redis is ${Math.abs(aheadMs)} ms ${aheadMs < 0 ? "behind" : "ahead of"} this ` +
+        `node's, allowed are ` +
         `${required.skewMs} ms: set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere`,
     );
   }
@@ -179,9 +180,10 @@ export function advance(seq: number, raw: readonly RawEntry[]): Advance {
     }
     const entry = decodeEntry(one);
     entries.push(entry);
-    const entrySeq = entry.seq ?? reached + 1;
-    if (entrySeq > reached + 1) gap ??= `entry ${entrySeq} follows entry ${reached}`;
-    if (gap === undefined) reached = Math.max(reached, entrySeq);
+    // Without a seq it is nobody's entry: doubted by everyone, but no step in the order.
+    if (entry.seq === undefined) continue;
+    if (entry.seq > reached + 1) gap ??= `entry ${entry.seq} follows entry ${reached}`;
+    if (gap === undefined) reached = Math.max(reached, entry.seq);
   }
   return { entries, seq: reached, gap };
 }
@@ -195,13 +197,21 @@ export function advancePage(
   firstSeq: number,
   raw: readonly RawEntry[],
 ): Advance {
-  const first = raw[0] === undefined ? undefined : decodeEntry(raw[0]).seq;
-  const start = seq ?? Math.min(first ?? firstSeq, firstSeq) - 1;
+  const start = seq ?? Math.min(firstSeqOf(raw) ?? firstSeq, firstSeq) - 1;
   const advanced = advance(start, raw);
-  if (advanced.gap === undefined && advanced.seq !== start + raw.length) {
+  const steps = advanced.entries.filter((entry) => entry.seq !== undefined).length;
+  if (advanced.gap === undefined && advanced.seq !== start + steps) {
     return { ...advanced, gap: `entries stand twice after entry ${start}` };
   }
   return advanced;
+}
+
+function firstSeqOf(raw: readonly RawEntry[]): number | undefined {
+  for (const one of raw) {
+    const { seq } = decodeEntry(one);
+    if (seq !== undefined) return seq;
+  }
+  return undefined;
 }
 
 export type ReadVerdict =

@@ -1,14 +1,15 @@
 /** A node's row as it stands in Redis: JSON in the hash `nodes`, one field for each group. */
 import { z } from "zod";
+import { ON_STALE } from "./on-stale.js";
 import type { NodeRow } from "./revocation-log.js";
 
 const rowSchema = z
   .object({
-    seen: z.number(),
+    seen: z.int().min(0),
     generation: z.string(),
-    seq: z.number(),
-    max_staleness_ms: z.number(),
-    on_stale: z.string(),
+    seq: z.int().min(0),
+    max_staleness_ms: z.int().min(0),
+    on_stale: z.enum(ON_STALE),
   })
   .transform(
     (row) =>

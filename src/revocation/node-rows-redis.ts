@@ -1,6 +1,7 @@
 /** Reads what every node says of itself, for receipts and for `sekisho nodes`. */
 import { z } from "zod";
-import { toLogError, type OpenRedisConnection, type RedisConnection } from "./connection-redis.js";
+import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
+import { toLogError } from "./error-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";

@@ -8,7 +8,7 @@ import { z } from "zod";
 import type { Clock } from "../clock/clock.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { ENTRY_VERSION } from "./entry.js";
-import { HORIZON_MARGIN_S } from "./horizon.js";
+import { cutOffAheadMaxS } from "./horizon.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
@@ -34,7 +34,7 @@ local time = redis.call('TIME')
 local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_ms = tonumber(ARGV[3])
 if math.abs(redis_ms - now_ms) > tonumber(ARGV[4]) then
-  return {'clock_difference', string.format('%.0f', redis_ms - now_ms)}
+  return {'clock_difference', string.format('%.0f', math.abs(redis_ms - now_ms))}
 end
 if ARGV[5] ~= '' and tonumber(ARGV[5]) * 1000 > now_ms + tonumber(ARGV[6]) * 1000 then
   return {'cutoff_too_late'}
@@ -72,6 +72,8 @@ export interface PublisherOptions {
   readonly authority: Authority;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
+  /** The largest difference between any two machines' clocks, in seconds. */
+  readonly clockSkewS: number;
 }
 
 export class RedisPublisher implements Publisher {
@@ -91,7 +93,7 @@ export class RedisPublisher implements Publisher {
       // Whatever was under way on this connection can no longer be told apart: begin a new one.
       this.close();
       const message = error instanceof Error ? error.message : String(error);
-      return refused("unreachable", `Redis does not answer: ${message}`);
+      return refused("unreachable", `Redis cannot be used now: ${message}`);
     }
   }
 
@@ -121,7 +123,7 @@ export class RedisPublisher implements Publisher {
       request.atMs,
       PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
       cutOff ?? "",
-      HORIZON_MARGIN_S,
+      cutOffAheadMaxS(this.#options.clockSkewS),
       ...entryFields(request),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
@@ -153,16 +155,22 @@ export class RedisPublisher implements Publisher {
       case "log_restoring":
         return "the log is being restored: try again in a moment";
       case "wrong_authority":
-        return `the authority of this log is \`${detail}\`, not \`${this.#options.authority}\``;
+        return (
+          `the authority of this log is \`${detail}\`, not \`${this.#options.authority}\`` +
+          (detail === "database" ? ": revoke through the session service" : "")
+        );
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;
       case "clock_difference":
         return (
-          `the clock of Redis is ${detail} ms ahead of this machine's, allowed are ` +
+          `the clocks of Redis and of this machine differ by ${detail} ms, allowed are ` +
           `${PUBLISH_CLOCK_DIFFERENCE_MAX_MS} ms either way: set the clocks (NTP)`
         );
       case "cutoff_too_late":
-        return `a cut-off may lie at most ${HORIZON_MARGIN_S} s in the future`;
+        return (
+          `a cut-off may lie at most ${cutOffAheadMaxS(this.#options.clockSkewS)} s in the future ` +
+          "(the clock skew and 2 s): the log would forget it before the last token that it revokes"
+        );
       case "unreachable":
       case "too_few_replicas":
         return detail;

@@ -1,13 +1,15 @@
 /**
  * The receipt of a revocation: which nodes have applied it, and how long that took.
  *
- * A node has applied entry S when its row, of the same generation, shows `seq` ≥ S. A row that was
- * not seen within its own staleness limit is *silent*: if that node lives, it is stale and answers by
- * its staleness policy, so nobody waits for it.
+ * A node has applied entry S when its row, of the same generation, shows `seq` ≥ S. A row is *silent*
+ * once its node must be stale, if it lives: nobody waits for it, because it answers by its staleness
+ * policy. A node proves its freshness more often than it writes its row, so its limit alone would be
+ * too short: the node might still allow while the receipt calls it stale.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
-import type { NodeRow } from "./revocation-log.js";
+import type { OnStale } from "./on-stale.js";
+import { reportIntervalMs, type NodeRow } from "./revocation-log.js";
 
 /** All rows at one moment of the server's clock. */
 export interface NodeRows {
@@ -33,13 +35,25 @@ export interface EntryAddress {
 export interface Receipt {
   /** Milliseconds from the beginning of the wait until the node was seen to have applied it. */
   readonly applied: readonly { readonly node: string; readonly ms: number }[];
-  readonly pending: readonly string[];
-  readonly silent: readonly string[];
+  readonly pending: readonly UnconfirmedNode[];
+  readonly silent: readonly UnconfirmedNode[];
 }
 
-/** A row is silent when nothing was heard of it for longer than its own staleness limit. */
+/** A node that has not said that it applied the entry, and what it does once it is stale. */
+export interface UnconfirmedNode {
+  readonly node: string;
+  readonly maxStalenessMs: number;
+  readonly onStale: OnStale;
+}
+
+/** What a proof may be younger than `seen`: a read that waits for an entry, and its way. */
+const READ_ALLOWANCE_MS = 500;
+
+/** Nothing was heard of the node for so long that its last proof must be older than its limit. */
 export function isSilent(row: NodeRow, serverMs: number): boolean {
-  return serverMs - row.seenMs > row.maxStalenessMs;
+  const { seenMs, maxStalenessMs } = row;
+  const lastProofAtMostMs = seenMs + reportIntervalMs(maxStalenessMs) + READ_ALLOWANCE_MS;
+  return serverMs > lastProofAtMostMs + maxStalenessMs;
 }
 
 export function hasApplied(row: NodeRow, entry: EntryAddress): boolean {
@@ -91,12 +105,12 @@ export class ReceiptDesk {
   }
 
   #receiptFrom({ rows, serverMs }: NodeRows, wait: Wait): Receipt {
-    const pending: string[] = [];
-    const silent: string[] = [];
+    const pending: UnconfirmedNode[] = [];
+    const silent: UnconfirmedNode[] = [];
     for (const { node, group, row } of rows) {
       if (wait.applied.has(group)) continue;
-      if (isSilent(row, serverMs)) silent.push(node);
-      else pending.push(node);
+      const { maxStalenessMs, onStale } = row;
+      (isSilent(row, serverMs) ? silent : pending).push({ node, maxStalenessMs, onStale });
     }
     return { applied: [...wait.applied.values()], pending, silent };
   }

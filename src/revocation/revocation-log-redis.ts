@@ -7,7 +7,8 @@
 import type { ChainableCommander } from "ioredis";
 import { z } from "zod";
 import { momentOf, type Clock } from "../clock/clock.js";
-import { toLogError, type OpenRedisConnection, type RedisConnection } from "./connection-redis.js";
+import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
+import { toLogError } from "./error-redis.js";
 import type { RawEntry } from "./entry.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { decodeNodeRow, encodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
@@ -160,8 +161,11 @@ class RedisLogConnection implements LogConnection {
     const names = parse("XINFO", groupsSchema, groups).map((fields) => String(fields[1]));
     const silent = [...new Set([...names, ...Object.keys(rowOf)])].filter((group) => {
       if (nodeOfGroup(group) === undefined) return false;
-      const row = decodeNodeRow(rowOf[group] ?? "");
-      return row === undefined || row.seenMs < seenBeforeMs;
+      const text = rowOf[group];
+      // Without a row it was left behind; a row that cannot be read may be a newer version's.
+      if (text === undefined) return true;
+      const row = decodeNodeRow(text);
+      return row !== undefined && row.seenMs < seenBeforeMs;
     });
     for (const group of silent) await this.leave(group);
     return silent.length;

@@ -12,6 +12,7 @@
  */
 import type { Moment } from "../clock/clock.js";
 import type { RawEntry } from "./entry.js";
+import type { OnStale } from "./on-stale.js";
 
 export type Authority = "database" | "redis";
 
@@ -64,7 +65,14 @@ export interface NodeRow {
   /** The last entry that this node has applied. */
   readonly seq: number;
   readonly maxStalenessMs: number;
-  readonly onStale: string;
+  readonly onStale: OnStale;
+}
+
+const REPORT_INTERVAL_MAX_MS = 1000;
+
+/** How often a node writes its row when there is nothing to acknowledge: twice within its limit. */
+export function reportIntervalMs(maxStalenessMs: number): number {
+  return Math.min(REPORT_INTERVAL_MAX_MS, maxStalenessMs / 2);
 }
 
 export interface LogConnection {

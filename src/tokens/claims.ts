@@ -7,6 +7,9 @@ import { type JsonObject, ownMember } from "./json-members.js";
 /** The most audiences that one token may name. */
 export const AUDIENCES_MAX = 64;
 
+/** The most scopes that one token may carry: a remembered token holds them one by one. */
+export const SCOPES_MAX = 256;
+
 /** The last second of the year 9999: a later time is a mistake of units (milliseconds). */
 export const NUMERIC_DATE_MAX = 253_402_300_799;
 
@@ -64,6 +67,8 @@ export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | u
   if (claims.iss !== issuer.issuer) return undefined;
   // A token in which the two differ would be one user here and another one in the API behind us.
   if (claims.sub !== claims.user) return undefined;
+  const scopes = new Set(claims.scope?.split(" ").filter((scope) => scope !== ""));
+  if (scopes.size > SCOPES_MAX) return undefined;
   return {
     issuer: claims.iss,
     audience: claims.aud,
@@ -74,6 +79,6 @@ export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | u
     issuedAt: claims.iat,
     expiresAt: claims.exp,
     notBefore: claims.nbf,
-    scopes: new Set(claims.scope?.split(" ").filter((scope) => scope !== "")),
+    scopes,
   };
 }

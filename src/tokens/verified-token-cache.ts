@@ -20,8 +20,12 @@ export function tokenDigest(raw: string): string {
   return createHash("sha256").update(raw, "utf8").digest("base64");
 }
 
+/** Scopes and audiences that an ordinary token has no more of; each further lot counts as a token. */
+const ORDINARY_LIST_LENGTH = 16;
+
 /**
- * Remembers verified tokens by their digest, at most `entriesMax` of them; the one not asked for
+ * Remembers verified tokens by their digest, at most `entriesMax` of them (fewer of those with many
+ * scopes or audiences, so that memory is bounded and not only the number); the one not asked for
  * the longest goes first. It holds no raw token, and decides nothing: times, tenant and revocation
  * are looked at again on every request.
  *
@@ -31,7 +35,12 @@ export class VerifiedTokenCache<I> {
   readonly #entries: LRUCache<string, VerifiedToken<I>>;
 
   constructor(entriesMax: number) {
-    this.#entries = new LRUCache({ max: entriesMax });
+    this.#entries = new LRUCache({
+      max: entriesMax,
+      maxSize: entriesMax,
+      sizeCalculation: ({ token: { scopes, audience } }) =>
+        1 + Math.floor((scopes.size + audience.length) / ORDINARY_LIST_LENGTH),
+    });
   }
 
   get size(): number {

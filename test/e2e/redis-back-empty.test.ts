@@ -102,7 +102,7 @@ async function untilNewTokenPasses({ name, client }: Pod): Promise<void> {
       seen.add(what);
       return what === "200" ? true : undefined;
     },
-    { what: `${name} to let a new token pass`, timeoutMs: 5000, everyMs: 20 },
+    { what: `${name} to let a new token pass`, timeoutMs: 10_000, everyMs: 20 },
   );
   expect([...seen].filter((what) => what !== STALE)).toEqual(["200"]);
 }

@@ -119,7 +119,7 @@ describe("a node starts", () => {
     const pod = await addUnready("no-redis", { redisUrl: url });
     const trouble: Trouble = {
       component: "redis",
-      why: /Redis does not answer: .*ECONNREFUSED/,
+      why: /Redis cannot be used now: .*ECONNREFUSED/,
       code: "revocations_stale",
     };
     await expectUnready(pod, trouble);

@@ -52,14 +52,17 @@ const pendingCount = async (): Promise<number> => {
  * blocked on the server; should it come between two reads, it is tried again.
  */
 async function publishIntoTheVoid(session: string): Promise<PublishOutcome> {
+  const { follower } = following;
   for (let attempt = 1; attempt <= 10; attempt += 1) {
+    // After a proof, the next read is sent at once and blocks for a quarter of a second.
+    const { provenAt } = follower.freshness;
+    await following.until("the next proof", () => follower.freshness.provenAt !== provenAt);
     proxy.swallowReplies();
     const outcome = await publish(server.url, endOf(session));
     if ((await pendingCount()) === 1) return outcome;
     proxy.cutConnections();
     proxy.mend();
     await following.until(session, ({ knows }) => knows(session));
-    await following.untilFresh();
   }
   throw new Error("no read was blocked at the right moment");
 }
@@ -160,6 +163,35 @@ describe("Redis in trouble", () => {
     expect(following.resyncs).toEqual(["start"]);
   });
 
+  it("without memory (OOM): says so once, and what it reads still counts", async () => {
+    await redis(server.url, "CONFIG", "SET", "maxmemory", "1");
+    await following.until("it", ({ problems }) => problems.includes("unreachable"));
+    const { provenAt } = following.follower.freshness;
+    await following.until(
+      "a later proof",
+      ({ follower }) =>
+        (follower.freshness.provenAt?.monotonicMs ?? 0) > (provenAt?.monotonicMs ?? 0) + 2000,
+    );
+    expect(following.problems).toEqual(["unreachable"]);
+    expect(following.follower.status().problem?.message).toContain("maxmemory");
+    await redis(server.url, "CONFIG", "SET", "maxmemory", "0");
+    await following.until("its end", ({ problems }) => problems.length === 2);
+    expect(following.resyncs).toEqual(["start"]);
+  });
+
+  it("asking for a password: says so, whatever else the connection says", async () => {
+    await redis(server.url, "CONFIG", "SET", "requirepass", "secret");
+    proxy.cutConnections();
+    await following.until("it", ({ problems }) => problems.includes("unreachable"));
+    await following.until(
+      "the reason",
+      ({ follower }) => follower.status().problem?.message.includes("NOAUTH") === true,
+    );
+    const authorised = server.url.replace("//", "//:secret@");
+    await redis(authorised, "CONFIG", "SET", "requirepass", "");
+    await following.untilFresh();
+  });
+
   it("its group removed: joins with another one", async () => {
     const group = following.follower.status().group ?? "";
     await redis(server.url, "XGROUP", "DESTROY", KEYS.log, group);
@@ -207,10 +239,11 @@ describe("a clock that is set", () => {
       await other.untilFresh();
       setByMs = 60_000;
       expect(other.follower.stalenessMs()).toBeGreaterThan(MAX_STALENESS_MS);
-      await other.until("it", ({ resyncs }) => resyncs.includes("clock_jumped"));
       await other.until("the reason", ({ problems }) => problems.includes("clock_difference"));
       setByMs = 0;
+      await other.until("another reading", ({ resyncs }) => resyncs.length > 1);
       await other.untilFresh();
+      expect(other.resyncs).toEqual(["start", "clock_jumped"]);
     } finally {
       await other.follower.close();
     }

@@ -35,7 +35,14 @@ export async function publish(
   clock: Clock = systemClock,
 ): Promise<PublishOutcome> {
   const open = redisConnections(url);
-  const options = { open, keys: KEYS, clock, authority: "redis", minReplicas: 0 } as const;
+  const options = {
+    open,
+    keys: KEYS,
+    clock,
+    authority: "redis",
+    minReplicas: 0,
+    clockSkewS: 5,
+  } as const;
   const publisher = new RedisPublisher(options);
   try {
     const eventId = randomUUID();

@@ -69,6 +69,7 @@ export class DemoLog {
       clock: systemClock,
       authority: "redis",
       minReplicas: 0,
+      clockSkewS: 5,
     });
     return new DemoLog(url, publisher);
   }

@@ -15,12 +15,16 @@ const ISSUER: Issuer = {
   claims: DEFAULT_CLAIM_NAMES,
 };
 
+const NOW_MS = 1_800_000_000_000;
+
 interface Situation {
   readonly ready?: boolean;
   readonly closing?: boolean;
   readonly follower?: Partial<FollowerStatus>;
   readonly stalenessMs?: number;
   readonly saturated?: boolean;
+  readonly unreadable?: boolean;
+  readonly coversFromMs?: number;
   readonly keys?: readonly Partial<IssuerKeysStatus>[];
 }
 
@@ -36,14 +40,19 @@ function componentsIn(situation: Situation) {
   };
   const keys = situation.keys ?? [{}];
   return authzComponents({
-    follower: { status: () => status, stalenessMs: () => stalenessMs },
-    state: { saturated },
+    follower: {
+      status: () => status,
+      stalenessMs: () => stalenessMs,
+      freshness: { provenAt: undefined, coversFromMs: situation.coversFromMs ?? 0 },
+    },
+    state: { saturated, unreadable: situation.unreadable ?? false },
     trusted: keys.map((one, at) => ({
       issuer: { ...ISSUER, issuer: `https://${at}.example` },
       keys: { status: () => ({ loadedAgeMs: 5, keys: 1, lastProblem: undefined, ...one }) },
     })),
     life: { ready, closing },
-    limits: { maxStalenessMs: 1000 },
+    limits: { maxStalenessMs: 1000, skewMs: 5000, maxTokenLifetimeS: 900 },
+    nowMs: NOW_MS,
   });
 }
 
@@ -131,6 +140,22 @@ describe("a node", () => {
       expect(components["revocations"]?.detail).toMatch(/SEKISHO_REVOCATIONS_MAX_ENTRIES$/);
       expect(isReady(components)).toBe(true);
     }
+  });
+
+  test("that cannot read an entry is degraded, whenever that happens", () => {
+    for (const ready of [true, false]) {
+      const components = componentsIn({ ready, unreadable: true });
+      expect(components["revocations"]).toMatchObject({ status: "degraded" });
+      expect(components["revocations"]?.detail).toContain("upgrade");
+    }
+  });
+
+  test("is degraded until the last token that is older than the log has expired", () => {
+    const lastsMs = 900_000 + 2 * 5000;
+    const statusWith = (coversFromMs: number) =>
+      componentsIn({ ready: true, coversFromMs })["revocations"]?.status;
+    expect(statusWith(NOW_MS - lastsMs + 1)).toBe("degraded");
+    expect(statusWith(NOW_MS - lastsMs)).toBe("ok");
   });
 
   test("that shuts down is not ready, however well it is", () => {

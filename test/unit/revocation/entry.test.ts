@@ -78,7 +78,7 @@ describe("decoding an entry", () => {
     expect(decode(fields)).toMatchObject({ kind: "unreadable", scope: undefined });
   });
 
-  it("takes an entry whose seq cannot be read for the next in order", () => {
+  it("doubts everyone for an entry whose seq cannot be read", () => {
     expect(decode({ ...session, seq: "x" })).toMatchObject({ kind: "unreadable", seq: undefined });
   });
 

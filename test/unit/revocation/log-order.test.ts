@@ -113,8 +113,12 @@ describe("going through entries", () => {
     expect(advanced.entries).toHaveLength(2);
   });
 
-  it("lets an entry without a readable seq stand for the next one", () => {
-    expect(advance(3, [opened("x"), opened(5)])).toMatchObject({ seq: 5, gap: undefined });
+  it("takes no step for an entry without a readable seq", () => {
+    expect(advance(3, [opened("x"), opened(4)])).toMatchObject({ seq: 4, gap: undefined });
+    expect(advance(3, [opened("x"), opened(5)]).gap).toBeDefined();
+    const page = advancePage(undefined, 4, [opened("x"), ...seqs(4, 6), opened("y")]);
+    expect(page).toMatchObject({ seq: 6, gap: undefined });
+    expect(page.entries).toHaveLength(5);
   });
 
   it("begins a log at any entry up to the oldest one that is known", () => {

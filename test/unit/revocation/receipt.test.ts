@@ -8,7 +8,13 @@ import {
 } from "../../../src/revocation/receipt.js";
 import { RevocationLogError } from "../../../src/revocation/revocation-log.js";
 
-const row = { seenMs: 10_000, generation: "g", seq: 5, maxStalenessMs: 1000, onStale: "deny" };
+const row = {
+  seenMs: 10_000,
+  generation: "g",
+  seq: 5,
+  maxStalenessMs: 1000,
+  onStale: "deny",
+} as const;
 const entry = { generation: "g", seq: 6 };
 
 /** Answers with each of `seqs` in turn for a node, the last one for ever; null: a silent node. */
@@ -18,7 +24,7 @@ function rowsOf(nodes: Record<string, readonly (number | null)[]>) {
     const look = looksAtMs.push(performance.now()) - 1;
     const rows = Object.entries(nodes).map(([node, seqs]) => {
       const seq = seqs[Math.min(look, seqs.length - 1)] ?? null;
-      const seen = seq === null ? { seenMs: 8_999 } : { seq };
+      const seen = seq === null ? { seenMs: 7_999 } : { seq };
       return { node, group: `${node}:ab:1`, row: { ...row, ...seen } };
     });
     return Promise.resolve({ serverMs: 10_000, rows });
@@ -27,9 +33,16 @@ function rowsOf(nodes: Record<string, readonly (number | null)[]>) {
 }
 
 describe("a node's row", () => {
-  it("is silent beyond its own staleness limit", () => {
-    expect(isSilent(row, 11_000)).toBe(false);
-    expect(isSilent(row, 11_001)).toBe(true);
+  it("is silent once its last proof must be older than its own limit", () => {
+    // Written twice within the limit of 1 s; a read takes half a second at the most.
+    expect(isSilent(row, 12_000)).toBe(false);
+    expect(isSilent(row, 12_001)).toBe(true);
+  });
+
+  it("is written at least once a second, however long its limit", () => {
+    const patient = { ...row, maxStalenessMs: 60_000 };
+    expect(isSilent(patient, 71_500)).toBe(false);
+    expect(isSilent(patient, 71_501)).toBe(true);
   });
 
   it("confirms an entry of its own generation up to its seq", () => {
@@ -52,13 +65,13 @@ describe("waiting for a receipt", () => {
   it("does not wait for a silent node, and names it", async () => {
     const desk = new ReceiptDesk(rowsOf({ a: [6], b: [null] }), systemClock);
     const receipt = await desk.waitFor(entry, 5000);
-    expect(receipt).toMatchObject({ pending: [], silent: ["b"] });
+    expect(receipt).toMatchObject({ pending: [], silent: [{ node: "b", onStale: "deny" }] });
   });
 
   it("names the nodes that have not applied it when the time is over", async () => {
     const desk = new ReceiptDesk(rowsOf({ a: [6], b: [5] }), systemClock);
     const receipt = await desk.waitFor(entry, 60);
-    expect(receipt).toMatchObject({ pending: ["b"], silent: [] });
+    expect(receipt).toMatchObject({ pending: [{ node: "b" }], silent: [] });
   });
 
   it("ends at once where there is no node", async () => {
@@ -79,7 +92,7 @@ describe("waiting for a receipt", () => {
         }),
     };
     const receipt = await new ReceiptDesk(both, systemClock).waitFor(entry, 60);
-    expect(receipt.pending).toEqual(["a"]);
+    expect(receipt.pending.map(({ node }) => node)).toEqual(["a"]);
     expect(receipt.applied).toHaveLength(1);
   });
 
