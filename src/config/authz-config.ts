@@ -5,8 +5,8 @@ import type { Issuer } from "../tokens/issuer.js";
 import { ConfigError } from "./config-error.js";
 import { readIssuers } from "./issuers-config.js";
 import {
-  missingVariable,
   readVariable,
+  requireVariable,
   unknownVariables,
   type ConfigFault,
   type Environment,
@@ -33,14 +33,10 @@ export interface AuthzConfig {
 /** Throws a ConfigError that lists every fault. */
 export function readAuthzConfig(env: Environment): AuthzConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];
-  const redisUrl = readVariable(env, "SEKISHO_REDIS_URL", faults);
-  if (redisUrl === undefined && isUnset(env["SEKISHO_REDIS_URL"])) {
-    faults.push(missingVariable("SEKISHO_REDIS_URL"));
-  }
   const values = {
+    redisUrl: requireVariable(env, "SEKISHO_REDIS_URL", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),
     opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
-    redisUrl,
     issuers: readIssuers(env, faults),
     jwksMaxAgeS: readVariable(env, "SEKISHO_JWKS_MAX_AGE_S", faults),
     maxTokenLifetimeS: readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults),
@@ -55,10 +51,6 @@ export function readAuthzConfig(env: Environment): AuthzConfig {
   };
   if (faults.length > 0 || !isComplete(values)) throw new ConfigError(faults);
   return values;
-}
-
-function isUnset(text: string | undefined): boolean {
-  return text === undefined || text === "";
 }
 
 type Incomplete<T> = { readonly [K in keyof T]: T[K] | undefined };

@@ -2,8 +2,8 @@
 import { horizonS } from "../revocation/horizon.js";
 import { ConfigError } from "./config-error.js";
 import {
-  missingVariable,
   readVariable,
+  requireVariable,
   unknownVariables,
   type ConfigFault,
   type Environment,
@@ -20,13 +20,10 @@ export interface OperatorConfig {
 /** Throws a ConfigError that lists every fault. */
 export function readOperatorConfig(env: Environment): OperatorConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];
-  const redisUrl = readVariable(env, "SEKISHO_REDIS_URL", faults);
+  const redisUrl = requireVariable(env, "SEKISHO_REDIS_URL", faults);
   const redisMinReplicas = readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults);
   const clockSkewS = readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults);
   const maxTokenLifetimeS = readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults);
-  if (redisUrl === undefined && faults.every(({ where }) => where !== "SEKISHO_REDIS_URL")) {
-    faults.push(missingVariable("SEKISHO_REDIS_URL"));
-  }
   if (
     faults.length > 0 ||
     redisUrl === undefined ||

@@ -48,11 +48,20 @@ export function readVariable(env: Environment, name: VariableName, faults: Confi
   return undefined;
 }
 
-/** A fault for a variable that is needed and not set. */
-export function missingVariable(name: VariableName): ConfigFault {
-  const { meaning, allowed } = VARIABLES[name];
-  const problem = `is not set and has no default: ${meaning} (${allowed})`;
-  return { where: name, value: undefined, problem };
+/** The same of a variable that is needed: a fault also where it is not set and has no default. */
+export function requireVariable<N extends VariableName>(
+  env: Environment,
+  name: N,
+  faults: ConfigFault[],
+): Parsed<N> | undefined {
+  const faultsBefore = faults.length;
+  const value = readVariable(env, name, faults);
+  if (value === undefined && faults.length === faultsBefore) {
+    const { meaning, allowed } = VARIABLES[name];
+    const problem = `is not set and has no default: ${meaning} (${allowed})`;
+    faults.push({ where: name, value: undefined, problem });
+  }
+  return value;
 }
 
 /**

@@ -160,9 +160,9 @@ describe("the operators' configuration", () => {
       SEKISHO_REDIS_URL: "redis://redis",
       SEKISHO_REDIS_MIN_REPLICAS: "2",
       SEKISHO_MAX_TOKEN_LIFETIME_S: "3600",
-      SEKISHO_CLOCK_SKEW_S: "0",
+      SEKISHO_CLOCK_SKEW_S: "1",
     });
-    expect(config).toMatchObject({ redisMinReplicas: 2, clockSkewS: 0, horizonS: 3660 });
+    expect(config).toMatchObject({ redisMinReplicas: 2, clockSkewS: 1, horizonS: 3662 });
   });
 
   test("leaves alone what the sidecar is told, however wrong", () => {
@@ -176,7 +176,7 @@ describe("the operators' configuration", () => {
     [{ SEKISHO_REDIS_URL: "x" }, ["SEKISHO_REDIS_URL"]],
     [
       { SEKISHO_X: "1", SEKISHO_REDIS_MIN_REPLICAS: "17", SEKISHO_CLOCK_SKEW_S: "x" },
-      ["SEKISHO_X", "SEKISHO_REDIS_MIN_REPLICAS", "SEKISHO_CLOCK_SKEW_S", "SEKISHO_REDIS_URL"],
+      ["SEKISHO_X", "SEKISHO_REDIS_URL", "SEKISHO_REDIS_MIN_REPLICAS", "SEKISHO_CLOCK_SKEW_S"],
     ],
   ])("of %j has its faults named at once", (env: Record<string, string>, wheres) => {
     const { faults } = faultsOf(() => readOperatorConfig(env));
