@@ -15,6 +15,7 @@ import { provideDependencies } from "./provide-dependencies.mjs";
 import { provideEnvoy } from "./provide-envoy.mjs";
 import { provideRedisServer } from "./provide-redis-server.mjs";
 import { createReport } from "./report-step.mjs";
+import { requireSettings } from "./require-settings.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 import { takeSetUpTurn } from "./set-up-turn.mjs";
 import { stoppable } from "./stop-signal.mjs";
@@ -113,6 +114,8 @@ async function main([name, ...args]) {
     });
     return setUp({ env, stop, report, redisMayBeGiven }).finally(giveBack);
   });
+  const used = redisMayBeGiven ? ["SEKISHO_REDIS_URL", "SEKISHO_ENVOY"] : ["SEKISHO_ENVOY"];
+  await requireSettings({ root: ROOT, env, used });
   if (printEnv) printEnvironment(found);
   if (programArgs === undefined) return 0;
 

@@ -344,3 +344,32 @@ describe("set-up", () => {
     },
   );
 });
+
+describe("a script's settings", () => {
+  const startScript = (args: readonly string[], settings: Readonly<Record<string, string>>): Run =>
+    start([RUN, ...args], {
+      ...{ PATH: process.env["PATH"] ?? "", SEKISHO_ENVOY: process.env["SEKISHO_ENVOY"] ?? "" },
+      ...settings,
+    });
+
+  test.each(["demo", "bench"])("of npm run %s are checked by the one table", async (name) => {
+    const wrong = { SEKISHO_FOO: "1", SEKISHO_REDIS_URL: "http://user:hunter2@x" };
+    const run = startScript([name, "--no-such-option"], wrong);
+    expect(await run.ended).toBe(2);
+    expect(run.stderr()).toMatch(/^\n2 faults in the configuration:\n {2}SEKISHO_FOO is not a var/);
+    expect(run.stderr()).toMatch(/^ {2}SEKISHO_REDIS_URL="http:\/\/\*\*\*@x" must be redis:\/\//m);
+    expect(run.stderr()).not.toContain("hunter2");
+    expect(run.stderr()).not.toMatch(/^ +at /m);
+  });
+
+  test("of npm test are checked as well", async () => {
+    const run = startScript(["test", "--listTests"], { SEKISHO_FOO: "1" });
+    expect(await run.ended).toBe(2);
+    expect(run.stderr()).toMatch(/^\n1 fault in the configuration:\n {2}SEKISHO_FOO is not a var/);
+  });
+
+  test("that it does not use are no fault, however wrong", async () => {
+    const run = startScript(["setup"], { SEKISHO_REDIS_URL: "http://x", SEKISHO_LISTEN: "x" });
+    expect([await run.ended, run.stderr()]).toEqual([0, ""]);
+  });
+});
