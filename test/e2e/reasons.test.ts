@@ -353,8 +353,8 @@ it("leaves no reason out", () => {
 /** The repository's envoy.yaml with the value of the public route's `sekisho.auth` misspelt. */
 async function mistyped(): Promise<EnvoyConfig> {
   const text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
-  const right = /^( +sekisho\.auth: )public$/gm;
-  expect(text.match(right)).toHaveLength(1);
+  const right = /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m;
+  expect(text).toMatch(right);
   const file = join(stage.folder, "mistyped.yaml");
   await writeFile(file, text.replace(right, "$1pubic"));
   return readEnvoyConfig(file);

@@ -150,6 +150,8 @@ describe("a running Envoy", () => {
     ["/tenants/acme2", { "sekisho.auth": "required" }],
     ["/timetable", { "sekisho.auth": "required", "sekisho.on_stale": "allow" }],
     ["/payments", { "sekisho.auth": "required", "sekisho.on_stale": "error" }],
+    ["/orders;v=1", { "sekisho.auth": "public" }],
+    ["/tenants/acme/%3Bx", { "sekisho.auth": "public" }],
   ])("asks Sekisho about %s by the policy of its route", async (path, extensions) => {
     await send(envoy, path);
     expect(authz.checks.map(({ attributes }) => attributes?.contextExtensions)).toEqual([
@@ -196,6 +198,34 @@ describe("a running Envoy", () => {
     expect((await send(envoy, path, { headers })).status).toBe(400);
     expect(authz.checks).toEqual([]);
     expect(api.requests).toBe(before);
+  });
+
+  test.each(["/orders;v=1", "/public/%252e%252e/orders", "/%3bx"])(
+    "refuses %s with 400 although Sekisho lets it pass, and logs which route that was",
+    async (path) => {
+      const before = api.requests;
+      const { status, requestId } = await send(envoy, path);
+      expect(status).toBe(400);
+      expect(api.requests).toBe(before);
+      expect(await envoy.accessLogOf(requestId)).toMatchObject({
+        ...{ route: "ambiguous-path", details: "direct_response", upstream: null },
+      });
+    },
+  );
+
+  test("answers 500 to a request with so many headers that there is no room for ours", async () => {
+    const before = api.requests;
+    authz.respond = () =>
+      allow({ reason: "allowed" }, Object.fromEntries(IDENTITY_HEADERS.map((name) => [name, "x"])));
+    const many = (count: number) =>
+      Array.from({ length: count }, (_, at) => [`x-many-${at}`, "1"]).flat();
+    expect((await send(envoy, "/", { headers: many(80) })).status).toBe(200);
+    const { status, requestId } = await send(envoy, "/", { headers: many(95) });
+    expect(status).toBe(500);
+    expect(api.requests).toBe(before + 1);
+    expect(await envoy.accessLogOf(requestId)).toMatchObject({
+      ...{ details: "ext_authz_invalid", reason: "allowed" },
+    });
   });
 
   test("logs who passed and why, and neither the token nor the query", async () => {
