@@ -361,12 +361,9 @@ describe("revoke", () => {
     expect((await newestEntry())["kind"]).toBe("log_opened");
   });
 
-  test.each([
-    ["--session", "s-1", "--session", "s-2"],
-    ["--session", "s-1", "--tenant", "globex"],
-  ])("publishes nothing where %s is followed by a second one", async (...args) => {
+  test("publishes nothing where an id is given twice", async () => {
     await openedLog();
-    const { code, err } = await withRedis(["revoke", "session", "--tenant", "acme", ...args]);
+    const { code, err } = await withRedis([...session, "--session", "s-2"]);
     expect([code, err]).toEqual([2, expect.stringContaining("given once")]);
     expect((await newestEntry())["kind"]).toBe("log_opened");
   });
