@@ -1,0 +1,42 @@
+/** `/statusz`: where this node stands, for people and scripts. */
+import type { AuthzConfig } from "../config/authz-config.js";
+import type { Follower } from "../revocation/follower.js";
+import type { LocalState } from "../revocation/local-state-lru.js";
+import type { IssuerKeys } from "../tokens/issuer-keys.js";
+import type { Issuer } from "../tokens/issuer.js";
+
+interface AuthzParts {
+  readonly config: AuthzConfig;
+  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness">;
+  readonly state: Pick<LocalState, "counts" | "saturated" | "unreadable">;
+  readonly trusted: readonly {
+    readonly issuer: Issuer;
+    readonly keys: Pick<IssuerKeys, "status">;
+  }[];
+}
+
+/** What never happened yet is null. */
+export function authzStatus({ config, follower, state, trusted }: AuthzParts): object {
+  const { state: following, group, generation, seq, problem } = follower.status();
+  const { provenAt, coversFromMs } = follower.freshness;
+  return {
+    node: config.nodeId,
+    state: following,
+    problem: problem?.message ?? null,
+    group: group ?? null,
+    generation: generation ?? null,
+    seq: seq ?? null,
+    staleness_ms: provenAt === undefined ? null : Math.round(follower.stalenessMs()),
+    max_staleness_ms: config.maxStalenessMs,
+    on_stale: config.onStale,
+    covers_from: provenAt === undefined ? null : new Date(coversFromMs).toISOString(),
+    entries: state.counts,
+    saturated: state.saturated,
+    unreadable: state.unreadable,
+    keys: trusted.map(({ issuer, keys }) => {
+      const { loadedAgeMs, keys: count, lastProblem } = keys.status();
+      const ageS = loadedAgeMs === undefined ? null : Math.round(loadedAgeMs / 1000);
+      return { issuer: issuer.issuer, keys: count, age_s: ageS, problem: lastProblem ?? null };
+    }),
+  };
+}
