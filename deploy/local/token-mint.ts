@@ -1,7 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { SignJWT, exportJWK, generateKeyPair } from "jose";
+import { SignJWT } from "jose";
+
+import { makeEcKeyPair } from "./key-pair.js";
 
 /** Key id of the only key. */
 const KEY_ID = "local-1";
@@ -31,8 +33,8 @@ export async function createTokenMint(folder: string): Promise<TokenMint> {
   const issuer = "https://issuer.example";
   const audience = "https://api.example";
   const jwksFile = join(folder, "jwks.json");
-  const { privateKey, publicKey } = await generateKeyPair("ES256");
-  const jwk = { ...(await exportJWK(publicKey)), kid: KEY_ID, alg: "ES256", use: "sig" };
+  const { privateKey, publicKey } = makeEcKeyPair("P-256");
+  const jwk = { ...publicKey.export({ format: "jwk" }), kid: KEY_ID, alg: "ES256", use: "sig" };
   await writeFile(jwksFile, JSON.stringify({ keys: [jwk] }));
 
   const mint = async (options: MintOptions): Promise<string> => {

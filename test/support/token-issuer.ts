@@ -1,5 +1,11 @@
 import { Buffer } from "node:buffer";
-import { constants, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { constants, type KeyObject, sign } from "node:crypto";
+import {
+  makeEcKeyPair,
+  makeOkpKeyPair,
+  makeRsaKeyPair,
+  type KeyPair,
+} from "../../deploy/local/key-pair.js";
 import type { Algorithm } from "../../src/tokens/issuer.js";
 
 /*
@@ -54,7 +60,7 @@ export class TokenIssuer {
     this.issuer = options.issuer ?? "https://issuer.example";
     this.audience = options.audience ?? "https://api.example";
     this.#nowSeconds = options.nowSeconds ?? (() => Math.floor(Date.now() / 1000));
-    const pair = generateKeyPair(this.algorithm, options.rsaBits ?? 2048);
+    const pair = makeKeyPair(this.algorithm, options.rsaBits ?? 2048);
     this.privateKey = pair.privateKey;
     this.publicKey = pair.publicKey;
   }
@@ -131,15 +137,15 @@ export class TokenIssuer {
   };
 }
 
-function generateKeyPair(algorithm: Algorithm, rsaBits: number) {
+function makeKeyPair(algorithm: Algorithm, rsaBits: number): KeyPair {
   switch (algorithm) {
     case "ES256":
-      return generateKeyPairSync("ec", { namedCurve: "P-256" });
+      return makeEcKeyPair("P-256");
     case "RS256":
     case "PS256":
-      return generateKeyPairSync("rsa", { modulusLength: rsaBits });
+      return makeRsaKeyPair(rsaBits);
     case "EdDSA":
-      return generateKeyPairSync("ed25519");
+      return makeOkpKeyPair("ed25519");
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { generateKeyPairSync } from "node:crypto";
 import { ALGORITHMS, type Algorithm } from "../../../src/tokens/issuer.js";
 import { KEYS_MAX, parseKeySet } from "../../../src/tokens/jwks.js";
+import { makeEcKeyPair, makeOkpKeyPair } from "../../../deploy/local/key-pair.js";
 import { type JsonMembers, TokenIssuer } from "../../support/token-issuer.js";
 
 const ec = new TokenIssuer({ algorithm: "ES256", kid: "ec" });
@@ -44,8 +44,8 @@ describe("which algorithms a key serves", () => {
 });
 
 describe("a key that is not usable is skipped, and the warning says why", () => {
-  const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" }).publicKey;
-  const x25519 = generateKeyPairSync("x25519").publicKey;
+  const p384 = makeEcKeyPair("P-384").publicKey;
+  const x25519 = makeOkpKeyPair("x25519").publicKey;
   const weak = new TokenIssuer({ algorithm: "RS256", kid: "x", rsaBits: 2040 });
 
   test.each<[string, unknown]>([

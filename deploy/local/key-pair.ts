@@ -1,0 +1,52 @@
+/**
+ * Fresh key pairs, made by way of PEM.
+ *
+ * Node 20 can lock itself up for ever when a key is exported as a JWK: the export holds the key's
+ * mutex, and if the garbage collector ends the job that generated the key at that very moment, its
+ * end waits for the same mutex on the same thread. A key that was read from PEM belongs to no job.
+ */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
+
+export interface KeyPair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
+export function makeEcKeyPair(namedCurve: "P-256" | "P-384"): KeyPair {
+  const pem = generateKeyPairSync("ec", {
+    namedCurve,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  });
+  return readPem(pem.publicKey, pem.privateKey);
+}
+
+export function makeRsaKeyPair(modulusLength: number): KeyPair {
+  const pem = generateKeyPairSync("rsa", {
+    modulusLength,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  });
+  return readPem(pem.publicKey, pem.privateKey);
+}
+
+export function makeOkpKeyPair(type: "ed25519" | "x25519"): KeyPair {
+  const encodings = {
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  } as const;
+  const pem =
+    type === "ed25519"
+      ? generateKeyPairSync("ed25519", encodings)
+      : generateKeyPairSync("x25519", encodings);
+  return readPem(pem.publicKey, pem.privateKey);
+}
+
+function readPem(publicKey: string, privateKey: string): KeyPair {
+  return { publicKey: createPublicKey(publicKey), privateKey: createPrivateKey(privateKey) };
+}
