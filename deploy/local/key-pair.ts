@@ -35,15 +35,11 @@ export function makeRsaKeyPair(modulusLength: number): KeyPair {
   return readPem(pem.publicKey, pem.privateKey);
 }
 
-export function makeOkpKeyPair(type: "ed25519" | "x25519"): KeyPair {
-  const encodings = {
+export function makeEd25519KeyPair(): KeyPair {
+  const pem = generateKeyPairSync("ed25519", {
     publicKeyEncoding: { type: "spki", format: "pem" },
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  } as const;
-  const pem =
-    type === "ed25519"
-      ? generateKeyPairSync("ed25519", encodings)
-      : generateKeyPairSync("x25519", encodings);
+  });
   return readPem(pem.publicKey, pem.privateKey);
 }
 

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { constants, type KeyObject, sign } from "node:crypto";
 import {
   makeEcKeyPair,
-  makeOkpKeyPair,
+  makeEd25519KeyPair,
   makeRsaKeyPair,
   type KeyPair,
 } from "../../deploy/local/key-pair.js";
@@ -145,7 +145,7 @@ function makeKeyPair(algorithm: Algorithm, rsaBits: number): KeyPair {
     case "PS256":
       return makeRsaKeyPair(rsaBits);
     case "EdDSA":
-      return makeOkpKeyPair("ed25519");
+      return makeEd25519KeyPair();
   }
 }
 
