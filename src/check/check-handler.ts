@@ -38,7 +38,10 @@ export function checkHandler(
     try {
       send(checked, answer);
     } catch (error) {
-      fail(error, startedMs, answer);
+      // Not even this answer can be given: the RPC fails, once, instead of being tried for ever.
+      if (checked === INTERNAL_ERROR)
+        answer({ code: grpcStatus.INTERNAL, details: "internal_error" });
+      else fail(error, startedMs, answer);
       return;
     }
     try {

@@ -140,13 +140,13 @@ export const VARIABLES = {
     "deny",
   ),
   SEKISHO_REVOCATIONS_MAX_ENTRIES: wholeNumber(
-    "how many revoked sessions and users are held in memory (about 220 bytes each)",
+    "how many revoked sessions and users are held in memory",
     200_000,
     1,
     10_000_000,
   ),
   SEKISHO_TOKEN_CACHE_MAX_ENTRIES: wholeNumber(
-    "how many verified tokens are remembered (about 1 KiB each)",
+    "how many verified tokens are remembered",
     50_000,
     1,
     1_000_000,

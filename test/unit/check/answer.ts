@@ -12,10 +12,14 @@ export interface Answer {
   readonly response: CheckResponse | undefined;
 }
 
-/** All the answers that a handler gives to one request; the promise settles with the first. */
+/**
+ * All the answers that a handler gives to one request; the promise settles with the first that is
+ * taken. `take` may throw, as a transport does that cannot send an answer.
+ */
 export function answersOf(
   handler: handleUnaryCall<CheckRequest, CheckResponse>,
   request: CheckRequest,
+  take: (answer: Answer) => void = () => undefined,
 ): { readonly all: readonly Answer[]; readonly first: Promise<Answer> } {
   const all: Answer[] = [];
   const first = new Promise<Answer>((resolve) => {
@@ -26,6 +30,7 @@ export function answersOf(
         response: response ?? undefined,
       };
       all.push(answer);
+      take(answer);
       resolve(answer);
     });
   });

@@ -6,7 +6,7 @@ import type { CheckDependencies, Checked } from "../../../src/check/check.js";
 import { CheckResponse } from "../../../src/generated/envoy/service/auth/v3/external_auth.js";
 import type { Verification } from "../../../src/tokens/verification.js";
 import { ManualClock } from "../../support/manual-clock.js";
-import { answersOf } from "./answer.js";
+import { answersOf, type Answer } from "./answer.js";
 import {
   issuerWith,
   LIMITS,
@@ -127,6 +127,17 @@ describe("an error on the way is one explicit denial, never an allow", () => {
     }
     expectInternalError(await answersTo({ verify: () => later, clock: new FailingClock() }));
   });
+});
+
+test("an answer that cannot be sent, whatever it is, ends in one failed RPC", async () => {
+  const take = ({ response }: Answer): void => {
+    if (response !== undefined) throw new Error("not sent");
+  };
+  const { all, first } = answersOf(checkHandler(dependenciesWith(), new Seen()), REQUEST, take);
+  await first;
+  await new Promise((resolve) => setImmediate(resolve));
+  // The allow, the denial in its place, and then neither again.
+  expect(all.map(({ code }) => code)).toEqual([undefined, undefined, grpcStatus.INTERNAL]);
 });
 
 describe("an observer that throws", () => {
