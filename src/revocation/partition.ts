@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /**
  * The Redis keys of one partition of the revocation log. They share a hash tag, so that one script
  * can change them atomically and Redis Cluster keeps them on one server.
@@ -17,4 +19,12 @@ export const PARTITIONS = 1;
 export function partitionKeys(partition: number): PartitionKeys {
   const tag = `sekisho:{p${partition}}`;
   return { log: `${tag}:log`, meta: `${tag}:meta`, nodes: `${tag}:nodes` };
+}
+
+/**
+ * The partition of a tenant: the first four bytes of SHA-256 of its id, big-endian, modulo their
+ * number. With one partition there is nothing to compute.
+ */
+export function partitionOf(tenant: string): number {
+  return createHash("sha256").update(tenant, "utf8").digest().readUInt32BE(0) % PARTITIONS;
 }

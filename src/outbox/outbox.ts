@@ -1,0 +1,41 @@
+/**
+ * From the database to the log: a revocation is committed first, published after.
+ *
+ * Guarantee: what is committed is published, sooner or later, by whichever instance lives; only
+ * `published: true` says that it is in force (DESIGN §6, *acknowledged*).
+ */
+import type { Revocation } from "../revocation/entry.js";
+import type { UnconfirmedNode } from "../revocation/receipt.js";
+
+/** A revocation as it stands in the database. */
+export interface CommittedRevocation {
+  /** A UUID. */
+  readonly eventId: string;
+  readonly revocation: Revocation;
+  /** When it was decided, Unix milliseconds, read under the lock that it was decided under. */
+  readonly atMs: number;
+  readonly reason: string | undefined;
+  readonly actor: string | undefined;
+}
+
+export interface RevocationReceipt {
+  /** In the log, on as many replicas as are configured: in force. */
+  readonly published: boolean;
+  /** Why not (a code of `PublishRefusal`); the relay goes on trying. */
+  readonly code?: string;
+  /** undefined: nobody waited, or Redis went away while waiting. */
+  readonly nodes?: {
+    readonly applied: readonly { readonly node: string; readonly ms: number }[];
+    readonly pending: readonly UnconfirmedNode[];
+    readonly silent: readonly UnconfirmedNode[];
+  };
+}
+
+export interface Outbox {
+  /**
+   * Publishes what has been committed, records that it is, and waits up to `waitMs` for every node
+   * that is not silent to have applied it. One receipt for all of them: published only if every one
+   * is. Never rejects; bounded by `waitMs` and the publisher's own limits.
+   */
+  publish(committed: readonly CommittedRevocation[], waitMs: number): Promise<RevocationReceipt>;
+}

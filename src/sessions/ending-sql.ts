@@ -1,0 +1,157 @@
+/**
+ * How sessions end: the transactions' common part, for users and administrators alike.
+ *
+ * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
+ * either seen and ended here, or it comes after and reads the new epoch.
+ */
+import { and, eq, isNull, ne, sql } from "drizzle-orm";
+import type { Clock } from "../clock/clock.js";
+import { sessions, users } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { CommittedRevocation } from "../outbox/outbox.js";
+import { recordRevocations } from "../outbox/revocation-record-sql.js";
+
+/** What every act has in common: who is behind it, and why. */
+export interface Act {
+  /** As in the audit trail. */
+  readonly actor: string;
+  /** Why, in the actor's words or a stable code. */
+  readonly reason: string | undefined;
+  readonly address: string | undefined;
+}
+
+export interface EndingTools {
+  readonly clock: Clock;
+  /** A new UUID for each revocation. */
+  readonly newEventId: () => string;
+}
+
+/**
+ * Ends one session of one user. undefined: this tenant's user has no such session. One that has
+ * ended already is revoked once more: saying so twice is harmless, and the caller gets a receipt.
+ */
+export async function endSession(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly session: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<CommittedRevocation | undefined> {
+  const mine = and(
+    eq(sessions.tenantId, target.tenant),
+    eq(sessions.sessionId, target.session),
+    eq(sessions.userId, target.user),
+  );
+  const found = await queries
+    .select({ endedAt: sessions.endedAt })
+    .from(sessions)
+    .where(mine)
+    .for("update");
+  if (found.length === 0) return undefined;
+  const atMs = tools.clock.wallMs();
+  await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
+    .where(and(mine, isNull(sessions.endedAt)));
+  const { tenant, user, session } = target;
+  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
+  await recordRevocations(queries, [decided]);
+  return decided;
+}
+
+/** Ends every open session of a user but one, each by itself. Returns what has to be published. */
+export async function endOtherSessions(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly keep: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<readonly CommittedRevocation[]> {
+  const { tenant, user, keep } = target;
+  // The user's row first: a login that is under way is waited for, and ended as well.
+  if ((await lockUser(queries, tenant, user)) === undefined) return [];
+  const atMs = tools.clock.wallMs();
+  const ended = await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
+    .where(
+      and(
+        eq(sessions.tenantId, tenant),
+        eq(sessions.userId, user),
+        ne(sessions.sessionId, keep),
+        isNull(sessions.endedAt),
+      ),
+    )
+    .returning({ session: sessions.sessionId });
+  const decided = ended.map(({ session }) =>
+    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
+  );
+  await recordRevocations(queries, decided);
+  return decided;
+}
+
+/** The user's row, locked until the transaction ends. */
+export interface LockedUser {
+  readonly epoch: number;
+  readonly disabledAtMs: number | undefined;
+  readonly login: string;
+  readonly role: "operator" | "tenant_admin" | "user";
+}
+
+export async function lockUser(
+  queries: Queries,
+  tenant: string,
+  user: string,
+): Promise<LockedUser | undefined> {
+  const [row] = await queries
+    .select()
+    .from(users)
+    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)))
+    .for("no key update");
+  if (row === undefined) return undefined;
+  const { userEpoch: epoch, disabledAt, login, role } = row;
+  return { epoch, disabledAtMs: disabledAt?.getTime(), login, role };
+}
+
+/**
+ * Ends everything of a user: raises the epoch and closes all sessions. undefined: no such user.
+ * The caller may already hold the user's lock in this transaction; taking it again costs nothing.
+ */
+export async function endEverything(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<CommittedRevocation | undefined> {
+  const { tenant, user } = target;
+  if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+  const atMs = tools.clock.wallMs();
+  const [raised] = await queries
+    .update(users)
+    .set({ userEpoch: sql`${users.userEpoch} + 1` })
+    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)))
+    .returning({ epoch: users.userEpoch });
+  if (raised === undefined) return undefined;
+  await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
+    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
+  const { epoch } = raised;
+  const revocation = {
+    kind: "user_revoked",
+    tenant,
+    user,
+    epoch,
+    issuedBefore: undefined,
+  } as const;
+  const decided = decide(revocation, atMs, act, tools);
+  await recordRevocations(queries, [decided]);
+  return decided;
+}
+
+function decide(
+  revocation: CommittedRevocation["revocation"],
+  atMs: number,
+  { actor, reason }: Act,
+  { newEventId }: EndingTools,
+): CommittedRevocation {
+  return { eventId: newEventId(), revocation, atMs, reason, actor };
+}
