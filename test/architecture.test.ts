@@ -82,6 +82,8 @@ describe("a library", () => {
   /** Where each may be imported; what is not listed may be imported anywhere. */
   const homes: readonly (readonly [string, RegExp])[] = [
     ["ioredis", /^(src|test\/support)\/.*-redis\.ts$/],
+    ["rate-limiter-flexible", /^src\/limits\/.*-redis\.ts$/],
+    ["@node-rs/argon2", /^src\/passwords\/.*-argon2\.ts$/],
     ["lru-cache", /^src\/(.*-lru|tokens\/verified-token-cache)\.ts$/],
     ["jose", /^(src\/tokens|deploy\/local|test\/support|test\/unit\/local)\//],
     ["@grpc/grpc-js", /^(src\/(check|programs)|deploy|bench|test)\//],
@@ -125,6 +127,8 @@ describe("the arrows between the folders of src", () => {
     clock: [],
     identity: [],
     listen: [],
+    passwords: [],
+    limits: ["clock"],
     tokens: ["clock", "identity"],
     revocation: ["clock", "identity", "tokens"],
     check: ["clock", "identity", "listen", "tokens", "revocation", "generated"],

@@ -1,0 +1,155 @@
+import { hash, parseOptions, verify, type ParsedHashOptions } from "@node-rs/argon2";
+
+import { HashingQueue, type HashingQueueOptions } from "./hashing-queue.js";
+import { normalisedPassword } from "./password-form.js";
+import { PasswordHasherError, type PasswordHasher } from "./password-hasher.js";
+
+/** What one hash costs (RFC 9106 §3.1). */
+export interface HashingCost {
+  readonly memoryKiB: number;
+  /** Passes over that memory. */
+  readonly passes: number;
+  /** Lanes that could be computed side by side. */
+  readonly lanes: number;
+}
+
+/** The least that OWASP's Password Storage Cheat Sheet recommends for argon2id: 19 MiB, 2, 1. */
+export const DEFAULT_HASHING_COST: HashingCost = { memoryKiB: 19 * 1024, passes: 2, lanes: 1 };
+
+/**
+ * libuv has four threads unless told otherwise, and signing tokens and looking up names need some
+ * of them too. 64 in the queue are what two threads get done in about half a second.
+ */
+export const DEFAULT_HASHING_LIMITS: HashingQueueOptions = {
+  concurrency: 2,
+  queueMax: 64,
+  waitMaxMs: 5000,
+};
+
+/** More than anybody chooses; a stored hash that asks for more is damaged or forged. */
+const COST_MAX: HashingCost = { memoryKiB: 1024 * 1024, passes: 64, lanes: 16 };
+
+const HASH_BYTES = 32;
+const SALT_BYTES = 16;
+/** The variant and version that new hashes have (the library's defaults). */
+const FORM = "$argon2id$v=19$";
+
+export interface Argon2HasherOptions {
+  readonly cost?: HashingCost;
+  readonly limits?: HashingQueueOptions;
+}
+
+/** argon2id on libuv's threads, a few at a time: the event loop never waits for it. */
+export class Argon2PasswordHasher implements PasswordHasher {
+  readonly #cost: HashingCost;
+  readonly #queue: HashingQueue;
+  readonly #nobodysHash: string;
+
+  constructor(options: Argon2HasherOptions = {}) {
+    this.#cost = options.cost ?? DEFAULT_HASHING_COST;
+    requireUsable(this.#cost);
+    this.#queue = new HashingQueue(options.limits ?? DEFAULT_HASHING_LIMITS);
+    this.#nobodysHash = nobodysHash(this.#cost);
+  }
+
+  get pending(): number {
+    return this.#queue.pending;
+  }
+
+  get queued(): number {
+    return this.#queue.queued;
+  }
+
+  async hash(password: string): Promise<string> {
+    const normalised = normalisedPassword(password);
+    if (normalised === undefined) throw new RangeError("this text cannot be a password");
+    return this.#work(() =>
+      hash(normalised, {
+        memoryCost: this.#cost.memoryKiB,
+        timeCost: this.#cost.passes,
+        parallelism: this.#cost.lanes,
+        outputLen: HASH_BYTES,
+      }),
+    );
+  }
+
+  async verify(stored: string | undefined, password: string): Promise<boolean> {
+    if (stored !== undefined) requireReadable(stored);
+    const normalised = normalisedPassword(password);
+    if (stored === undefined || normalised === undefined) {
+      await this.#work(() => verify(this.#nobodysHash, normalised ?? ""));
+      return false;
+    }
+    return this.#work(() => verify(stored, normalised));
+  }
+
+  needsRehash(stored: string): boolean {
+    const { memoryCost, timeCost, parallelism, outputLen, saltLen } = parsed(stored);
+    return (
+      !stored.startsWith(FORM) ||
+      memoryCost !== this.#cost.memoryKiB ||
+      timeCost !== this.#cost.passes ||
+      parallelism !== this.#cost.lanes ||
+      outputLen !== HASH_BYTES ||
+      saltLen < SALT_BYTES
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+  }
+
+  #work<T>(work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        throw new PasswordHasherError("hashing_failed", "argon2 failed", error);
+      }
+    });
+  }
+}
+
+/**
+ * A hash that nobody's password has: all zeros, which nobody can find a text for. It is written and
+ * not computed, so that the first unknown user takes no longer than the next.
+ */
+function nobodysHash({ memoryKiB, passes, lanes }: HashingCost): string {
+  const zeros = (bytes: number): string =>
+    Buffer.alloc(bytes).toString("base64").replace(/=+$/, "");
+  const cost = `m=${memoryKiB},t=${passes},p=${lanes}`;
+  return `${FORM}${cost}$${zeros(SALT_BYTES)}$${zeros(HASH_BYTES)}`;
+}
+
+function requireReadable(stored: string): void {
+  const { memoryCost, timeCost, parallelism } = parsed(stored);
+  if (
+    memoryCost > COST_MAX.memoryKiB ||
+    timeCost > COST_MAX.passes ||
+    parallelism > COST_MAX.lanes
+  ) {
+    throw new PasswordHasherError("hash_unreadable", "a stored hash asks for too much work");
+  }
+}
+
+function parsed(stored: string): ParsedHashOptions {
+  try {
+    return parseOptions(stored);
+  } catch {
+    // What the library says might repeat a part of the hash.
+    throw new PasswordHasherError("hash_unreadable", "what is stored is no argon2 hash");
+  }
+}
+
+function requireUsable({ memoryKiB, passes, lanes }: HashingCost): void {
+  const whole = [memoryKiB, passes, lanes].every((value) => Number.isSafeInteger(value));
+  const inBounds =
+    lanes >= 1 &&
+    lanes <= COST_MAX.lanes &&
+    passes >= 1 &&
+    passes <= COST_MAX.passes &&
+    // RFC 9106 §3.1: at least eight blocks of 1 KiB for each lane.
+    memoryKiB >= 8 * lanes &&
+    memoryKiB <= COST_MAX.memoryKiB;
+  if (!whole || !inBounds) throw new RangeError("the cost of hashing is out of bounds");
+}
