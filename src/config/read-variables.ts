@@ -1,4 +1,5 @@
 /** Reads the variables that a program uses, and finds every fault in them at once. */
+import type { Variable } from "./variable.js";
 import { VARIABLES, type VariableName } from "./variables.js";
 
 /** Something wrong in the configuration: where, what, and what is allowed. */
@@ -38,13 +39,18 @@ export function readVariable<N extends VariableName>(
   faults: ConfigFault[],
 ): Parsed<N> | undefined;
 export function readVariable(env: Environment, name: VariableName, faults: ConfigFault[]): unknown {
-  const { fallback, parse, allowed } = VARIABLES[name];
+  const variable: Variable<unknown> = VARIABLES[name];
+  const { fallback, parse, allowed } = variable;
   const set = env[name] === "" ? undefined : env[name];
   const text = set ?? fallback;
   if (text === undefined) return undefined;
   const value = parse(text);
   if (value !== undefined) return value;
-  faults.push({ where: name, value: maskSecrets(text), problem: `must be ${allowed}` });
+  faults.push({
+    where: name,
+    value: variable.secret === true ? "***" : maskSecrets(text),
+    problem: `must be ${allowed}`,
+  });
   return undefined;
 }
 

@@ -3,55 +3,10 @@ import { hostname } from "node:os";
 import { parseListenAddress } from "../listen/listen-address.js";
 import { ON_STALE } from "../revocation/on-stale.js";
 import { ALGORITHMS } from "../tokens/issuer.js";
-
-export interface Variable<T> {
-  /** What it is for, in a line. */
-  readonly meaning: string;
-  /** What may stand in it, in words. */
-  readonly allowed: string;
-  /** Used when it is unset or empty; undefined: there is none. */
-  readonly fallback: string | undefined;
-  /** The value, or undefined if it is not allowed. */
-  readonly parse: (text: string) => T | undefined;
-}
+import { SESSION_VARIABLES } from "./session-variables.js";
+import { oneOf, text, url, variable, wholeNumber } from "./variable.js";
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-
-function variable<T>(
-  meaning: string,
-  allowed: string,
-  fallback: string | undefined,
-  parse: (text: string) => T | undefined,
-): Variable<T> {
-  return { meaning, allowed, fallback, parse };
-}
-
-function wholeNumber(
-  meaning: string,
-  fallback: number,
-  min: number,
-  max: number,
-): Variable<number> {
-  return variable(meaning, `a whole number from ${min} to ${max}`, String(fallback), (text) => {
-    if (!/^[0-9]{1,15}$/.test(text)) return undefined;
-    const value = Number(text);
-    return value >= min && value <= max ? value : undefined;
-  });
-}
-
-function oneOf<T extends string>(meaning: string, values: readonly T[], fallback: T): Variable<T> {
-  const find = (text: string): T | undefined => values.find((value) => value === text);
-  return variable(meaning, `one of ${values.join(", ")}`, fallback, find);
-}
-
-function url(meaning: string, protocols: readonly string[]): Variable<string> {
-  const allowed = `a URL that begins with ${protocols.map((p) => `${p}//`).join(" or ")}`;
-  return variable(meaning, allowed, undefined, (text) => {
-    const parsed = URL.canParse(text) ? new URL(text) : undefined;
-    if (parsed === undefined || parsed.hostname === "") return undefined;
-    return protocols.includes(parsed.protocol) ? text : undefined;
-  });
-}
 
 /**
  * Databases other than 0 are refused: Redis Cluster has none, and a SELECT that fails would leave a
@@ -63,9 +18,6 @@ function parseRedisUrl(text: string): string | undefined {
   const plain = ["", "/", "/0"].includes(parsed.pathname) && parsed.search === "";
   return plain && parsed.hostname !== "" && parsed.hash === "" ? text : undefined;
 }
-
-const text = (meaning: string, allowed: string): Variable<string> =>
-  variable(meaning, allowed, undefined, (value) => value);
 
 const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
@@ -165,7 +117,12 @@ export const VARIABLES = {
   ),
   SEKISHO_LOG_LEVEL: oneOf("how much is logged", LOG_LEVELS, "info"),
   SEKISHO_CONFIG: text("a YAML file with the list `issuers`, for more than one issuer", "a path"),
+  ...SESSION_VARIABLES,
   SEKISHO_ENVOY: text("the Envoy to use in the demo, tests and benchmark", "a path"),
+  SEKISHO_POSTGRES: text(
+    "the folder of PostgreSQL's programs (initdb, postgres) to use in tests and benchmark",
+    "a path",
+  ),
 } as const;
 
 export type VariableName = keyof typeof VARIABLES;
