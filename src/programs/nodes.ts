@@ -43,9 +43,10 @@ async function listNodes(env: NodeJS.ProcessEnv, json: boolean): Promise<ExitCod
     reader.close();
   }
   const { meta } = found;
-  if (meta === "missing" || meta === "unreadable") {
+  if (typeof meta === "string") {
     const advice = meta === "missing" ? ": run `sekisho log init`" : "";
-    process.stderr.write(`sekisho nodes: the revocation log is ${meta}${advice}\n`);
+    const state = meta === "restoring" ? "being restored" : meta;
+    process.stderr.write(`sekisho nodes: the revocation log is ${state}${advice}\n`);
     return EXIT.failed;
   }
   const nodes = nodeLines(found, meta);

@@ -35,6 +35,9 @@ export type Revocation =
       readonly issuedBefore: number | undefined;
     };
 
+/** How an entry came into the log past the session service. Nodes do not care. */
+export type EntryOrigin = "break_glass";
+
 export type LogEntry =
   | {
       readonly kind: "revocation";

@@ -19,13 +19,12 @@ import {
 import type { Advance, LogProblem } from "./log-order.js";
 import type { LogRequirements, ResyncCause } from "./log-order.js";
 import type { OnStale } from "./on-stale.js";
-import { reportIntervalMs } from "./revocation-log.js";
+import { SILENT_AFTER_MS, reportIntervalMs } from "./revocation-log.js";
 import type { LogConnection, LogFacts, LogMeta, LogRead, NodeRow } from "./revocation-log.js";
 
 /** Entries read at once: few enough that applying them never holds up a check for long. */
 export const READ_MAX_ENTRIES = 64;
 const REMOVE_SILENT_INTERVAL_MS = 60_000;
-const SILENT_AFTER_MS = 300_000;
 
 export interface FollowerObserver {
   /** `lagMs`: from publishing to applying; undefined for what was read while paging. */

@@ -24,14 +24,14 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local old = redis.call('HMGET', KEYS[2], 'generation', 'seq', 'horizon_s', 'authority', 'covers_from')
-if ARGV[6] ~= '1' and (old[1] or redis.call('EXISTS', KEYS[1]) == 1) then
+if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
   local was = tonumber(old[3] or '')
   if was and old[4] == ARGV[2] and was < tonumber(ARGV[3]) then
     local covers = math.max(tonumber(old[5] or '0'), now_ms - was * 1000)
     redis.call('HSET', KEYS[2], 'horizon_s', ARGV[3], 'covers_from', string.format('%.0f', covers))
     return {'raised', old[1], old[2], old[3]}
   end
-  return {'exists', old[1] or '', old[2] or '0', old[3] or '0', old[4] or ''}
+  return {'exists', old[1] or '', old[2] or '0', old[3] or '0', old[4] or 'unknown'}
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 local covers = '0'

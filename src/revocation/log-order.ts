@@ -93,7 +93,9 @@ function examineMeta(
       "the log's `meta` is not understood: was it written by a newer version?",
     );
   }
-  if (meta.restoring) return unfit("log_restoring", "the session service is restoring the log");
+  if (meta === "restoring" || meta.restoring) {
+    return unfit("log_restoring", "the session service is restoring the log");
+  }
   if (meta.authority === "database" && meta.runId !== serverRunId) {
     return unfit(
       "log_incomplete",
@@ -233,7 +235,7 @@ export function judgeRead(
   reached: { readonly seqBefore: number; readonly seqAfter: number; readonly full: boolean },
 ): ReadVerdict {
   const { meta } = read;
-  if (meta === "missing" || meta === "unreadable") {
+  if (typeof meta === "string") {
     return resync("log_changed", `the log's meta is ${meta}`);
   }
   if (meta.generation !== joined.generation) {

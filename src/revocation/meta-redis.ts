@@ -47,9 +47,19 @@ const metaSchema = z
       }) satisfies LogMeta,
   );
 
-/** Reads the reply to `HMGET meta …META_FIELDS`. */
+/** The marker stands last. */
+const markedSchema = z
+  .array(z.unknown())
+  .length(META_FIELDS.length)
+  .refine((values) => typeof values.at(-1) === "string");
+
+/**
+ * Reads the reply to `HMGET meta …META_FIELDS`. While a log is restored its facts are gone or half
+ * written, and only the marker counts.
+ */
 export function parseMeta(reply: unknown): MetaReply {
   if (Array.isArray(reply) && reply.every((value) => value === null)) return "missing";
   const parsed = metaSchema.safeParse(reply);
-  return parsed.success ? parsed.data : "unreadable";
+  if (parsed.success) return parsed.data;
+  return markedSchema.safeParse(reply).success ? "restoring" : "unreadable";
 }

@@ -1,7 +1,7 @@
 /** Reads what every node says of itself, for receipts and for `sekisho nodes`. */
 import { z } from "zod";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
-import { toLogError } from "./error-redis.js";
+import { KeptConnection } from "./kept-connection-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
@@ -22,36 +22,28 @@ export interface NodesAndLog extends NodeRows {
 }
 
 export class RedisNodeRows implements NodeRowsReader {
-  readonly #open: OpenRedisConnection;
+  readonly #kept: KeptConnection;
   readonly #keys: PartitionKeys;
-  #connection: RedisConnection | undefined;
 
   constructor(open: OpenRedisConnection, keys: PartitionKeys) {
-    this.#open = open;
+    this.#kept = new KeptConnection(open);
     this.#keys = keys;
   }
 
-  async nodeRows(): Promise<NodesAndLog> {
-    try {
-      return await this.#read();
-    } catch (error) {
-      this.close();
-      throw toLogError("HGETALL", error);
-    }
+  nodeRows(): Promise<NodesAndLog> {
+    return this.#kept.use("HGETALL", ({ connection }) => this.#read(connection));
   }
 
   close(): void {
-    this.#connection?.close();
-    this.#connection = undefined;
+    this.#kept.close();
   }
 
-  async #read(): Promise<NodesAndLog> {
-    this.#connection ??= await this.#open();
-    const transaction = this.#connection.client.multi();
+  async #read(connection: RedisConnection): Promise<NodesAndLog> {
+    const transaction = connection.client.multi();
     transaction.time();
     transaction.hgetall(this.#keys.nodes);
     transaction.hmget(this.#keys.meta, ...META_FIELDS);
-    const results = await this.#connection.within(TIMEOUT_MS, "HGETALL", transaction.exec());
+    const results = await connection.within(TIMEOUT_MS, "HGETALL", transaction.exec());
     for (const [error] of results ?? []) if (error !== null) throw error;
     const parsed = repliesSchema.safeParse(results?.map(([, reply]) => reply));
     if (!parsed.success) {

@@ -7,8 +7,9 @@
 import { z } from "zod";
 import type { Clock } from "../clock/clock.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
-import { ENTRY_VERSION } from "./entry.js";
+import { entryFields } from "./entry-fields.js";
 import { cutOffAheadMaxS } from "./horizon.js";
+import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
@@ -18,38 +19,44 @@ const PUBLISH_TIMEOUT_MS = 2000;
 const WAIT_TIMEOUT_MS = 1000;
 
 /*
- * KEYS: log, meta. ARGV: authority, partitions, now (ms), largest clock difference (ms), cut-off (s)
- * or '', margin for a cut-off (s), then the entry's own fields in pairs.
+ * KEYS: log, meta. ARGV: authority or '' for any, this server's run id, partitions, now (ms), largest
+ * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), then
+ * the entry's own fields in pairs.
+ *
+ * An entry may be published long after it was decided, so its `at` says nothing about the time now:
+ * trimming and forgetting go by the two clocks. A cut-off is measured from the decision or from now,
+ * whichever is later; a decision in the future counts for no more than the clocks may differ, which
+ * the margin in the horizon covers.
  *
  * The horizon is the log's, never the publisher's. Trimming goes by the earlier of the two clocks,
  * and `~` leaves more rather than less.
  */
 const PUBLISH_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s')
-if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
+  'run_id')
 if meta[2] then return {'log_restoring'} end
-if meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
-if meta[4] ~= ARGV[2] then return {'partitions_differ', tostring(meta[4])} end
+if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
+if ARGV[1] ~= '' and meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
+if meta[3] == 'database' and meta[6] ~= ARGV[2] then return {'log_incomplete'} end
+if meta[4] ~= ARGV[3] then return {'partitions_differ', tostring(meta[4])} end
 local time = redis.call('TIME')
 local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local now_ms = tonumber(ARGV[3])
-if math.abs(redis_ms - now_ms) > tonumber(ARGV[4]) then
+local now_ms = tonumber(ARGV[4])
+local difference_max_ms = tonumber(ARGV[5])
+if math.abs(redis_ms - now_ms) > difference_max_ms then
   return {'clock_difference', string.format('%.0f', math.abs(redis_ms - now_ms))}
 end
-if ARGV[5] ~= '' and tonumber(ARGV[5]) * 1000 > now_ms + tonumber(ARGV[6]) * 1000 then
+local decided_ms = math.min(tonumber(ARGV[8]), now_ms + difference_max_ms)
+if ARGV[6] ~= ''
+  and tonumber(ARGV[6]) * 1000 > math.max(now_ms, decided_ms) + tonumber(ARGV[7]) * 1000 then
   return {'cutoff_too_late'}
 end
 local horizon_ms = tonumber(meta[5]) * 1000
 local earlier_ms = math.min(redis_ms, now_ms)
 local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
-local entry = {
-  'seq', string.format('%.0f', seq),
-  'at', string.format('%.0f', now_ms),
-  'forget_at', string.format('%.0f', later_ms + horizon_ms),
-}
-for i = 7, #ARGV do entry[#entry + 1] = ARGV[i] end
-local id = redis.call('XADD', KEYS[1], '*', unpack(entry))
+local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
+  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 9))
 redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', earlier_ms - horizon_ms))
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][2]
 for i = 1, #oldest, 2 do
@@ -61,7 +68,7 @@ return {'published', meta[1], string.format('%.0f', seq), id}
 const replySchema = z.union([
   z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string()]),
   z.tuple([z.enum(["wrong_authority", "partitions_differ", "clock_difference"]), z.string()]),
-  z.tuple([z.enum(["log_missing", "log_restoring", "cutoff_too_late"])]),
+  z.tuple([z.enum(["log_missing", "log_restoring", "log_incomplete", "cutoff_too_late"])]),
 ]);
 
 export interface PublisherOptions {
@@ -70,6 +77,11 @@ export interface PublisherOptions {
   readonly clock: Clock;
   /** As whom this publisher speaks; a log with another authority refuses it. */
   readonly authority: Authority;
+  /**
+   * Publishes whatever the log's authority is, past the session service, and marks the entries so
+   * that the service imports them later. Left out: no.
+   */
+  readonly breakGlass?: boolean;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
   /** The largest difference between any two machines' clocks, in seconds. */
@@ -78,39 +90,34 @@ export interface PublisherOptions {
 
 export class RedisPublisher implements Publisher {
   readonly #options: PublisherOptions;
-  #connection: RedisConnection | undefined;
+  readonly #kept: KeptConnection;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#kept = new KeptConnection(options.open);
   }
 
   async publish(request: PublishRequest): Promise<PublishOutcome> {
     try {
-      const connection = await this.#connected();
-      const outcome = await this.#append(connection, request);
-      return outcome.published ? await this.#replicated(connection, outcome) : outcome;
+      return await this.#kept.use("publish", async (server) => {
+        const outcome = await this.#append(server, request);
+        return outcome.published ? await this.#replicated(server.connection, outcome) : outcome;
+      });
     } catch (error) {
-      // Whatever was under way on this connection can no longer be told apart: begin a new one.
-      this.close();
       const message = error instanceof Error ? error.message : String(error);
       return refused("unreachable", `Redis cannot be used now: ${message}`);
     }
   }
 
   close(): void {
-    this.#connection?.close();
-    this.#connection = undefined;
+    this.#kept.close();
   }
 
-  async #connected(): Promise<RedisConnection> {
-    if (this.#connection?.client.status === "ready") return this.#connection;
-    this.close();
-    this.#connection = await this.#options.open();
-    return this.#connection;
-  }
-
-  async #append(connection: RedisConnection, request: PublishRequest): Promise<PublishOutcome> {
-    const { keys, authority } = this.#options;
+  async #append(
+    { connection, runId }: KeptServer,
+    request: PublishRequest,
+  ): Promise<PublishOutcome> {
+    const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
     const { revocation } = request;
     const cutOff = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
     const command = connection.client.eval(
@@ -118,13 +125,15 @@ export class RedisPublisher implements Publisher {
       2,
       keys.log,
       keys.meta,
-      authority,
+      breakGlass ? "" : authority,
+      runId,
       PARTITIONS,
-      request.atMs,
+      clock.wallMs(),
       PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
       cutOff ?? "",
-      cutOffAheadMaxS(this.#options.clockSkewS),
-      ...entryFields(request),
+      cutOffAheadMaxS(clockSkewS),
+      Math.floor(request.atMs),
+      ...entryFields({ ...request, origin: breakGlass ? "break_glass" : undefined }),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
     const parsed = replySchema.parse(reply);
@@ -154,6 +163,11 @@ export class RedisPublisher implements Publisher {
         return "there is no revocation log in this Redis: run `sekisho log init`";
       case "log_restoring":
         return "the log is being restored: try again in a moment";
+      case "log_incomplete":
+        return (
+          "Redis was restarted and its log may have lost entries, so no node reads it: wait until " +
+          "the session service has restored it"
+        );
       case "wrong_authority":
         return (
           `the authority of this log is \`${detail}\`, not \`${this.#options.authority}\`` +
@@ -180,24 +194,4 @@ export class RedisPublisher implements Publisher {
 
 function refused(code: PublishRefusal, message: string): PublishOutcome {
   return { published: false, code, message };
-}
-
-/** The entry's fields in pairs, without those that the script adds (`seq`, `at`, `forget_at`). */
-function entryFields(request: PublishRequest): readonly (string | number)[] {
-  const { revocation, eventId, reason, actor } = request;
-  const fields = {
-    v: ENTRY_VERSION,
-    kind: revocation.kind,
-    tenant: revocation.tenant,
-    user: revocation.user,
-    ...(revocation.kind === "session_revoked"
-      ? { session: revocation.session }
-      : { epoch: revocation.epoch, issued_before: revocation.issuedBefore }),
-    event_id: eventId,
-    reason,
-    actor,
-  };
-  return Object.entries(fields).flatMap(([name, value]) =>
-    value === undefined ? [] : [name, value],
-  );
 }

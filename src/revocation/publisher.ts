@@ -12,7 +12,7 @@ export interface PublishRequest {
   readonly revocation: Revocation;
   /** Names this revocation in logs and audits; unique. */
   readonly eventId: string;
-  /** When it was decided, Unix milliseconds. */
+  /** When it was decided, Unix milliseconds; it may be published much later. */
   readonly atMs: number;
   readonly reason: string | undefined;
   readonly actor: string | undefined;
@@ -22,6 +22,8 @@ export interface PublishRequest {
  * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
+ * - `log_incomplete`: Redis was restarted, and the database has not restored its log yet: no node
+ *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
  * - `cutoff_too_late`: the log would forget the cut-off before the last token that it revokes.
  * - `too_few_replicas`: in the log, but a failover could lose it.
@@ -30,6 +32,7 @@ export type PublishRefusal =
   | "unreachable"
   | "log_missing"
   | "log_restoring"
+  | "log_incomplete"
   | "wrong_authority"
   | "partitions_differ"
   | "clock_difference"

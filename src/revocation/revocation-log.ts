@@ -34,8 +34,12 @@ export interface LogMeta {
   readonly restoring: boolean;
 }
 
-/** `missing`: there is no log. `unreadable`: there is something that is not understood. */
-export type MetaReply = LogMeta | "missing" | "unreadable";
+/**
+ * - `missing`: there is no log.
+ * - `restoring`: a restore is in progress, or was abandoned, that has deleted the facts already.
+ * - `unreadable`: there is something that is not understood.
+ */
+export type MetaReply = LogMeta | "missing" | "restoring" | "unreadable";
 
 /** What the server says of itself and of the log. */
 export interface LogFacts {
@@ -67,6 +71,9 @@ export interface NodeRow {
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
 }
+
+/** Rows and groups that were not seen for so long are left behind by dead nodes. */
+export const SILENT_AFTER_MS = 300_000;
 
 const REPORT_INTERVAL_MAX_MS = 1000;
 

@@ -1,0 +1,83 @@
+/**
+ * The port through which the session service's relay keeps the revocation log of one partition.
+ *
+ * A restore makes a log anew from the database:
+ *
+ *   beginRestore ──► (import what stands in the log) ──► clear ──► append … ──► finish
+ *
+ * - From beginRestore on, nobody can publish and every node is stale, until finish: a half-restored
+ *   log is never read. Nodes go on refusing what they know.
+ * - Each step is atomic and checks that the marker is still the one of `beginRestore` and that the
+ *   server is still the same process. The last to begin wins: the next step of any other is refused.
+ * - A restore that is abandoned at any step, and one whose step rejected (it may or may not have
+ *   been done), leaves the marker. There is no going on with it: begin anew.
+ *
+ * Every call is bounded in time and rejects with a RevocationLogError, after which the next call
+ * opens a new connection.
+ */
+import type { EntryContent } from "./entry-fields.js";
+import type { RecordedEntry } from "./recorded-entry.js";
+import type { MetaReply } from "./revocation-log.js";
+
+export const APPEND_MAX_ENTRIES = 500;
+export const READ_BACK_MAX_ENTRIES = 500;
+
+/** What the server says of itself and of the log, at one moment. */
+export interface KeeperFacts {
+  /** `master`, or the log cannot be written to. */
+  readonly role: string;
+  readonly serverRunId: string;
+  /** The server's wall clock, Unix milliseconds. */
+  readonly serverMs: number;
+  readonly meta: MetaReply;
+}
+
+export interface RestoredEntry extends EntryContent {
+  /** When it was decided, Unix milliseconds. */
+  readonly atMs: number;
+}
+
+/** The facts of a restored log; its authority is the database. */
+export interface RestoredLog {
+  /** Random; must never have been used before. */
+  readonly generation: string;
+  readonly horizonS: number;
+  readonly partitions: number;
+  /** Unix milliseconds; the log holds every revocation since then. */
+  readonly coversFromMs: number;
+}
+
+/**
+ * - `marker_lost`: somebody else has begun a restore, or opened or deleted the log.
+ * - `server_changed`: this is another server process than the one in which the restore began.
+ * - `entries_lost`: what was appended is not in the log any more.
+ */
+export type RestoreRefusal = "marker_lost" | "server_changed" | "entries_lost";
+
+export type RestoreStep =
+  /** `seq`: of the last entry in the log; seq is dense from 1, the entry that opens the log. */
+  | { readonly done: true; readonly seq: number }
+  | { readonly done: false; readonly code: RestoreRefusal };
+
+export interface LogKeeper {
+  facts(): Promise<KeeperFacts>;
+  /**
+   * Up to `count` entries (at most `READ_BACK_MAX_ENTRIES`) after the entry ID `id`, from the first
+   * on if it is undefined; fewer than `count` means the end. Works during a restore, before `clear`.
+   */
+  entriesAfter(id: string | undefined, count: number): Promise<readonly RecordedEntry[]>;
+  /** Sets the marker, whatever was there before. Deletes nothing. `marker`: random, used once. */
+  beginRestore(marker: string): Promise<void>;
+  /** Deletes log and facts, and writes the entry that opens the new log. */
+  clear(marker: string): Promise<RestoreStep>;
+  /** Appends at most `APPEND_MAX_ENTRIES`, in this order, to be remembered for `horizonS`. */
+  append(marker: string, horizonS: number, entries: readonly RestoredEntry[]): Promise<RestoreStep>;
+  /** Makes the log a good one. */
+  finish(marker: string, log: RestoredLog): Promise<RestoreStep>;
+  /**
+   * Removes rows and groups of nodes that were not seen for `notSeenForMs` by the server's clock, a
+   * bounded number at once; returns how many. Rejects where there is no log.
+   */
+  removeSilentRows(notSeenForMs: number): Promise<number>;
+  close(): void;
+}

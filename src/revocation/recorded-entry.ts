@@ -1,0 +1,43 @@
+/** Entries of the log as an importer reads them: with everything that the record needs. */
+import { z } from "zod";
+import type { EntryContent } from "./entry-fields.js";
+import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
+
+/** What nodes pass over. A missing text says that the publisher gave none. */
+const recordSchema = z.object({
+  event_id: z.string().optional(),
+  reason: z.string().optional(),
+  actor: z.string().optional(),
+  origin: z.string().optional(),
+});
+
+export interface RecordedRevocation extends EntryContent {
+  readonly kind: "revocation";
+  readonly id: string;
+  readonly seq: number;
+  /** When it was decided, Unix milliseconds. */
+  readonly atMs: number;
+}
+
+/** What cannot be read says so, and is the caller's to report; it may be a revocation. */
+export type RecordedEntry = RecordedRevocation | Exclude<LogEntry, { readonly kind: "revocation" }>;
+
+/** Never throws. */
+export function decodeRecordedEntry(raw: RawEntry): RecordedEntry {
+  const entry = decodeEntry(raw);
+  if (entry.kind !== "revocation") return entry;
+  const { id, seq, revocation, atMs } = entry;
+  const { event_id: eventId, reason, actor, origin } = recordSchema.parse(raw.fields);
+  return {
+    kind: "revocation",
+    id,
+    seq,
+    revocation,
+    atMs,
+    eventId,
+    reason,
+    actor,
+    // Only what came past the session service has an origin, whatever a newer version calls it.
+    origin: origin === undefined ? undefined : "break_glass",
+  };
+}

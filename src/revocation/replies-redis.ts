@@ -1,0 +1,56 @@
+/** What Redis answers to the commands that nodes and keepers of a log have in common. */
+import type { ChainableCommander } from "ioredis";
+import { z } from "zod";
+import type { RedisConnection } from "./connection-redis.js";
+import { toLogError } from "./error-redis.js";
+import type { RawEntry } from "./entry.js";
+import { RevocationLogError } from "./revocation-log.js";
+
+const timeSchema = z.tuple([z.coerce.number(), z.coerce.number()]);
+const roleSchema = z.tuple([z.string()]).rest(z.unknown());
+
+/** The reply to XRANGE, and to each stream of XREADGROUP. */
+export const entriesSchema = z.array(
+  z.tuple([z.string(), z.array(z.string()).nullable()]).transform(toRawEntry),
+);
+
+/** The replies of a pipeline or transaction; the first error in it is thrown. */
+export async function runAll(
+  connection: RedisConnection,
+  withinMs: number,
+  what: string,
+  pipeline: ChainableCommander,
+): Promise<readonly unknown[]> {
+  const results = await connection.within(withinMs, what, pipeline.exec());
+  if (results === null) throw new RevocationLogError("unexpected", `${what}: no reply`);
+  for (const [error] of results) if (error !== null) throw toLogError(what, error);
+  return results.map(([, reply]) => reply);
+}
+
+/** `what`: the command, for the message. Throws a RevocationLogError. */
+export function parse<T>(what: string, schema: z.ZodType<T>, reply: unknown): T {
+  const parsed = schema.safeParse(reply);
+  if (parsed.success) return parsed.data;
+  throw new RevocationLogError("unexpected", `${what}: the reply is not of the known form`);
+}
+
+/** The reply to TIME in Unix milliseconds. */
+export function timeToMs(reply: unknown): number {
+  const [seconds, microseconds] = parse("TIME", timeSchema, reply);
+  return seconds * 1000 + Math.floor(microseconds / 1000);
+}
+
+/** The role in the reply to ROLE: `master`, `slave` or `sentinel`. */
+export function roleIn(reply: unknown): string {
+  return parse("ROLE", roleSchema, reply)[0];
+}
+
+function toRawEntry([id, pairs]: [string, string[] | null]): RawEntry {
+  if (pairs === null) return { id, fields: undefined };
+  const fields: Record<string, string> = {};
+  for (let i = 0; i + 1 < pairs.length; i += 2) {
+    const [name, value] = [pairs[i], pairs[i + 1]];
+    if (name !== undefined && value !== undefined) fields[name] = value;
+  }
+  return { id, fields };
+}
