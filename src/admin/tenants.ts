@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import { actOf, type AdminParts, type By } from "./admin-act.js";
+import { pageOf, startOf, type CursorInvalid, type Page, type PageRequest } from "./page.js";
+import { addTenant, readTenants, type TenantView } from "./tenants-sql.js";
+
+export type CreateTenantOutcome =
+  { readonly kind: "created"; readonly tenant: TenantView } | { readonly kind: "exists" };
+
+/** An operator's act. The operators' own tenant exists from the beginning, so it cannot be made. */
+export async function createTenant(
+  { db, clock }: AdminParts,
+  by: By,
+  { tenant, name }: { readonly tenant: string; readonly name: string },
+): Promise<CreateTenantOutcome> {
+  return db.transaction({ role: "operator" }, async (queries) => {
+    const created: TenantView = { tenant, name, createdAtMs: clock.wallMs() };
+    if (!(await addTenant(queries, created))) return { kind: "exists" };
+    const atMs = created.createdAtMs;
+    const entry = { tenant, atMs, kind: "tenant_created", outcome: "done" } as const;
+    // The first row of the new tenant's own trail.
+    await recordAudit(queries, { ...entry, ...actOf(by) });
+    return { kind: "created", tenant: created };
+  });
+}
+
+const TENANTS = { of: ["tenants"], key: z.tuple([z.string()]) };
+
+/** All tenants by id, the operators' own among them. For operators. */
+export async function listTenants(
+  { db }: AdminParts,
+  { cursor, limit }: PageRequest,
+): Promise<Page<TenantView> | CursorInvalid> {
+  const start = startOf(TENANTS, cursor);
+  if (start === "invalid") return { kind: "cursor_invalid" };
+  const rows = await db.transaction({ role: "operator" }, (queries) =>
+    readTenants(queries, start?.[0], limit + 1),
+  );
+  return pageOf(TENANTS, rows, limit, ({ tenant }) => [tenant]);
+}

@@ -1,0 +1,157 @@
+/** What an administrator does to a user. undefined, or false, always says: no such user. */
+import type { AuditKind } from "../audit/audit-trail.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import { oneTimePassword } from "../passwords/one-time-password.js";
+import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
+import { endEverything, endSession, lockUser } from "../sessions/ending-sql.js";
+import {
+  actOf,
+  OPERATORS_TENANT,
+  type AdminParts,
+  type By,
+  type Revoked,
+  type UserTarget,
+} from "./admin-act.js";
+import {
+  enabledOperators,
+  forgetLoginFailures,
+  replacePassword,
+  setDisabled,
+} from "./user-acts-sql.js";
+import { readLogin } from "./users-sql.js";
+
+/** Refuses every token that the user has, and ends all sessions; the user may log in again. */
+export async function revokeAll(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget,
+): Promise<Revoked | undefined> {
+  return parts.db.transaction({ role: "tenant", tenant: target.tenant }, (queries) =>
+    endAll(queries, { parts, by, target, kind: "user_revoked" }),
+  );
+}
+
+/** Ends one session. undefined: that user has no such session. */
+export async function endUserSession(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget & { readonly session: string },
+): Promise<Revoked | undefined> {
+  const { tenant, user, session } = target;
+  const kind = "session_revoked";
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    const act = actOf(by);
+    const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+    if (ended === undefined) return undefined;
+    const { atMs, eventId } = ended;
+    const entry = { tenant, user, session, atMs, eventId, kind, outcome: "done" } as const;
+    await recordAudit(queries, { ...entry, ...act });
+    return { committed: [ended] };
+  });
+}
+
+export type DisableOutcome =
+  | ({ readonly kind: "done" } & Revoked)
+  /** Nobody would be left who could undo it. */
+  | { readonly kind: "last_operator" };
+
+/** Ends everything of the user and lets nobody log in as them. Again for one who is disabled. */
+export async function disableUser(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget,
+): Promise<DisableOutcome | undefined> {
+  const { tenant, user } = target;
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    if (tenant === OPERATORS_TENANT) {
+      const operators = await enabledOperators(queries);
+      if (operators.length === 1 && operators[0] === user) return { kind: "last_operator" };
+    }
+    const ended = await endAll(queries, { parts, by, target, kind: "user_disabled" });
+    if (ended === undefined) return undefined;
+    await setDisabled(queries, target, parts.clock.wallMs());
+    return { kind: "done", ...ended };
+  });
+}
+
+/** Lets a disabled user log in again. What was ended stays ended. */
+export async function enableUser(parts: AdminParts, by: By, target: UserTarget): Promise<boolean> {
+  const { tenant } = target;
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    if ((await lockUser(queries, tenant, target.user)) === undefined) return false;
+    await setDisabled(queries, target, undefined);
+    await record(queries, { parts, by, target, kind: "user_enabled" });
+    return true;
+  });
+}
+
+/** Forgets the failed logins, which ends a lockout. */
+export async function unlockUser(parts: AdminParts, by: By, target: UserTarget): Promise<boolean> {
+  const { tenant, user } = target;
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    const locked = await lockUser(queries, tenant, user);
+    if (locked === undefined) return false;
+    await forgetLoginFailures(queries, tenant, locked.login);
+    await record(queries, { parts, by, target, kind: "account_unlocked" });
+    return true;
+  });
+}
+
+export type SetPasswordOutcome =
+  | ({
+      readonly kind: "set";
+      /** Told this once only. undefined: the password was given. */
+      readonly oneTimePassword: string | undefined;
+    } & Revoked)
+  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] };
+
+/** Replaces the password, by a one-time one unless it is given, and ends everything. */
+export async function setPassword(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget & { readonly password?: string | undefined },
+): Promise<SetPasswordOutcome | undefined> {
+  const { tenant, user } = target;
+  const scope = { role: "tenant", tenant } as const;
+  const login = await parts.db.transaction(scope, (queries) => readLogin(queries, tenant, user));
+  if (login === undefined) return undefined;
+  const problems =
+    target.password === undefined ? [] : passwordFaults(target.password, { login, userId: user });
+  if (problems.length > 0) return { kind: "password_unacceptable", problems };
+  const password = target.password ?? oneTimePassword(parts.randomBytes);
+  const oneTime = target.password === undefined;
+  const passwordHash = await parts.hasher.hash(password);
+  return parts.db.transaction(scope, async (queries) => {
+    const detail = { one_time_password: oneTime };
+    const ended = await endAll(queries, { parts, by, target, kind: "password_set", detail });
+    if (ended === undefined) return undefined;
+    const atMs = parts.clock.wallMs();
+    await replacePassword(queries, { tenant, user, passwordHash, oneTime, atMs });
+    return { kind: "set", oneTimePassword: oneTime ? password : undefined, ...ended };
+  });
+}
+
+interface UserAct {
+  readonly parts: AdminParts;
+  readonly by: By;
+  readonly target: UserTarget;
+  readonly kind: AuditKind;
+  readonly detail?: Readonly<Record<string, boolean>>;
+}
+
+async function endAll(queries: Queries, done: UserAct): Promise<Revoked | undefined> {
+  const { parts, by, target, kind } = done;
+  const ended = await endEverything(queries, target, { ...actOf(by), endedBy: kind }, parts);
+  if (ended === undefined) return undefined;
+  await record(queries, done, ended.eventId);
+  return { committed: [ended] };
+}
+
+async function record(queries: Queries, done: UserAct, eventId?: string): Promise<void> {
+  const { parts, by, target, kind, detail } = done;
+  const { tenant, user } = target;
+  const atMs = parts.clock.wallMs();
+  const entry = { tenant, user, atMs, kind, outcome: "done", eventId, detail } as const;
+  await recordAudit(queries, { ...entry, ...actOf(by) });
+}

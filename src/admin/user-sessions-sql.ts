@@ -1,0 +1,59 @@
+import { and, desc, eq, lt, or } from "drizzle-orm";
+import type { Queries } from "../database/queries-sql.js";
+import { sessions } from "../database/schema-sql.js";
+
+export interface UserSessionView {
+  readonly sessionId: string;
+  readonly deviceName: string;
+  readonly address: string;
+  readonly createdAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly lastUsedAddress: string;
+  readonly expiresAtMs: number;
+  readonly endedAtMs: number | undefined;
+  /** What ended it, in the words of the audit trail. */
+  readonly endedBy: string | undefined;
+}
+
+export interface SessionsAsked {
+  readonly tenant: string;
+  readonly user: string;
+  /** Only what is older than this one. */
+  readonly before: { readonly createdAtMs: number; readonly session: string } | undefined;
+  readonly limit: number;
+}
+
+/** The newest first. */
+export async function readSessions(
+  queries: Queries,
+  { tenant, user, before, limit }: SessionsAsked,
+): Promise<readonly UserSessionView[]> {
+  const rows = await queries
+    .select()
+    .from(sessions)
+    .where(
+      and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), before && olderThan(before)),
+    )
+    .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
+    .limit(limit);
+  return rows.map((row) => ({
+    sessionId: row.sessionId,
+    deviceName: row.deviceName,
+    address: row.address,
+    createdAtMs: row.createdAt.getTime(),
+    lastUsedAtMs: row.lastUsedAt.getTime(),
+    lastUsedAddress: row.lastUsedAddress,
+    // Whichever comes first: used no more, or too old.
+    expiresAtMs: Math.min(row.idleExpiresAt.getTime(), row.expiresAt.getTime()),
+    endedAtMs: row.endedAt?.getTime(),
+    endedBy: row.endedBy ?? undefined,
+  }));
+}
+
+function olderThan(before: NonNullable<SessionsAsked["before"]>) {
+  const createdAt = new Date(before.createdAtMs);
+  return or(
+    lt(sessions.createdAt, createdAt),
+    and(eq(sessions.createdAt, createdAt), lt(sessions.sessionId, before.session)),
+  );
+}
