@@ -73,7 +73,31 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
   const issuer = requireVariable(env, "SEKISHO_ISSUER", faults);
   const audience = requireVariable(env, "SEKISHO_AUDIENCE", faults);
   const secret = requireVariable(env, "SEKISHO_SESSIONS_KEY_SECRET", faults);
-  const rest = {
+  const rest = readTunables(env, read, faults);
+  if (
+    faults.length > 0 ||
+    listen === undefined ||
+    opsListen === undefined ||
+    database === undefined ||
+    redisUrl === undefined ||
+    issuer === undefined ||
+    audience === undefined ||
+    secret === undefined
+  ) {
+    throw new ConfigError(faults);
+  }
+  return {
+    ...rest,
+    ...{ listen, opsListen, database, redisUrl, issuer, audience },
+    ...{ clockSkewS, maxTokenLifetimeS, tokenLifetimeS },
+    keys: { ...rest.keys, secret },
+    horizonS: horizonS(maxTokenLifetimeS, clockSkewS),
+  };
+}
+
+/** Everything that has a default. */
+function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
+  return {
     redisMinReplicas: read.number("SEKISHO_REDIS_MIN_REPLICAS"),
     keys: {
       previousSecret: readVariable(env, "SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS", faults),
@@ -96,25 +120,6 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
       lockedS: read.number("SEKISHO_SESSIONS_LOCKOUT_S"),
     },
     logLevel: readVariable(env, "SEKISHO_LOG_LEVEL", faults) ?? "",
-  };
-  if (
-    faults.length > 0 ||
-    listen === undefined ||
-    opsListen === undefined ||
-    database === undefined ||
-    redisUrl === undefined ||
-    issuer === undefined ||
-    audience === undefined ||
-    secret === undefined
-  ) {
-    throw new ConfigError(faults);
-  }
-  return {
-    ...rest,
-    ...{ listen, opsListen, database, redisUrl, issuer, audience },
-    ...{ clockSkewS, maxTokenLifetimeS, tokenLifetimeS },
-    keys: { ...rest.keys, secret },
-    horizonS: horizonS(maxTokenLifetimeS, clockSkewS),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   unknownVariables,
   type ConfigFault,
 } from "../../../src/config/read-variables.js";
+import { SESSION_VARIABLES } from "../../../src/config/session-variables.js";
 import { defaultNodeId, VARIABLES, type VariableName } from "../../../src/config/variables.js";
 
 function read(name: VariableName, text: string | undefined) {
@@ -18,7 +19,10 @@ function read(name: VariableName, text: string | undefined) {
 const tcp = (host: string, port: number) => ({ kind: "tcp", host, port });
 const LONGEST_UNIX_PATH = `/${"a".repeat(106)}`;
 
-const ALLOWED: Readonly<Record<VariableName, readonly (readonly [string, unknown])[]>> = {
+/** The session service's are tested in session-variables.test.ts. */
+type OwnName = Exclude<VariableName, keyof typeof SESSION_VARIABLES>;
+
+const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>> = {
   SEKISHO_LISTEN: [
     ["127.0.0.1:0", tcp("127.0.0.1", 0)],
     ["0.0.0.0:65535", tcp("0.0.0.0", 65535)],
@@ -93,10 +97,11 @@ const ALLOWED: Readonly<Record<VariableName, readonly (readonly [string, unknown
   ),
   SEKISHO_CONFIG: [["/etc/sekisho.yaml", "/etc/sekisho.yaml"]],
   SEKISHO_ENVOY: [["/usr/bin/envoy", "/usr/bin/envoy"]],
+  SEKISHO_POSTGRES: [["/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/15/bin"]],
 };
 
 const NO_WHOLE_NUMBERS = ["-1", "+1", "1.5", "1e3", "0x10", " 1", "1 ", "x", "NaN", "Infinity"];
-const FORBIDDEN: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
+const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
   SEKISHO_LISTEN: [
     ...["9191", ":9191", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1"],
     ...["::1:9191", "[::1]", "[::1]9191", "a b:1", "http://127.0.0.1:9191", "127.0.0.1:9191/"],
@@ -129,8 +134,8 @@ const FORBIDDEN: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
   SEKISHO_LOG_LEVEL: ["INFO", "verbose", "warning"],
 };
 
-function isVariableName(name: string): name is VariableName {
-  return Object.hasOwn(VARIABLES, name);
+function isVariableName(name: string): name is OwnName {
+  return Object.hasOwn(VARIABLES, name) && !Object.hasOwn(SESSION_VARIABLES, name);
 }
 const NAMES = Object.keys(VARIABLES).filter(isVariableName);
 
@@ -174,6 +179,7 @@ describe("each variable", () => {
     ["SEKISHO_LOG_LEVEL", "info"],
     ["SEKISHO_CONFIG", undefined],
     ["SEKISHO_ENVOY", undefined],
+    ["SEKISHO_POSTGRES", undefined],
   ] as const)("%s is %j where it is unset or empty", (name, value) => {
     expect(read(name, undefined)).toEqual({ value, faults: [] });
     expect(read(name, "")).toEqual({ value, faults: [] });
