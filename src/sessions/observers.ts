@@ -1,0 +1,31 @@
+/** Who is told how logins and refreshes went, for metrics and logs. Nothing here is a secret. */
+import type { LimitName } from "../limits/login-limits.js";
+import type { SystemFault } from "./system-fault.js";
+
+export type LoginRefusal = "bad_credentials" | "account_locked" | "account_disabled";
+
+/** `password` and `one_time_password` open a session; the rest says why there is none. */
+export type LoginReason = "password" | "one_time_password" | LoginRefusal | LimitName | SystemFault;
+
+export interface LockoutObserver {
+  /** A login was locked: one that had too many failures, whether or not there is such an account. */
+  onLockout(): void;
+}
+
+export interface LoginObserver extends LockoutObserver {
+  onLogin(outcome: "opened" | "refused" | "limited" | "failed", reason: LoginReason): void;
+  onLimit(limit: LimitName): void;
+}
+
+export type RefreshRefusal =
+  "refresh_token_invalid" | "refresh_token_reused" | "session_ended" | "account_disabled";
+
+/** `rotated`: by the present token; `sibling`: by its predecessor, within the tolerance. */
+export type RefreshReason = "rotated" | "sibling" | RefreshRefusal | "refresh" | SystemFault;
+
+export interface RefreshObserver {
+  onRefresh(outcome: "rotated" | "refused" | "limited" | "failed", reason: RefreshReason): void;
+  /** A token that had been replaced was used again, and its session was ended for it. */
+  onReuse(): void;
+  onLimit(limit: LimitName): void;
+}

@@ -1,0 +1,17 @@
+/** How long sessions last. All in milliseconds. */
+export interface SessionLimits {
+  /** A session that is not refreshed for so long is over. */
+  readonly idleMs: number;
+  /** A session is over after so long, however busy. */
+  readonly absoluteMs: number;
+  /** For how long a refresh token's immediate predecessor still yields a sibling; 0: not at all. */
+  readonly refreshToleranceMs: number;
+}
+
+const DAY_MS = 86_400_000;
+
+export const DEFAULT_SESSION_LIMITS: SessionLimits = {
+  idleMs: 14 * DAY_MS,
+  absoluteMs: 90 * DAY_MS,
+  refreshToleranceMs: 5000,
+};

@@ -1,0 +1,12 @@
+/** A session as its user or an administrator sees it. Times: Unix milliseconds. */
+export interface SessionView {
+  readonly sessionId: string;
+  readonly deviceName: string;
+  readonly address: string;
+  readonly createdAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly lastUsedAddress: string;
+  readonly endedAtMs?: number;
+  /** The one that asks. */
+  readonly current?: boolean;
+}
