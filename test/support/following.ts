@@ -90,6 +90,8 @@ export interface Following {
   readonly resyncs: ResyncCause[];
   /** Codes of problems in the order in which they came; undefined: back in step. */
   readonly problems: (string | undefined)[];
+  /** How many connections were opened; the log is examined on each. */
+  readonly examined: () => number;
   readonly knows: (session: string) => boolean;
   readonly until: (what: string, isSo: (following: Following) => boolean) => Promise<void>;
   readonly untilFresh: () => Promise<void>;
@@ -107,8 +109,13 @@ export function follow(
   const applied: LogEntry[] = [];
   const resyncs: ResyncCause[] = [];
   const problems: (string | undefined)[] = [];
+  let connections = 0;
+  const open = () => {
+    connections += 1;
+    return redisConnections(url)();
+  };
   const follower = new Follower({
-    log: revocationLogInRedis(redisConnections(url), KEYS, clock),
+    log: revocationLogInRedis(open, KEYS, clock),
     state,
     clock,
     groupPrefix: `node-1:${randomUUID().replaceAll("-", "").slice(0, 12)}`,
@@ -137,6 +144,7 @@ export function follow(
     applied,
     resyncs,
     problems,
+    examined: () => connections,
     knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
     until,
     untilFresh: () => until("freshness", () => follower.stalenessMs() < MAX_STALENESS_MS),

@@ -7,7 +7,12 @@ import {
   judgeRead,
   wallClockJumped,
 } from "../../../src/revocation/log-order.js";
-import type { LogFacts, LogMeta, LogRead } from "../../../src/revocation/revocation-log.js";
+import type {
+  LogFacts,
+  LogMeta,
+  LogRead,
+  MetaReply,
+} from "../../../src/revocation/revocation-log.js";
 
 const meta: LogMeta = {
   generation: "g1",
@@ -55,6 +60,7 @@ describe("examining a log", () => {
     ["log_missing", { meta: "missing" as const }],
     ["log_unreadable", { meta: "unreadable" as const }],
     ["log_restoring", withMeta({ restoring: true })],
+    ["log_restoring", { meta: "restoring" as const }],
     ["log_incomplete", withMeta({ authority: "database", runId: "run-0" })],
     ["partitions_differ", withMeta({ partitions: 2 })],
     ["horizon_too_short", withMeta({ horizonS: 969 })],
@@ -144,7 +150,7 @@ describe("what a read proves", () => {
     receivedAt: at(10),
   };
   const judge = (
-    change: Partial<LogMeta> | "missing" | "unreadable",
+    change: Partial<LogMeta> | Exclude<MetaReply, LogMeta>,
     reached: Partial<{ seqBefore: number; seqAfter: number; full: boolean }> = {},
   ) => {
     const changed = typeof change === "string" ? change : { ...meta, ...change };
@@ -173,6 +179,7 @@ describe("what a read proves", () => {
     ["log_changed", { horizonS: 1000 }, {}],
     ["log_changed", { partitions: 2 }, {}],
     ["log_changed", "missing" as const, {}],
+    ["log_changed", "restoring" as const, {}],
     ["log_changed", "unreadable" as const, {}],
   ])("begins again because of a %s: %j", (cause, change, reached) => {
     expect(judge(change, reached)).toBe(cause);
