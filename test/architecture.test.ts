@@ -93,6 +93,7 @@ describe("a library", () => {
     ["grpc-health-check", /^(src\/check|test)\//],
     ["pino", /^(src\/ops\/log\.ts$|test\/unit\/ops\/)/],
     ["prom-client", /^src\/ops\//],
+    ["pg", /^(src\/database|deploy\/local|test|bench)\//],
     ["commander", /^src\/programs\//],
     ["yaml", /^(src\/config|deploy\/local|bench|test)\//],
     ["@grpc/proto-loader", /^(bench|test)\//],

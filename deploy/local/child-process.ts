@@ -27,6 +27,14 @@ export interface Command {
   /** The whole environment of the program; the parent's if left out. */
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** As whom it runs; as the parent's user if left out. Only root can choose. */
+  readonly user?: OsUser;
+}
+
+/** A user of the operating system, with its main group. */
+export interface OsUser {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface Exit {
@@ -53,6 +61,7 @@ export class StartedProcess {
       stdio: ["ignore", "pipe", "pipe"],
       ...(command.env === undefined ? {} : { env: command.env }),
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
+      ...command.user,
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => this.#keep(line));
@@ -150,8 +159,8 @@ export class StartedProcess {
   }
 
   /** Asks it to end, also if it is paused, and kills it if it has not after `timeoutMs`. */
-  async stop(timeoutMs = STOP_TIMEOUT_MS): Promise<Exit> {
-    this.#child.kill("SIGTERM");
+  async stop(timeoutMs = STOP_TIMEOUT_MS, signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
+    this.#child.kill(signal);
     this.resume();
     const over = new AbortController();
     const patience = delay(timeoutMs, undefined, { signal: over.signal }).then(

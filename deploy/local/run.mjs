@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { provideBuild } from "./provide-build.mjs";
 import { provideDependencies } from "./provide-dependencies.mjs";
 import { provideEnvoy } from "./provide-envoy.mjs";
+import { providePostgresql } from "./provide-postgresql.mjs";
 import { provideRedisServer } from "./provide-redis-server.mjs";
 import { createReport } from "./report-step.mjs";
 import { requireSettings } from "./require-settings.mjs";
@@ -29,12 +30,22 @@ const JEST_REPORT = "dist/jest-report.json";
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
  * SEKISHO_REDIS_URL names. The tests do not: they stop, cut off and empty their servers.
+ * `withPostgresql`: starts servers of its own; the demo's database runs in its process.
  */
 const PROGRAMS = {
-  demo: { redisMayBeGiven: true, args: ["dist/deploy/local/demo/main.js"] },
-  bench: { redisMayBeGiven: true, args: ["dist/bench/load/added-latency.js"] },
+  demo: {
+    redisMayBeGiven: true,
+    withPostgresql: false,
+    args: ["dist/deploy/local/demo/main.js"],
+  },
+  bench: {
+    redisMayBeGiven: true,
+    withPostgresql: true,
+    args: ["dist/bench/load/added-latency.js"],
+  },
   test: {
     redisMayBeGiven: false,
+    withPostgresql: true,
     args: [
       "--experimental-vm-modules",
       "--disable-warning=ExperimentalWarning",
@@ -49,6 +60,9 @@ const PROGRAMS = {
   },
 };
 
+/** Sets up for all of them. */
+const SET_UP_ALONE = { redisMayBeGiven: false, withPostgresql: true, args: undefined };
+
 const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of the program]
        node deploy/local/run.mjs setup [--print-env]`;
 
@@ -56,7 +70,7 @@ const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of th
  * What may have to be supplied by hand comes first, before a minute has gone into the rest.
  * Returns the environment in which the program finds what was set up.
  */
-async function setUp({ env, stop, report, redisMayBeGiven }) {
+async function setUp({ env, stop, report, redisMayBeGiven, withPostgresql }) {
   const context = { root: ROOT, env, stop };
   await report("Node.js", requireNodeVersion);
   const found = {};
@@ -68,6 +82,13 @@ async function setUp({ env, stop, report, redisMayBeGiven }) {
     if (addToPath !== undefined) found.PATH = `${addToPath}${delimiter}${env.PATH}`;
     return outcome;
   });
+  if (withPostgresql) {
+    await report("PostgreSQL", async (doing) => {
+      const { path, outcome } = await providePostgresql(context, doing);
+      found.SEKISHO_POSTGRES = path;
+      return outcome;
+    });
+  }
   await report("Envoy", async (doing) => {
     const { path, outcome } = await provideEnvoy(context, doing);
     found.SEKISHO_ENVOY = path;
@@ -104,7 +125,8 @@ async function main([name, ...args]) {
   const isKnown =
     name === "setup" ? args.length === (printEnv ? 1 : 0) : Object.hasOwn(PROGRAMS, name ?? "");
   if (!isKnown) throw new SetUpFault(USAGE, 2);
-  const { redisMayBeGiven = false, args: programArgs } = name === "setup" ? {} : PROGRAMS[name];
+  const program = name === "setup" ? SET_UP_ALONE : PROGRAMS[name];
+  const { redisMayBeGiven, withPostgresql } = program;
 
   // With --print-env, stdout is for the shell alone.
   const report = createReport(printEnv ? process.stderr : process.stdout);
@@ -112,18 +134,20 @@ async function main([name, ...args]) {
     const giveBack = await takeSetUpTurn({ root: ROOT, stop }, () => {
       process.stderr.write("  another run is setting up this checkout: waiting for it\n");
     });
-    return setUp({ env, stop, report, redisMayBeGiven }).finally(giveBack);
+    return setUp({ env, stop, report, redisMayBeGiven, withPostgresql }).finally(giveBack);
   });
-  const used = redisMayBeGiven ? ["SEKISHO_REDIS_URL", "SEKISHO_ENVOY"] : ["SEKISHO_ENVOY"];
+  const used = ["SEKISHO_ENVOY"];
+  if (redisMayBeGiven) used.unshift("SEKISHO_REDIS_URL");
+  if (withPostgresql) used.push("SEKISHO_POSTGRES");
   await requireSettings({ root: ROOT, env, used });
   if (printEnv) printEnvironment(found);
-  if (programArgs === undefined) return 0;
+  if (program.args === undefined) return 0;
 
   // What an earlier run reported must not be taken for this one's report.
   await mkdir(join(ROOT, "dist"), { recursive: true });
   if (name === "test") await rm(join(ROOT, JEST_REPORT), { force: true });
   process.stdout.write("\n");
-  return supervise(process.execPath, [...programArgs, ...args], {
+  return supervise(process.execPath, [...program.args, ...args], {
     env: { ...env, ...found },
     cwd: ROOT,
     notices: process.stderr,

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -51,6 +51,8 @@ export async function supervise(command, args, { env, cwd, notices, patience = {
   const { graceMs, leftBehindMs, sameStopMs } = { ...PATIENCE, ...patience };
   // Short, because the path of a Unix socket in it may have 107 bytes.
   const folder = await mkdtemp(join(tmpdir(), "sekisho-"));
+  // PostgreSQL refuses to run as root; the user that it runs as then has to get through to its own.
+  if (process.getuid?.() === 0) await chmod(folder, 0o711);
   let group;
   const cleanAtOnce = () => {
     if (group !== undefined) signalGroup(group, "SIGKILL");
