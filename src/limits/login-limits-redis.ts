@@ -88,7 +88,7 @@ export class RedisLoginLimits implements LoginLimits {
       this.#said = error;
     });
     this.#client.on("ready", () => void this.#probe());
-    this.#client.on("close", () => this.#fallBack(undefined));
+    this.#client.on("close", () => this.#fallBack(new Error("the connection was closed")));
   }
 
   /** Where it counts just now. */
@@ -176,7 +176,7 @@ export class RedisLoginLimits implements LoginLimits {
 
 /** The message of ioredis or of Redis; they name the server's address and no password. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return "the connection was closed";
+  if (!(error instanceof Error)) return String(error);
   if (error.message !== "") return error.message;
   // A connection refused on several addresses is an AggregateError without a message.
   return "code" in error ? String(error.code) : error.name;
