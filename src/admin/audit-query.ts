@@ -2,7 +2,14 @@ import { z } from "zod";
 import type { AuditKind } from "../audit/audit-trail.js";
 import type { Database } from "../database/database.js";
 import { readAuditRows, type AuditRecord } from "./audit-query-sql.js";
-import { pageOf, startOf, type CursorInvalid, type Page, type PageRequest } from "./page.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
 import { tenantExists } from "./tenants-sql.js";
 
 /** What is left out does not narrow the search. */
@@ -22,7 +29,7 @@ export async function readAudit(
   tenant: string,
   { cursor, limit, ...filter }: AuditFilter & PageRequest,
 ): Promise<Page<AuditRecord> | CursorInvalid | undefined> {
-  const list = { of: ["audit", tenant], key: z.tuple([z.int().min(1)]) };
+  const list = { of: ["audit", tenant], key: z.tuple([KEY_PARTS.serial]) };
   const start = startOf(list, cursor);
   return db.transaction({ role: "tenant", tenant }, async (queries) => {
     if (!(await tenantExists(queries, tenant))) return undefined;

@@ -3,6 +3,7 @@
  * what is added meanwhile neither repeats nor hides anything.
  */
 import { z } from "zod";
+import { identifierSchema } from "../identity/identifier.js";
 
 export const PAGE_LIMIT_MAX = 200;
 export const PAGE_LIMIT_DEFAULT = 50;
@@ -29,6 +30,16 @@ export interface CursorInvalid {
 }
 
 type Key = readonly (string | number)[];
+
+/** The last moment that PostgreSQL and a four-digit year can both write: Unix milliseconds. */
+export const TIME_MAX_MS = 253_402_300_799_999;
+
+/** What keys are made of. Cursors are not signed: anybody may write one, so nothing is taken on trust. */
+export const KEY_PARTS = {
+  id: identifierSchema,
+  timeMs: z.int().min(0).max(TIME_MAX_MS),
+  serial: z.int().min(1),
+} as const;
 
 /**
  * One list whose pages are asked for. The cursor names it (`of`: which list, of whom), so that

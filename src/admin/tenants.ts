@@ -1,7 +1,14 @@
 import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import { actOf, type AdminParts, type By } from "./admin-act.js";
-import { pageOf, startOf, type CursorInvalid, type Page, type PageRequest } from "./page.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
 import { addTenant, readTenants, type TenantView } from "./tenants-sql.js";
 
 export type CreateTenantOutcome =
@@ -24,7 +31,7 @@ export async function createTenant(
   });
 }
 
-const TENANTS = { of: ["tenants"], key: z.tuple([z.string()]) };
+const TENANTS = { of: ["tenants"], key: z.tuple([KEY_PARTS.id]) };
 
 /** All tenants by id, the operators' own among them. For operators. */
 export async function listTenants(

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import type { AdminParts, UserTarget } from "./admin-act.js";
-import { pageOf, startOf, type CursorInvalid, type Page, type PageRequest } from "./page.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
 import { readSessions, type UserSessionView } from "./user-sessions-sql.js";
 import { readLogin } from "./users-sql.js";
 
@@ -10,7 +17,7 @@ export async function listUserSessions(
   { tenant, user }: UserTarget,
   { cursor, limit }: PageRequest,
 ): Promise<Page<UserSessionView> | CursorInvalid | undefined> {
-  const list = { of: ["sessions", tenant, user], key: z.tuple([z.int(), z.string()]) };
+  const list = { of: ["sessions", tenant, user], key: z.tuple([KEY_PARTS.timeMs, KEY_PARTS.id]) };
   const start = startOf(list, cursor);
   return db.transaction({ role: "tenant", tenant }, async (queries) => {
     if ((await readLogin(queries, tenant, user)) === undefined) return undefined;

@@ -5,7 +5,14 @@ import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import type { Act } from "../sessions/ending-sql.js";
 import { actOf, OPERATORS_TENANT, type AdminParts, type By } from "./admin-act.js";
-import { pageOf, startOf, type CursorInvalid, type Page, type PageRequest } from "./page.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
 import { tenantExists } from "./tenants-sql.js";
 import { addUser, readUsers, whatIsTaken, type Role, type UserView } from "./users-sql.js";
 
@@ -90,7 +97,7 @@ export async function listUsers(
   tenant: string,
   { cursor, limit }: PageRequest,
 ): Promise<Page<UserView> | CursorInvalid | undefined> {
-  const list = { of: ["users", tenant], key: z.tuple([z.string()]) };
+  const list = { of: ["users", tenant], key: z.tuple([KEY_PARTS.id]) };
   const start = startOf(list, cursor);
   return db.transaction({ role: "tenant", tenant }, async (queries) => {
     if (!(await tenantExists(queries, tenant))) return undefined;
