@@ -17,6 +17,37 @@ export interface OperatorConfig {
   readonly horizonS: number;
 }
 
+/** Where the session service is, and as whom to ask it. */
+export interface ServiceAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Through the session service where one is configured; straight to Redis where none is. */
+export type OperatorPath =
+  | { readonly kind: "service"; readonly service: ServiceAddress }
+  | { readonly kind: "redis"; readonly redis: OperatorConfig };
+
+/** `breakGlass`: to Redis in any case. Throws a ConfigError that lists every fault. */
+export function readOperatorPath(env: Environment, breakGlass: boolean): OperatorPath {
+  const faults: ConfigFault[] = [...unknownVariables(env)];
+  const url = readVariable(env, "SEKISHO_SESSIONS_URL", faults);
+  const token = readVariable(env, "SEKISHO_SESSIONS_TOKEN", faults);
+  if (url !== undefined && token === undefined) {
+    const problem = "is not set, but SEKISHO_SESSIONS_URL is: set both or neither";
+    faults.push({ where: "SEKISHO_SESSIONS_TOKEN", value: undefined, problem });
+  }
+  if (url === undefined && token !== undefined) {
+    const problem = "is not set, but SEKISHO_SESSIONS_TOKEN is: set both or neither";
+    faults.push({ where: "SEKISHO_SESSIONS_URL", value: undefined, problem });
+  }
+  if (breakGlass || (faults.length === 0 && url === undefined)) {
+    return { kind: "redis", redis: readOperatorConfig(env) };
+  }
+  if (faults.length > 0 || url === undefined || token === undefined) throw new ConfigError(faults);
+  return { kind: "service", service: { url, token } };
+}
+
 /** Throws a ConfigError that lists every fault. */
 export function readOperatorConfig(env: Environment): OperatorConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];

@@ -41,7 +41,11 @@ function tellPeople({ eventId, revocation, outcome, receipt }: RevocationAnswer)
       "It refuses the tokens that are out already. End the session where users log in, too, or the next\n" +
       "token is issued there.\n",
   );
-  if (receipt === undefined) return;
+  if (receipt !== undefined) tellReceipt(receipt);
+}
+
+/** Which nodes have applied it. `unknown`: Redis went away while somebody waited. */
+export function tellReceipt(receipt: Receipt | "unknown"): void {
   if (receipt === "unknown") {
     process.stderr.write(
       "Redis went away while waiting: which nodes have applied it is unknown.\n",

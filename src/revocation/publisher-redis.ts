@@ -171,7 +171,10 @@ export class RedisPublisher implements Publisher {
       case "wrong_authority":
         return (
           `the authority of this log is \`${detail}\`, not \`${this.#options.authority}\`` +
-          (detail === "database" ? ": revoke through the session service" : "")
+          (detail === "database"
+            ? ": revoke through the session service (SEKISHO_SESSIONS_URL and SEKISHO_SESSIONS_TOKEN), " +
+              "or past it with --break-glass"
+            : "")
         );
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;

@@ -1,0 +1,75 @@
+/** Asks the session service on behalf of an operator's command. */
+import { z } from "zod";
+import type { ServiceAddress } from "../config/operator-config.js";
+
+const TIMEOUT_MS = 15_000;
+/** More than any answer to these commands has. */
+const ANSWER_MAX_BYTES = 4 * 1024 * 1024;
+
+const problemSchema = z.object({
+  code: z.string(),
+  title: z.string().optional(),
+  detail: z.string().optional(),
+});
+
+export type ServiceAnswer =
+  | { readonly ok: true; readonly status: number; readonly body: unknown }
+  /** In words for the person at the command line. */
+  | { readonly ok: false; readonly message: string };
+
+/** Never rejects; bounded in time. The token is never part of a message. */
+export async function askService(
+  { url, token }: ServiceAddress,
+  request: {
+    readonly method: "GET" | "POST" | "DELETE";
+    readonly path: string;
+    readonly body?: object;
+  },
+): Promise<ServiceAnswer> {
+  try {
+    const response = await fetch(new URL(request.path, url), {
+      method: request.method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+      // A redirect would take the token to somebody else.
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const text = await response.text();
+    const body: unknown = text.length > ANSWER_MAX_BYTES ? undefined : parse(text);
+    if (response.ok && body !== undefined) return { ok: true, status: response.status, body };
+    return { ok: false, message: explain(response.status, body, url) };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    return {
+      ok: false,
+      message:
+        `the session service at ${new URL(url).origin} cannot be reached: ${message}\n` +
+        "If it must be now: --break-glass publishes straight into Redis (SEKISHO_REDIS_URL)",
+    };
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function explain(status: number, body: unknown, url: string): string {
+  const problem = problemSchema.safeParse(body).data;
+  if (problem === undefined) {
+    return `${new URL(url).origin} answered ${status}, not as the session service does: is SEKISHO_SESSIONS_URL right?`;
+  }
+  const { code, title, detail } = problem;
+  const words = [title, detail].filter((text) => text !== undefined).join(": ");
+  const advice =
+    status === 401 ? ". Log in again and set SEKISHO_SESSIONS_TOKEN to the new access token" : "";
+  return `the session service answered ${status} ${code}${words === "" ? "" : ` (${words})`}${advice}`;
+}
