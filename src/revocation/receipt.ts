@@ -6,8 +6,8 @@
  * policy. A node proves its freshness more often than it writes its row, so its limit alone would be
  * too short: the node might still allow while the receipt calls it stale.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
+import { nextLookAtMs, type LastLook } from "./look-schedule.js";
 import type { OnStale } from "./on-stale.js";
 import { reportIntervalMs, type NodeRow } from "./revocation-log.js";
 
@@ -60,11 +60,6 @@ export function hasApplied(row: NodeRow, entry: EntryAddress): boolean {
   return row.generation === entry.generation && row.seq >= entry.seq;
 }
 
-/** The gap between two looks at the rows: at most 20 a second, however many wait. */
-const POLL_GAP_MS = 50;
-/** A first look sooner than this would find nothing applied yet. */
-const FIRST_LOOK_MS = 4;
-
 interface Wait {
   readonly entry: EntryAddress;
   readonly startedMs: number;
@@ -77,8 +72,10 @@ export class ReceiptDesk {
   readonly #reader: NodeRowsReader;
   readonly #clock: Clock;
   readonly #waits = new Set<Wait>();
-  #lookedAtMs = -Infinity;
+  #last: LastLook | undefined;
   #looking: Promise<NodeRows> | undefined;
+  /** The pause before the look that is under way. */
+  #pause: { readonly endsAtMs: number; readonly hasten: (soonerMs: number) => void } | undefined;
 
   constructor(reader: NodeRowsReader, clock: Clock) {
     this.#reader = reader;
@@ -93,6 +90,11 @@ export class ReceiptDesk {
     const startedMs = this.#clock.monotonicMs();
     const wait: Wait = { entry, startedMs, applied: new Map() };
     this.#waits.add(wait);
+    const firstLookMs = nextLookAtMs(this.#last, startedMs);
+    // Those who wait already may be looking slowly by now.
+    if (this.#pause !== undefined && firstLookMs < this.#pause.endsAtMs) {
+      this.#pause.hasten(firstLookMs);
+    }
     try {
       for (;;) {
         const receipt = this.#receiptFrom(await this.#look(), wait);
@@ -124,11 +126,11 @@ export class ReceiptDesk {
   }
 
   async #lookOnce(): Promise<NodeRows> {
-    const sinceMs = this.#clock.monotonicMs() - this.#lookedAtMs;
-    await delay(Math.max(FIRST_LOOK_MS, POLL_GAP_MS - sinceMs));
-    this.#lookedAtMs = this.#clock.monotonicMs();
+    const youngestMs = Math.max(...[...this.#waits].map(({ startedMs }) => startedMs));
+    await this.#pauseUntil(nextLookAtMs(this.#last, youngestMs));
     const found = await this.#reader.nodeRows();
     const nowMs = this.#clock.monotonicMs();
+    this.#last = { doneAtMs: nowMs, rows: found.rows.length };
     for (const wait of this.#waits) {
       const ms = Math.round((nowMs - wait.startedMs) * 10) / 10;
       for (const { node, group, row } of found.rows) {
@@ -137,5 +139,22 @@ export class ReceiptDesk {
       }
     }
     return found;
+  }
+
+  async #pauseUntil(untilMs: number): Promise<void> {
+    if (untilMs <= this.#clock.monotonicMs()) return;
+    await new Promise<void>((resolve) => {
+      const begin = (endsAtMs: number): void => {
+        const pauseMs = Math.ceil(endsAtMs - this.#clock.monotonicMs());
+        const timer = setTimeout(resolve, Math.max(0, pauseMs));
+        const hasten = (soonerMs: number): void => {
+          clearTimeout(timer);
+          begin(soonerMs);
+        };
+        this.#pause = { endsAtMs, hasten };
+      };
+      begin(untilMs);
+    });
+    this.#pause = undefined;
   }
 }

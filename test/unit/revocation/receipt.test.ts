@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
+import { waitUntil } from "../../../deploy/local/wait-for.js";
 import { systemClock } from "../../../src/clock/clock.js";
 import {
   ReceiptDesk,
@@ -96,13 +97,29 @@ describe("waiting for a receipt", () => {
     expect(receipt.applied).toHaveLength(1);
   });
 
-  it("looks at the rows at most 20 times a second, however many wait", async () => {
+  it("looks quickly at first and at most 20 times a second later, however many wait", async () => {
     const rows = rowsOf({ a: [5] });
     const desk = new ReceiptDesk(rows, systemClock);
-    await Promise.all(Array.from({ length: 50 }, () => desk.waitFor(entry, 220)));
-    const gaps = rows.looksAtMs.slice(1).map((ms, i) => ms - (rows.looksAtMs[i] ?? 0));
-    expect(rows.looksAtMs.length).toBeGreaterThan(2);
-    expect(Math.min(...gaps)).toBeGreaterThan(45);
+    const from = performance.now();
+    await Promise.all(Array.from({ length: 50 }, () => desk.waitFor(entry, 400)));
+    const looksAt = rows.looksAtMs.map((ms) => ms - from);
+    expect(looksAt.filter((ms) => ms < 50).length).toBeGreaterThan(2);
+    expect(looksAt.filter((ms) => ms < 100).length).toBeLessThan(12);
+    const late = looksAt.filter((ms) => ms > 100);
+    const gaps = late.slice(1).map((ms, i) => ms - (late[i] ?? 0));
+    expect(gaps.length).toBeGreaterThan(2);
+    expect(Math.min(...gaps)).toBeGreaterThan(48);
+  });
+
+  it("looks quickly for a wait that begins while others have long waited", async () => {
+    const rows = rowsOf({ a: [5] });
+    const desk = new ReceiptDesk(rows, systemClock);
+    const patient = desk.waitFor(entry, 400);
+    await waitUntil(() => rows.looksAtMs.length > 9, { what: "slow looks", timeoutMs: 2000 });
+    const from = performance.now();
+    await desk.waitFor({ ...entry, seq: 5 }, 400);
+    expect(performance.now() - from).toBeLessThan(35);
+    await patient;
   });
 
   it("rejects when the rows cannot be read", async () => {
