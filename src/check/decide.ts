@@ -12,6 +12,7 @@
  */
 import type { Standing, Doubt } from "../revocation/standing.js";
 import type { AccessToken } from "../tokens/access-token.js";
+import { type ClaimLimits, faultOfClaims } from "../tokens/claim-faults.js";
 import type { Issuer } from "../tokens/issuer.js";
 import type { AllowReason, DenyReason } from "./reason.js";
 import type { RoutePolicy } from "./route-policy.js";
@@ -28,10 +29,7 @@ export type Presented =
       readonly standing: Standing;
     };
 
-export interface DecisionLimits {
-  readonly clockSkewS: number;
-  readonly maxTokenLifetimeS: number;
-}
+export type DecisionLimits = ClaimLimits;
 
 export type Decision =
   | { readonly kind: "allow"; readonly reason: AllowReason; readonly token: AccessToken }
@@ -104,24 +102,6 @@ function decideVerified(
   }
   if (!policy.scopes.every((scope) => token.scopes.has(scope))) return deny("scope_insufficient");
   return { kind: "allow", reason: doubt === undefined ? "allowed" : "allowed_stale", token };
-}
-
-/** Rule 6. RFC 7519, sections 4.1.3 to 4.1.6; the skew is granted on every comparison. */
-function faultOfClaims(
-  token: AccessToken,
-  issuer: Issuer,
-  nowS: number,
-  { clockSkewS, maxTokenLifetimeS }: DecisionLimits,
-): DenyReason | undefined {
-  if (!token.audience.includes(issuer.audience)) return "token_audience_mismatch";
-  if (nowS >= token.expiresAt + clockSkewS) return "token_expired";
-  if (token.issuedAt > nowS + clockSkewS) return "token_not_yet_valid";
-  if (token.notBefore !== undefined && token.notBefore > nowS + clockSkewS) {
-    return "token_not_yet_valid";
-  }
-  // It could outlive its revocation.
-  if (token.expiresAt - token.issuedAt > maxTokenLifetimeS) return "token_lifetime_exceeded";
-  return undefined;
 }
 
 /** Rule 7. */

@@ -1,3 +1,9 @@
+import { type CryptoKey, importPKCS8, SignJWT } from "jose";
+import type { Algorithm } from "./issuer.js";
+
+/** RFC 9068, section 2.1. */
+export const ACCESS_TOKEN_TYP = "at+jwt";
+
 /** What a new access token says (RFC 9068, section 2.2, and DESIGN's own claims). */
 export interface TokenFacts {
   readonly tenant: string;
@@ -7,4 +13,53 @@ export interface TokenFacts {
   readonly scopes: readonly string[];
   /** Unix seconds; taken before the epoch was read, under lock. */
   readonly issuedAtS: number;
+}
+
+/** A key that can sign, and nothing else: it cannot be read out again. */
+export interface MintingKey {
+  readonly kid: string;
+  readonly algorithm: Algorithm;
+  readonly privateKey: CryptoKey;
+}
+
+export interface TokenTerms {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly lifetimeS: number;
+}
+
+/**
+ * @param pem PKCS #8
+ * @throws an error of jose's or WebCrypto's where it is no private key for that algorithm
+ */
+export async function readMintingKey(
+  kid: string,
+  algorithm: Algorithm,
+  pem: string,
+): Promise<MintingKey> {
+  return { kid, algorithm, privateKey: await importPKCS8(pem, algorithm) };
+}
+
+/** @param tokenId the `jti`: a new one for every token */
+export function mintAccessToken(
+  facts: TokenFacts,
+  key: MintingKey,
+  terms: TokenTerms,
+  tokenId: string,
+): Promise<string> {
+  return new SignJWT({
+    iss: terms.issuer,
+    aud: terms.audience,
+    sub: facts.user,
+    iat: facts.issuedAtS,
+    exp: facts.issuedAtS + terms.lifetimeS,
+    jti: tokenId,
+    tenant_id: facts.tenant,
+    user_id: facts.user,
+    session_id: facts.session,
+    user_epoch: facts.epoch,
+    ...(facts.scopes.length === 0 ? {} : { scope: facts.scopes.join(" ") }),
+  })
+    .setProtectedHeader({ alg: key.algorithm, typ: ACCESS_TOKEN_TYP, kid: key.kid })
+    .sign(key.privateKey);
 }

@@ -1,0 +1,105 @@
+/**
+ * Private keys as they are stored: AES-256-GCM (NIST SP 800-38D) with a secret from the environment,
+ * so that who has a copy of the database cannot sign.
+ *
+ *      1 byte   version, 1
+ *     12 bytes  nonce, random for every encryption
+ *     16 bytes  tag
+ *      …        the private key (PKCS #8 as PEM), encrypted
+ *
+ * `kid` and algorithm are authenticated with it: an envelope that was moved to another row does not
+ * open.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { SigningKeyError } from "./signing-key-error.js";
+
+export const SECRET_BYTES = 32;
+
+const VERSION = 1;
+const CIPHER = "aes-256-gcm";
+/** 96 bits (SP 800-38D, section 8.2); keys are too few for random ones to meet. */
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const HEAD_BYTES = 1 + NONCE_BYTES + TAG_BYTES;
+
+/** What the key is called in its row. */
+export interface KeyName {
+  readonly kid: string;
+  readonly algorithm: string;
+}
+
+export interface KeySecrets {
+  /** What keys are encrypted with. */
+  readonly secret: Uint8Array;
+  /** What they may still be encrypted with, while the secret is being changed. */
+  readonly previousSecret?: Uint8Array | undefined;
+}
+
+export interface OpenedEnvelope {
+  readonly privateKey: string;
+  /** Encrypted with the previous secret, so it has to be encrypted anew. */
+  readonly outdated: boolean;
+}
+
+/** @throws {SigningKeyError} `secret_malformed` */
+export function requireSecrets({ secret, previousSecret }: KeySecrets): void {
+  for (const one of [secret, previousSecret ?? secret]) {
+    if (one.byteLength !== SECRET_BYTES) {
+      const message = `a secret for signing keys has ${SECRET_BYTES} bytes, not ${one.byteLength}`;
+      throw new SigningKeyError("secret_malformed", message);
+    }
+  }
+}
+
+/** @param privateKey PKCS #8 as PEM */
+export function sealPrivateKey(privateKey: string, name: KeyName, secret: Uint8Array): Uint8Array {
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES });
+  cipher.setAAD(associatedData(name));
+  const sealed = Buffer.concat([cipher.update(privateKey, "utf8"), cipher.final()]);
+  return Buffer.concat([Buffer.of(VERSION), nonce, cipher.getAuthTag(), sealed]);
+}
+
+/**
+ * @throws {SigningKeyError} `wrong_secret` where no secret opens it, which also happens to an
+ * envelope that was changed; `key_unreadable` where it is none of this version's
+ */
+export function openPrivateKey(
+  envelope: Uint8Array,
+  name: KeyName,
+  { secret, previousSecret }: KeySecrets,
+): OpenedEnvelope {
+  if (envelope[0] !== VERSION || envelope.byteLength <= HEAD_BYTES) {
+    const message = `the signing key ${name.kid} is stored in a form that this version cannot read`;
+    throw new SigningKeyError("key_unreadable", message);
+  }
+  const present = tryOpen(envelope, name, secret);
+  if (present !== undefined) return { privateKey: present, outdated: false };
+  const previous =
+    previousSecret === undefined ? undefined : tryOpen(envelope, name, previousSecret);
+  if (previous !== undefined) return { privateKey: previous, outdated: true };
+  throw new SigningKeyError(
+    "wrong_secret",
+    `the signing key ${name.kid} cannot be decrypted: it was encrypted with another ` +
+      "SEKISHO_SESSIONS_KEY_SECRET. Set the one that was used before; to change it, give the old " +
+      "one as SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS for a while",
+  );
+}
+
+function tryOpen(envelope: Uint8Array, name: KeyName, secret: Uint8Array): string | undefined {
+  const nonce = envelope.subarray(1, 1 + NONCE_BYTES);
+  const decipher = createDecipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAAD(associatedData(name));
+  decipher.setAuthTag(envelope.subarray(1 + NONCE_BYTES, HEAD_BYTES));
+  const opened = decipher.update(envelope.subarray(HEAD_BYTES));
+  try {
+    return Buffer.concat([opened, decipher.final()]).toString("utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** As JSON, so that no two names give the same bytes. */
+function associatedData({ kid, algorithm }: KeyName): Buffer {
+  return Buffer.from(JSON.stringify(["sekisho signing key", VERSION, kid, algorithm]), "utf8");
+}
