@@ -1,5 +1,6 @@
 -- Who may see what. The service connects as one role and takes another for each transaction; the
--- connecting role owns the tables but, under FORCE, sees no row of them by itself.
+-- connecting role owns the tables but, under FORCE, sees no row of them by itself. Each policy asks
+-- who is acting, too, because the connecting role may inherit whatever its member roles have.
 --
 --   sekisho_tenant    a request: the rows of the tenant that is set for the transaction
 --   sekisho_operator  an operator beside the tenants: the list of tenants
@@ -21,7 +22,9 @@ BEGIN
     EXCEPTION WHEN duplicate_object OR unique_violation THEN
       NULL; -- another database of this server was faster: roles belong to the server
     END;
-    IF NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
+    -- From PostgreSQL 16 on, whoever makes a role is its member without being able to take it.
+    IF NOT pg_has_role(current_user, wanted, CASE
+         WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
       EXECUTE format('GRANT %I TO current_user', wanted);
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA sekisho TO %I', wanted);
@@ -41,8 +44,8 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['tenants', 'users', 'credentials', 'sessions', 'refresh_tokens',
                               'revocations', 'audit', 'login_failures'] LOOP
     EXECUTE format('CREATE POLICY one_tenant ON sekisho.%I TO sekisho_tenant
-      USING (tenant_id = current_setting(''sekisho.tenant'', true))
-      WITH CHECK (tenant_id = current_setting(''sekisho.tenant'', true))', name);
+      USING (tenant_id = current_setting(''sekisho.tenant'', true) AND current_user = ''sekisho_tenant'')
+      WITH CHECK (tenant_id = current_setting(''sekisho.tenant'', true) AND current_user = ''sekisho_tenant'')', name);
   END LOOP;
 END $$;
 --> statement-breakpoint
@@ -87,7 +90,8 @@ BEGIN
     ['sekisho_recovery', 'users'], ['sekisho_recovery', 'sessions'],
     ['sekisho_recovery', 'revocations'], ['sekisho_recovery', 'log_records'], ['sekisho_recovery', 'audit']
   ] LOOP
-    EXECUTE format('CREATE POLICY all_rows_for_%s ON sekisho.%I TO %I USING (true) WITH CHECK (true)',
-                   allowed[1], allowed[2], allowed[1]);
+    EXECUTE format('CREATE POLICY all_rows_for_%s ON sekisho.%I TO %I
+      USING (current_user = %L) WITH CHECK (current_user = %L)',
+      allowed[1], allowed[2], allowed[1], allowed[1], allowed[1]);
   END LOOP;
 END $$;

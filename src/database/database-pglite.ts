@@ -1,80 +1,165 @@
-/** PGlite: PostgreSQL inside this process, in a folder. One program at a time. */
+/**
+ * PGlite: PostgreSQL inside this process, in a folder. One program at a time, and one transaction at
+ * a time in it; the others wait for their turn.
+ */
 import { PGlite } from "@electric-sql/pglite";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/pglite";
 import { migrate } from "drizzle-orm/pglite/migrator";
-import type { Database, HeldLock, LockName, PoolCounts, Scope } from "./database.js";
+
+import { openDataDirectory, type DataDirectory } from "./data-directory.js";
+import {
+  DatabaseError,
+  type Database,
+  type HeldLock,
+  type LockName,
+  type PoolCounts,
+  type Scope,
+} from "./database.js";
 import { toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { takeScope, type Queries } from "./queries-sql.js";
+import { SYNCING_PARAMETERS, SyncedFolder } from "./synced-folder-pglite.js";
+import { Turns, type TurnBounds } from "./turns.js";
+import { UPKEEP_EVERY, upkeepSteps } from "./upkeep-pglite.js";
+
+/** As long as PostgreSQL's pool lets them wait; a transaction takes about a millisecond. */
+const TURN_BOUNDS: TurnBounds = { waitingMax: 256, waitMaxMs: 2000 };
+
+export interface PgliteOptions {
+  readonly turns?: TurnBounds;
+  readonly upkeepEvery?: number;
+  /** Brings an open file to disk; fsync if left out. */
+  readonly sync?: (descriptor: number) => void;
+}
 
 /** Opens the database in `folder`, making it if it is not there. Rejects with a DatabaseError. */
-export async function openPglite(folder: string): Promise<Database> {
-  const client = await PGlite.create(folder, { relaxedDurability: false });
-  return new PgliteDatabase(client);
+export async function openPglite(folder: string, options: PgliteOptions = {}): Promise<Database> {
+  const directory = await openDataDirectory(folder, makeDatabase);
+  try {
+    const fs = new SyncedFolder(directory.database, options.sync);
+    const client = await PGlite.create({ fs, startParams: [...SYNCING_PARAMETERS] });
+    return new PgliteDatabase(client, directory, options);
+  } catch (error) {
+    await directory.close();
+    const why = error instanceof Error ? error.message : String(error);
+    throw new DatabaseError(
+      "data_folder",
+      `the database in ${directory.database} does not open: ${why}`,
+      { cause: error },
+    );
+  }
+}
+
+async function makeDatabase(emptyFolder: string): Promise<void> {
+  const client = await PGlite.create(emptyFolder);
+  await client.close();
 }
 
 class PgliteDatabase implements Database {
   readonly #client: PGlite;
-  readonly #held = new Set<LockName>();
-  #inUse = 0;
+  readonly #directory: DataDirectory;
+  readonly #turns: Turns;
+  readonly #upkeepEvery: number;
+  /** Each lock's present holder. */
+  readonly #held = new Map<LockName, symbol>();
+  #sinceUpkeep = 0;
+  #upkeep: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
 
-  constructor(client: PGlite) {
+  constructor(client: PGlite, directory: DataDirectory, options: PgliteOptions) {
     this.#client = client;
+    this.#directory = directory;
+    this.#turns = new Turns(options.turns ?? TURN_BOUNDS);
+    this.#upkeepEvery = options.upkeepEvery ?? UPKEEP_EVERY;
   }
 
-  /** One connection, whose transactions wait for each other. */
   get pool(): PoolCounts {
-    const inUse = Math.min(this.#inUse, 1);
-    return { max: 1, inUse, idle: 1 - inUse, waiting: this.#inUse - inUse };
+    const inUse = this.#turns.taken ? 1 : 0;
+    return { max: 1, inUse, idle: 1 - inUse, waiting: this.#turns.waiting };
   }
 
   async transaction<T>(scope: Scope, work: (queries: Queries) => Promise<T>): Promise<T> {
-    this.#inUse += 1;
-    try {
-      return await drizzle(this.#client).transaction(async (transaction) => {
+    const result = await this.#inTurn(() =>
+      drizzle(this.#client).transaction(async (transaction) => {
         await takeScope(transaction, scope);
         return work(transaction);
-      });
-    } catch (error) {
-      throw toDatabaseError(error);
-    } finally {
-      this.#inUse -= 1;
+      }),
+    );
+    this.#sinceUpkeep += 1;
+    if (this.#sinceUpkeep >= this.#upkeepEvery && this.#upkeep === undefined) {
+      this.#sinceUpkeep = 0;
+      this.#upkeep = this.#keepUp().finally(() => (this.#upkeep = undefined));
     }
+    return result;
   }
 
   async migrate(): Promise<void> {
-    try {
+    await this.#inTurn(async () => {
       const queries = drizzle(this.#client);
       await refuseNewerSchema(queries);
       await migrate(queries, { migrationsFolder: migrationsFolder(), ...MIGRATIONS_TABLE });
-    } catch (error) {
-      throw toDatabaseError(error);
-    }
+    });
   }
 
   async ping(): Promise<void> {
-    try {
-      await drizzle(this.#client).execute(sql`SELECT 1`);
-    } catch (error) {
-      throw toDatabaseError(error);
-    }
+    await this.#inTurn(() => drizzle(this.#client).execute(sql`SELECT 1`));
   }
 
-  /** Nobody else can have the folder open, so only callers in this program can be in each other's way. */
+  /** Nobody else has the folder, so only callers in this program can be in each other's way. */
   tryLock(name: LockName): Promise<HeldLock | undefined> {
     if (this.#held.has(name)) return Promise.resolve(undefined);
-    this.#held.add(name);
+    const holder = Symbol(name);
+    this.#held.set(name, holder);
+    const isOurs = () => this.#closing === undefined && this.#held.get(name) === holder;
     return Promise.resolve({
-      confirm: () => Promise.resolve(this.#held.has(name)),
+      confirm: () => Promise.resolve(isOurs()),
       release: () => {
-        this.#held.delete(name);
+        if (isOurs()) this.#held.delete(name);
         return Promise.resolve();
       },
     });
   }
 
-  async close(): Promise<void> {
-    await this.#client.close();
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Whatever has a turn or waits for one ends first; PGlite itself waits for the one that runs. */
+  async #close(): Promise<void> {
+    await this.#upkeep;
+    try {
+      await this.#client.close();
+    } finally {
+      await this.#directory.close();
+    }
+  }
+
+  async #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    this.#refuseIfClosed();
+    const giveBack = await this.#turns.take();
+    try {
+      this.#refuseIfClosed();
+      return await act();
+    } catch (error) {
+      throw toDatabaseError(error);
+    } finally {
+      giveBack();
+    }
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closing !== undefined) throw new DatabaseError("unavailable", "database: closed");
+  }
+
+  /** Others have their turns between the steps. What fails here is tried again in the next round. */
+  async #keepUp(): Promise<void> {
+    try {
+      const steps = await this.#inTurn(() => upkeepSteps(this.#client));
+      for (const step of steps) await this.#inTurn(() => this.#client.exec(step));
+    } catch {
+      return;
+    }
   }
 }

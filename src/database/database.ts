@@ -21,7 +21,7 @@ export interface Database {
   ping(): Promise<void>;
   /**
    * A lock that at most one program holds, on a connection of its own; undefined while another one
-   * holds it. It is lost with its connection, which `lost` tells.
+   * holds it. It is lost with its connection, which `confirm` tells.
    */
   tryLock(name: LockName): Promise<HeldLock | undefined>;
   /** For metrics. */
@@ -52,6 +52,7 @@ export interface PoolCounts {
  * - `not_allowed`: the role may not do that.
  * - `newer_schema`: a newer version of the program has changed the tables.
  * - `in_use`: another program has the data folder.
+ * - `data_folder`: the data folder cannot be used as it is; the message says why.
  * - `unexpected`: everything else.
  */
 export type DatabaseErrorCode =
@@ -61,6 +62,7 @@ export type DatabaseErrorCode =
   | "not_allowed"
   | "newer_schema"
   | "in_use"
+  | "data_folder"
   | "unexpected";
 
 export class DatabaseError extends Error {

@@ -1,63 +1,108 @@
 /** The one conversion of what drizzle, node-postgres and PGlite throw into DatabaseErrors. */
 import { DrizzleQueryError } from "drizzle-orm";
-import { DatabaseError } from "./database.js";
+import { DatabaseError, type DatabaseErrorCode } from "./database.js";
 
-/** PostgreSQL's classes of error (Appendix A of its manual) that mean: not now. */
-const PASSING_CLASSES = ["08", "53", "57", "58", "40"];
-/** lock_not_available: a lock was not had within lock_timeout. */
-const LOCK_TIMEOUT = "55P03";
-const UNIQUE_VIOLATION = "23505";
-const FOREIGN_KEY_VIOLATION = "23503";
-const INSUFFICIENT_PRIVILEGE = "42501";
+const MEANINGS: Readonly<Record<string, DatabaseErrorCode>> = {
+  // unique_violation, foreign_key_violation, insufficient_privilege
+  "23505": "unique",
+  "23503": "missing_reference",
+  "42501": "not_allowed",
+  // lock_not_available: a lock was not had within lock_timeout.
+  "55P03": "unavailable",
+  // idle_in_transaction_session_timeout
+  "25P03": "unavailable",
+  // read_only_sql_transaction: a standby, as after a failover.
+  "25006": "unavailable",
+};
+
+/**
+ * PostgreSQL's classes of error (Appendix A of its manual) that mean: not now. 08 connection, 53
+ * resources, 57 intervention (among it the statement timeout), 58 system, 40 deadlock and the like;
+ * 28 a refused password and 3D no such database, which are mended while this program goes on.
+ */
+const PASSING_CLASSES: readonly string[] = ["08", "53", "57", "58", "40", "28", "3D"];
 const SQLSTATE = /^[0-9A-Z]{5}$/;
+
+/** Of Node's sockets and name resolution. */
+const SOCKET_CODES: readonly string[] = [
+  ...["ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN"],
+  ...["EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOENT", "EACCES"],
+];
+
+/** What node-postgres says without a code. */
+const CONNECTION_MESSAGES =
+  /connection (terminated|timeout|ended|error)|timeout exceeded when trying to connect|not queryable|query read timeout|calling end on the pool|server does not support SSL|certificate/i;
 
 /** Errors that are not the database's (`work` threw them) are returned as they are. */
 export function toDatabaseError(error: unknown): unknown {
   if (error instanceof DatabaseError) return error;
-  const cause = innermost(error);
-  if (!(cause instanceof Error)) return error;
-  const code = "code" in cause && typeof cause.code === "string" ? cause.code : undefined;
-  const message = `database: ${cause.message}`;
-  if (code !== undefined && SQLSTATE.test(code)) {
-    return new DatabaseError(meaningOf(code), message, { cause, ...constraintOf(cause) });
-  }
-  if (isConnectionFault(cause, code)) {
-    return new DatabaseError("unavailable", message, { cause });
-  }
-  return error instanceof DrizzleQueryError
-    ? new DatabaseError("unexpected", message, { cause })
-    : error;
+  const known = knownFault(innermost(error));
+  if (known !== undefined) return known;
+  return error instanceof DrizzleQueryError ? unexpected(innermost(error)) : error;
 }
 
-function meaningOf(sqlState: string): DatabaseError["code"] {
-  if (sqlState === UNIQUE_VIOLATION) return "unique";
-  if (sqlState === FOREIGN_KEY_VIOLATION) return "missing_reference";
-  if (sqlState === INSUFFICIENT_PRIVILEGE) return "not_allowed";
-  if (sqlState === LOCK_TIMEOUT || PASSING_CLASSES.includes(sqlState.slice(0, 2))) {
-    return "unavailable";
+/** What was thrown while making a connection is the database's, whatever it is. */
+export function toConnectionError(error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  return knownFault(error) ?? new DatabaseError("unavailable", messageOf(error));
+}
+
+/** Whether the server itself answered with this error, so that its connection is as good as before. */
+export function isServersAnswer(error: unknown): boolean {
+  const state = sqlStateOf(innermost(error));
+  return state !== undefined && !/^(08|57P)/.test(state);
+}
+
+function knownFault(error: unknown): DatabaseError | undefined {
+  const state = sqlStateOf(error);
+  if (state !== undefined) {
+    const passing = PASSING_CLASSES.includes(state.slice(0, 2));
+    const code = MEANINGS[state] ?? (passing ? "unavailable" : "unexpected");
+    return new DatabaseError(code, `${messageOf(error)} (SQLSTATE ${state})`, constraintOf(error));
   }
-  // 28: a refused password, 3D: no such database. Mended outside, while this program goes on.
-  return sqlState.startsWith("28") || sqlState.startsWith("3D") ? "unavailable" : "unexpected";
+  if (!(error instanceof Error)) return undefined;
+  // Trying several addresses of one name fails with all their errors.
+  const faults: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  const first = faults.find(isConnectionFault);
+  return first === undefined ? undefined : new DatabaseError("unavailable", messageOf(first));
+}
+
+function unexpected(error: unknown): DatabaseError {
+  return new DatabaseError("unexpected", messageOf(error));
 }
 
 /**
- * drizzle puts what happened into `cause` and the query with its parameters around it: those may be
- * secrets, so they are left behind here.
+ * Only the message: drizzle's error holds the query with its parameters, PGlite's too, and
+ * PostgreSQL's `detail` shows whole rows. Those may hold hashes and keys, so nothing of the error
+ * goes further, and it is not the `cause` of what is thrown.
  */
+function messageOf(error: unknown): string {
+  return `database: ${error instanceof Error ? error.message : "failed"}`;
+}
+
+/** drizzle puts what happened into `cause`. */
 function innermost(error: unknown): unknown {
   return error instanceof DrizzleQueryError && error.cause !== undefined ? error.cause : error;
 }
 
-function constraintOf(error: Error): { readonly constraint?: string } {
-  return "constraint" in error && typeof error.constraint === "string"
+function sqlStateOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  const { code } = error;
+  // Node's codes look alike, but "EPIPE" is no SQLSTATE: those of five letters are all with a digit.
+  return typeof code === "string" && SQLSTATE.test(code) && /\d/.test(code) ? code : undefined;
+}
+
+function constraintOf(error: unknown): { readonly constraint?: string } {
+  return error instanceof Error && "constraint" in error && typeof error.constraint === "string"
     ? { constraint: error.constraint }
     : {};
 }
 
-/** Node's socket errors, and what node-postgres says without a code. */
-function isConnectionFault(error: Error, code: string | undefined): boolean {
-  if (code !== undefined && /^(E[A-Z]+|ERR_SOCKET.*)$/.test(code)) return true;
-  return /connection (terminated|timeout|ended|error)|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Query read timeout/i.test(
-    error.message,
-  );
+function isConnectionFault(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ("code" in error && typeof error.code === "string") {
+    if (SOCKET_CODES.includes(error.code) || error.code.startsWith("ERR_SOCKET")) return true;
+    if (error.code.startsWith("ERR_TLS") || error.code.startsWith("CERT_")) return true;
+  }
+  return CONNECTION_MESSAGES.test(error.message);
 }

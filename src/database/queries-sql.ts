@@ -3,7 +3,8 @@ import { sql as fragment } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import type { Scope } from "./database.js";
 
-export type Queries = PgDatabase<PgQueryResultHKT>;
+/** Within one transaction: another one cannot be begun in it. */
+export type Queries = Omit<PgDatabase<PgQueryResultHKT>, "transaction">;
 
 /** Takes role and tenant for the transaction that is under way; both end with it. */
 export async function takeScope(queries: Queries, scope: Scope): Promise<void> {

@@ -1,0 +1,139 @@
+/**
+ * The folder in which PGlite keeps its data:
+ *
+ *     postgres/        the database, complete from the moment on at which it has that name
+ *     making-…/        one that is being made; left behind only by a program that was killed
+ *     lock-….socket    of the program that has the folder (folder-lock.ts)
+ *
+ * Whoever has the lock may remove what earlier ones left behind. A new database is made under
+ * another name, brought to disk and renamed, so that there is never half of one.
+ */
+import { constants, existsSync } from "node:fs";
+import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import { DatabaseError } from "./database.js";
+import { isLockFile, lockFolder, type FolderLock } from "./folder-lock.js";
+
+const DATABASE = "postgres";
+const MAKING = "making-";
+/** Is in the top folder of every PostgreSQL database. */
+const MARK = "PG_VERSION";
+const ONLY_OWNER = 0o700;
+
+export interface DataDirectory {
+  /** Where the complete database is. */
+  readonly database: string;
+  /** Lets others have the folder. */
+  close(): Promise<void>;
+}
+
+/**
+ * Takes the folder for this program; `make` makes a database in an empty folder where there is none
+ * yet. Rejects with a DatabaseError: `in_use` or `data_folder`.
+ */
+export async function openDataDirectory(
+  folder: string,
+  make: (emptyFolder: string) => Promise<void>,
+): Promise<DataDirectory> {
+  const path = resolve(folder);
+  const lock = await claim(path);
+  try {
+    await removeLeftovers(path);
+    const database = join(path, DATABASE);
+    if (!existsSync(join(database, MARK))) {
+      const making = await mkdtemp(join(path, MAKING));
+      await make(making);
+      await bringToDisk(making);
+      await rename(making, database);
+      await syncFolder(path);
+    }
+    return { database, close: () => lock.release() };
+  } catch (error) {
+    await lock.release();
+    throw unusable(path, error);
+  }
+}
+
+async function claim(path: string): Promise<FolderLock> {
+  let lock: FolderLock | undefined;
+  try {
+    await mkdir(path, { recursive: true, mode: ONLY_OWNER });
+    await refuseForeignFolder(path);
+    lock = await lockFolder(path);
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  if (lock === undefined) {
+    throw new DatabaseError(
+      "in_use",
+      `another program is using the data folder ${path}: only one instance can; for several, set SEKISHO_DATABASE_URL to a PostgreSQL server`,
+    );
+  }
+  return lock;
+}
+
+async function refuseForeignFolder(path: string): Promise<void> {
+  if (!(await stat(path)).isDirectory()) {
+    throw new DatabaseError("data_folder", `${path} is not a folder`);
+  }
+  await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  const names = await readdir(path);
+  if (names.includes(DATABASE)) {
+    if (existsSync(join(path, DATABASE, MARK))) return;
+    throw new DatabaseError(
+      "data_folder",
+      `the data folder ${path} holds "${DATABASE}", which is no database: was it copied in part? Bring back a whole copy, or remove it to start anew`,
+    );
+  }
+  const foreign = names.find((name) => !isOurs(name));
+  if (foreign !== undefined) {
+    throw new DatabaseError(
+      "data_folder",
+      `the folder ${path} holds other things ("${foreign}") and no database: name an empty folder or one that is not there yet`,
+    );
+  }
+}
+
+/** A volume of its own may have lost+found and hidden files in it. */
+function isOurs(name: string): boolean {
+  return (
+    isLockFile(name) || name.startsWith(MAKING) || name.startsWith(".") || name === "lost+found"
+  );
+}
+
+async function removeLeftovers(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    const unfinished = name.startsWith(MAKING) || (isLockFile(name) && name.endsWith(".new"));
+    if (unfinished) await rm(join(path, name), { recursive: true, force: true });
+  }
+}
+
+/** All files below it, then the folders: what it holds must not come to disk after its name. */
+async function bringToDisk(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await bringToDisk(path);
+    else if (entry.isFile()) await syncPath(path);
+  }
+  await syncFolder(folder);
+}
+
+const syncFolder = syncPath;
+
+async function syncPath(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function unusable(path: string, error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const why = error instanceof Error ? error.message : String(error);
+  return new DatabaseError("data_folder", `the data folder ${path} cannot be used: ${why}`, {
+    cause: error,
+  });
+}
