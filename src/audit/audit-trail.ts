@@ -6,6 +6,7 @@
 /** The acts, in the words of the API. A closed list: people filter and alert by it. */
 export const AUDIT_KINDS = [
   "login",
+  "refresh",
   "refresh_token_reused",
   "logout",
   "session_revoked",

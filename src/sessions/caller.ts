@@ -1,6 +1,14 @@
+/**
+ * Who calls the service's own API: an access token of ours, looked up in the database each time. The
+ * sidecars learn of a revocation through the log; the service has the truth itself.
+ */
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import type { OwnTokenVerifier } from "../keys/signing-keys.js";
+import type { AccessToken } from "../tokens/access-token.js";
+import { hasExpired } from "./refresh-decision.js";
+import { PASSWORD_CHANGE_SCOPE, scopesOf } from "./scopes.js";
+import { readStanding, type SessionStanding } from "./session-sql.js";
 
 /** Whoever calls the API with a good access token of this service. */
 export interface Caller {
@@ -16,8 +24,41 @@ export interface CallerParts {
   readonly verifier: OwnTokenVerifier;
 }
 
-/** undefined: refused. Rejects with a DatabaseError. */
+/** undefined: refused. Rejects with a DatabaseError or a SigningKeyError. */
 export async function callerOf(parts: CallerParts, bearer: string): Promise<Caller | undefined> {
-  await parts.verifier.verify(bearer);
-  return undefined;
+  const token = await parts.verifier.verify(bearer);
+  if (token === undefined) return undefined;
+  const { tenant, user, session } = token;
+  const standing = await parts.db.transaction({ role: "tenant", tenant }, (queries) =>
+    readStanding(queries, { tenant, session }),
+  );
+  if (standing === undefined || !isGood(token, standing, parts.clock.wallMs())) return undefined;
+  return { tenant, user, session, scopes: presentScopes(token, standing) };
+}
+
+/**
+ * The epoch must be the user's very own: an earlier one was revoked, and a later one was never given
+ * (it can only come from a database that has since been set back).
+ */
+export function isGood(
+  token: Pick<AccessToken, "user" | "epoch">,
+  standing: SessionStanding,
+  nowMs: number,
+): boolean {
+  return (
+    standing.user === token.user &&
+    standing.epoch === token.epoch &&
+    !standing.disabled &&
+    !standing.ended &&
+    !hasExpired(standing, nowMs)
+  );
+}
+
+/** What the token says, but nothing that the user may no longer do. */
+export function presentScopes(
+  { scopes }: Pick<AccessToken, "scopes">,
+  { role, passwordChangeOnly }: Pick<SessionStanding, "role" | "passwordChangeOnly">,
+): ReadonlySet<string> {
+  const allowed = new Set([PASSWORD_CHANGE_SCOPE, ...scopesOf(role, passwordChangeOnly)]);
+  return new Set([...scopes].filter((scope) => allowed.has(scope)));
 }

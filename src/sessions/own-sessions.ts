@@ -1,7 +1,11 @@
+/** What users do with their own sessions. Another user's session does not exist for them. */
+import { actorName, type AuditKind } from "../audit/audit-trail.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import type { Caller } from "./caller.js";
-import type { EndingTools } from "./ending-sql.js";
+import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
+import { readOpenSessions } from "./session-sql.js";
 import type { SessionView } from "./session-view.js";
 
 export interface OwnSessionParts extends EndingTools {
@@ -13,12 +17,19 @@ export interface Ended {
   readonly committed: readonly CommittedRevocation[];
 }
 
+/** Nobody has so many devices; the newest are shown. */
+export const OWN_SESSIONS_MAX = 200;
+
+/** The open ones, the newest first. */
 export async function listOwnSessions(
-  parts: Pick<OwnSessionParts, "db" | "clock">,
+  { db, clock }: Pick<OwnSessionParts, "db" | "clock">,
   caller: Caller,
 ): Promise<readonly SessionView[]> {
-  await parts.db.ping();
-  throw new Error(`not yet: ${caller.user}`);
+  const { tenant } = caller;
+  const found = await db.transaction({ role: "tenant", tenant }, (queries) =>
+    readOpenSessions(queries, caller, clock.wallMs(), OWN_SESSIONS_MAX),
+  );
+  return found.map((view) => ({ ...view, current: view.sessionId === caller.session }));
 }
 
 /** `address`: from where. undefined: the caller has no such session. */
@@ -28,24 +39,57 @@ export async function endOwnSession(
   sessionId: string,
   address: string,
 ): Promise<Ended | undefined> {
-  await parts.db.ping();
-  throw new Error(`not yet: ${caller.user} ${sessionId} ${address}`);
+  return endOne(parts, caller, { session: sessionId, address, kind: "session_revoked" });
 }
 
-export async function endOwnOtherSessions(
-  parts: OwnSessionParts,
-  caller: Caller,
-  address: string,
-): Promise<Ended | undefined> {
-  await parts.db.ping();
-  throw new Error(`not yet: ${caller.user} ${address}`);
-}
-
+/** Ends the session that calls. undefined: it has been purged meanwhile. */
 export async function logout(
   parts: OwnSessionParts,
   caller: Caller,
   address: string,
 ): Promise<Ended | undefined> {
-  await parts.db.ping();
-  throw new Error(`not yet: ${caller.user} ${address}`);
+  return endOne(parts, caller, { session: caller.session, address, kind: "logout" });
+}
+
+/** Ends every session of the caller's but the one that calls. undefined: no such user any more. */
+export async function endOwnOtherSessions(
+  parts: OwnSessionParts,
+  caller: Caller,
+  address: string,
+): Promise<Ended | undefined> {
+  const { tenant, user, session } = caller;
+  const kind = "other_sessions_revoked";
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+    const act = { actor: actorName(tenant, user), reason: undefined, address };
+    const target = { tenant, user, keep: session };
+    const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
+    const who = { tenant, user, session, actor: act.actor, address };
+    const detail = { sessions: committed.length };
+    const atMs = parts.clock.wallMs();
+    await recordAudit(queries, { ...who, atMs, kind, outcome: "done", detail });
+    return { committed };
+  });
+}
+
+async function endOne(
+  parts: OwnSessionParts,
+  { tenant, user }: Caller,
+  which: {
+    readonly session: string;
+    readonly address: string;
+    readonly kind: Extract<AuditKind, "logout" | "session_revoked">;
+  },
+): Promise<Ended | undefined> {
+  const { session, address, kind } = which;
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+    const act = { actor: actorName(tenant, user), reason: undefined, address };
+    const target = { tenant, user, session };
+    const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+    if (ended === undefined) return undefined;
+    const { atMs, eventId } = ended;
+    await recordAudit(queries, { ...target, ...act, atMs, eventId, kind, outcome: "done" });
+    return { committed: [ended] };
+  });
 }

@@ -1,0 +1,132 @@
+/** The transaction in which a login with the right password opens a session, or is refused. */
+import { actorName } from "../audit/audit-trail.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Clock } from "../clock/clock.js";
+import type { Queries } from "../database/queries-sql.js";
+import { readCredential, replaceHash, useOneTimePassword, type Account } from "./account-sql.js";
+import { lockUser, type LockedUser } from "./ending-sql.js";
+import { forgetFailures, lockFailures } from "./lockout-sql.js";
+import { lockedForS } from "./lockout.js";
+import { loginRefused, type TriedLogin } from "./login-audit.js";
+import { newRefreshToken } from "./refresh-token.js";
+import type { Role } from "./scopes.js";
+import type { SessionLimits } from "./session-limits.js";
+import { insertSession } from "./session-sql.js";
+
+/** An account whose password was found right, with the credential that it was found right for. */
+export interface VerifiedAccount extends Account {
+  /** The same password hashed anew; undefined: its hash stays. */
+  readonly rehashed: string | undefined;
+}
+
+export interface OpeningParts {
+  readonly clock: Clock;
+  readonly randomBytes: (size: number) => Uint8Array;
+  readonly options: SessionLimits;
+}
+
+export type Opening =
+  | OpenedSession
+  | {
+      readonly kind: "refused";
+      readonly code: "account_locked" | "account_disabled";
+      readonly retryAfterS?: number;
+    }
+  /** The password that was verified is not the account's any more; nothing was done. */
+  | { readonly kind: "changed_meanwhile" };
+
+/** All that is needed to mint. */
+export interface OpenedSession {
+  readonly kind: "opened";
+  readonly tenant: string;
+  readonly user: string;
+  readonly session: string;
+  readonly role: Role;
+  readonly epoch: number;
+  readonly issuedAtS: number;
+  readonly passwordChangeOnly: boolean;
+  readonly refreshToken: string;
+}
+
+/** 144 bits. */
+const SESSION_ID_BYTES = 18;
+
+export async function openSession(
+  queries: Queries,
+  parts: OpeningParts,
+  request: TriedLogin & { readonly deviceName: string },
+  account: VerifiedAccount,
+): Promise<Opening> {
+  const { tenant, login } = request;
+  // Before the lock: a token must not claim to be younger than the state that it was made of.
+  const nowMs = parts.clock.wallMs();
+  const user = await lockUser(queries, tenant, account.user);
+  if (user?.login !== login || !(await isUnchanged(queries, tenant, account))) {
+    return { kind: "changed_meanwhile" };
+  }
+  const retryAfterS = lockedForS(await lockFailures(queries, { tenant, login }), nowMs);
+  const isLocked = retryAfterS !== undefined;
+  if (isLocked || user.disabledAtMs !== undefined) {
+    const code = isLocked ? "account_locked" : "account_disabled";
+    const refused = { reason: code, atMs: nowMs };
+    await recordAudit(queries, loginRefused(request, account.user, refused));
+    return { kind: "refused", code, ...(isLocked ? { retryAfterS } : {}) };
+  }
+  await forgetFailures(queries, { tenant, login });
+  await useCredential(queries, tenant, account, nowMs);
+  return insertOpened(queries, parts, request, { user, account, nowMs });
+}
+
+/** A one-time password may have been used meanwhile; any password may have been replaced. */
+async function isUnchanged(
+  queries: Queries,
+  tenant: string,
+  { user, credential: verified }: VerifiedAccount,
+): Promise<boolean> {
+  const present = await readCredential(queries, tenant, user);
+  return (
+    present?.passwordHash === verified.passwordHash &&
+    present.oneTime === verified.oneTime &&
+    present.used === verified.used
+  );
+}
+
+async function useCredential(
+  queries: Queries,
+  tenant: string,
+  { user, credential, rehashed }: VerifiedAccount,
+  nowMs: number,
+): Promise<void> {
+  if (credential.oneTime) await useOneTimePassword(queries, tenant, user, nowMs);
+  else if (rehashed !== undefined) await replaceHash(queries, tenant, user, rehashed);
+}
+
+async function insertOpened(
+  queries: Queries,
+  { randomBytes, options }: OpeningParts,
+  { tenant, address, deviceName }: TriedLogin & { readonly deviceName: string },
+  by: { readonly user: LockedUser; readonly account: VerifiedAccount; readonly nowMs: number },
+): Promise<OpenedSession> {
+  const { nowMs } = by;
+  const { user, credential } = by.account;
+  const passwordChangeOnly = credential.oneTime;
+  const session = Buffer.from(randomBytes(SESSION_ID_BYTES)).toString("base64url");
+  const { token: refreshToken, hash } = newRefreshToken(tenant, randomBytes);
+  const opened = { tenant, session, user, deviceName, address, passwordChangeOnly };
+  await insertSession(queries, opened, { tokenHash: hash, nowMs, limits: options });
+  await recordAudit(queries, {
+    tenant,
+    atMs: nowMs,
+    kind: "login",
+    outcome: "done",
+    actor: actorName(tenant, user),
+    user,
+    session,
+    address,
+    detail: { one_time_password: passwordChangeOnly },
+  });
+  const { role, epoch } = by.user;
+  const issuedAtS = Math.floor(nowMs / 1000);
+  const minting = { tenant, user, session, role, epoch, issuedAtS };
+  return { kind: "opened", ...minting, passwordChangeOnly, refreshToken };
+}

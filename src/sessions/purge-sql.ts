@@ -1,0 +1,105 @@
+/**
+ * What has expired, a batch at a time, under the role `purge`. Each finds at most `max` rows by the
+ * index on their time and deletes them by their keys. The condition stands twice: a row that somebody
+ * has changed in between (one more failure, say) is looked at again and stays.
+ */
+import { and, asc, eq, gt, isNotNull, isNull, lte, min, notExists, or, sql } from "drizzle-orm";
+import type { Queries } from "../database/queries-sql.js";
+import { loginFailures, refreshTokens, revocations, sessions } from "../database/schema-sql.js";
+
+/** Returns how many rows it deleted. Times: Unix milliseconds. */
+type Batch<Bound> = (queries: Queries, bound: Bound, max: number) => Promise<number>;
+
+export const purgeRefreshTokens: Batch<{ readonly expiredMs: number }> = async (
+  queries,
+  { expiredMs },
+  max,
+) => {
+  const expired = lte(refreshTokens.expiresAt, new Date(expiredMs));
+  const found = queries
+    .select({ tenant: refreshTokens.tenantId, hash: refreshTokens.tokenHash })
+    .from(refreshTokens)
+    .where(expired)
+    .orderBy(asc(refreshTokens.expiresAt))
+    .limit(max);
+  const key = sql`(${refreshTokens.tenantId}, ${refreshTokens.tokenHash})`;
+  const deleting = queries.delete(refreshTokens).where(and(sql`${key} IN ${found}`, expired));
+  return (await deleting.returning({ tenant: refreshTokens.tenantId })).length;
+};
+
+/** Only those that no refresh token is left of: a batch must not take thousands of them along. */
+export const purgeSessions: Batch<{ readonly expiredMs: number }> = async (
+  queries,
+  { expiredMs },
+  max,
+) => {
+  const token = queries
+    .select({ tenant: refreshTokens.tenantId })
+    .from(refreshTokens)
+    .where(
+      and(
+        eq(refreshTokens.tenantId, sessions.tenantId),
+        eq(refreshTokens.sessionId, sessions.sessionId),
+      ),
+    );
+  const expired = lte(sessions.idleExpiresAt, new Date(expiredMs));
+  const found = queries
+    .select({ tenant: sessions.tenantId, session: sessions.sessionId })
+    .from(sessions)
+    .where(and(expired, notExists(token)))
+    .orderBy(asc(sessions.idleExpiresAt))
+    .limit(max);
+  const key = sql`(${sessions.tenantId}, ${sessions.sessionId})`;
+  const deleting = queries.delete(sessions).where(and(sql`${key} IN ${found}`, expired));
+  return (await deleting.returning({ tenant: sessions.tenantId })).length;
+};
+
+/** Those that count no more: the last one is too long ago, and the lock, if any, is over. */
+export const purgeLoginFailures: Batch<{
+  readonly lastFailedMs: number;
+  readonly lockedUntilMs: number;
+}> = async (queries, { lastFailedMs, lockedUntilMs }, max) => {
+  const forgotten = and(
+    lte(loginFailures.lastFailedAt, new Date(lastFailedMs)),
+    or(isNull(loginFailures.lockedUntil), lte(loginFailures.lockedUntil, new Date(lockedUntilMs))),
+  );
+  const found = queries
+    .select({ tenant: loginFailures.tenantId, login: loginFailures.login })
+    .from(loginFailures)
+    .where(forgotten)
+    .orderBy(asc(loginFailures.lastFailedAt))
+    .limit(max);
+  const key = sql`(${loginFailures.tenantId}, ${loginFailures.login})`;
+  const deleting = queries.delete(loginFailures).where(and(sql`${key} IN ${found}`, forgotten));
+  return (await deleting.returning({ tenant: loginFailures.tenantId })).length;
+};
+
+/** Never one that Redis has not been told of, however old. */
+export const purgeRevocations: Batch<{
+  readonly partition: number;
+  readonly decidedMs: number;
+}> = async (queries, { partition, decidedMs }, max) => {
+  const old = and(
+    eq(revocations.partition, partition),
+    lte(revocations.at, new Date(decidedMs)),
+    isNotNull(revocations.publishedAt),
+  );
+  const found = queries
+    .select({ tenant: revocations.tenantId, event: revocations.eventId })
+    .from(revocations)
+    .where(old)
+    .orderBy(asc(revocations.at))
+    .limit(max);
+  const key = sql`(${revocations.tenantId}, ${revocations.eventId})`;
+  const deleting = queries.delete(revocations).where(and(sql`${key} IN ${found}`, old));
+  return (await deleting.returning({ tenant: revocations.tenantId })).length;
+};
+
+/** The first partition after this one that has revocations: their index begins with the partition. */
+export async function nextPartition(queries: Queries, after: number): Promise<number | undefined> {
+  const [row] = await queries
+    .select({ partition: min(revocations.partition) })
+    .from(revocations)
+    .where(gt(revocations.partition, after));
+  return row?.partition ?? undefined;
+}
