@@ -1,15 +1,25 @@
 /** PostgreSQL through node-postgres: a bounded pool, and every wait bounded on both sides. */
-import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { migrate } from "drizzle-orm/node-postgres/migrator";
-import { Client, Pool, type ClientConfig } from "pg";
-import type { Database, HeldLock, LockName, PoolCounts, Scope } from "./database.js";
-import { toDatabaseError } from "./error-sql.js";
+import { Pool, type Client, type ClientConfig, type PoolClient } from "pg";
+
+import { LOCK_CLASS, LOCKS, tryAdvisoryLock } from "./advisory-lock-postgres.js";
+import { connectionConfig, OwnConnection, Sockets } from "./connection-postgres.js";
+import {
+  DatabaseError,
+  type Database,
+  type HeldLock,
+  type LockName,
+  type PoolCounts,
+  type Scope,
+} from "./database.js";
+import { isServersAnswer, toConnectionError, toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { takeScope, type Queries } from "./queries-sql.js";
+import { missingRoles } from "./roles-postgres.js";
 
-/** For a free connection of the pool and for making one. */
-const CONNECT_TIMEOUT_MS = 2000;
+/** Who waits for a connection beyond that is refused at once. */
+const WAITING_MAX = 256;
 /** The server ends a statement that takes longer… */
 const STATEMENT_TIMEOUT_MS = 5000;
 /** …or waits longer for a lock, or sits in a transaction whose program went away. */
@@ -20,129 +30,173 @@ const QUERY_TIMEOUT_MS = 7000;
 /** Migrations change whole tables, and the lock may be held by one that does. */
 const MIGRATION_TIMEOUT_MS = 120_000;
 const IDLE_TIMEOUT_MS = 30_000;
-/** Asking whether a lock is still ours. */
-const CONFIRM_TIMEOUT_MS = 500;
-
-/** Any fixed numbers; the first one tells our locks from other programs'. */
-const LOCK_CLASS = 1_397_900_115;
-const LOCKS: Readonly<Record<LockName, number>> = { relay: 1, migrations: 2 };
 
 export interface PostgresOptions {
   /** `postgres://…` */
   readonly url: string;
   readonly poolMax: number;
+  /** Transactions that may wait for a connection; 256 if left out. */
+  readonly waitingMax?: number;
 }
 
 export function openPostgres(options: PostgresOptions): Database {
-  const connection: ClientConfig = {
-    connectionString: options.url,
-    application_name: "sekisho",
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-  };
-  const pool = new Pool({
-    ...connection,
-    max: options.poolMax,
-    idleTimeoutMillis: IDLE_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    lock_timeout: LOCK_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
-  });
-  // An idle connection that ends is replaced; without a listener it would end the program.
-  pool.on("error", () => undefined);
-  return new PostgresDatabase(pool, connection, options.poolMax);
+  return new PostgresDatabase(options);
 }
 
 class PostgresDatabase implements Database {
+  readonly #sockets = new Sockets();
+  readonly #config: ClientConfig;
   readonly #pool: Pool;
-  readonly #connection: ClientConfig;
   readonly #max: number;
+  readonly #waitingMax: number;
+  #closing: Promise<void> | undefined;
 
-  constructor(pool: Pool, connection: ClientConfig, max: number) {
-    this.#pool = pool;
-    this.#connection = connection;
-    this.#max = max;
+  constructor({ url, poolMax, waitingMax = WAITING_MAX }: PostgresOptions) {
+    this.#config = connectionConfig(url);
+    this.#max = poolMax;
+    this.#waitingMax = waitingMax;
+    this.#pool = new Pool({
+      ...this.#config,
+      stream: this.#sockets.make,
+      max: poolMax,
+      idleTimeoutMillis: IDLE_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      lock_timeout: LOCK_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+      query_timeout: QUERY_TIMEOUT_MS,
+    });
+    // An idle connection that ends is replaced; without a listener it would end the program.
+    this.#pool.on("error", () => undefined);
   }
 
   get pool(): PoolCounts {
     const { totalCount, idleCount, waitingCount } = this.#pool;
-    return {
-      max: this.#max,
-      inUse: totalCount - idleCount,
-      idle: idleCount,
-      waiting: waitingCount,
-    };
+    const inUse = totalCount - idleCount;
+    return { max: this.#max, inUse, idle: idleCount, waiting: waitingCount };
   }
 
   async transaction<T>(scope: Scope, work: (queries: Queries) => Promise<T>): Promise<T> {
+    const client = await this.#take();
+    let over = false;
+    // Work that goes on after its end must not reach whoever has the connection by then.
+    const logQuery = () => {
+      if (over) throw new DatabaseError("unexpected", "database: the transaction has ended");
+    };
+    const queries = drizzle(client, { logger: { logQuery } });
+    let reusable = false;
     try {
-      return await drizzle(this.#pool).transaction(async (transaction) => {
-        await takeScope(transaction, scope);
-        return work(transaction);
-      });
+      await client.query("BEGIN");
+      await takeScope(queries, scope);
+      const result = await work(queries);
+      over = true;
+      reusable = await commit(client);
+      return result;
     } catch (error) {
-      throw toDatabaseError(error);
+      over = true;
+      const answer = toDatabaseError(error);
+      const usable = isServersAnswer(error) || !isUnavailable(answer);
+      if (usable) reusable = await rollBack(client);
+      throw answer;
+    } finally {
+      client.release(!reusable);
     }
   }
 
   async migrate(): Promise<void> {
-    const client = new Client({ ...this.#connection, query_timeout: MIGRATION_TIMEOUT_MS });
-    client.on("error", () => undefined);
+    const connection = new OwnConnection({ ...this.#config, query_timeout: MIGRATION_TIMEOUT_MS });
     try {
-      await client.connect();
-      // Held until the connection ends; whoever comes second finds nothing left to do.
-      await client.query("SELECT pg_advisory_lock($1, $2)", [LOCK_CLASS, LOCKS.migrations]);
-      const queries = drizzle(client);
-      await refuseNewerSchema(queries);
-      await migrate(queries, { migrationsFolder: migrationsFolder(), ...MIGRATIONS_TABLE });
+      await connection.client.connect();
+      await migrateLocked(connection.client);
     } catch (error) {
-      throw toDatabaseError(error);
+      const known = toDatabaseError(error);
+      if (known instanceof DatabaseError && known.code === "not_allowed") {
+        throw (await missingRoles(connection.client)) ?? known;
+      }
+      throw known;
     } finally {
-      await client.end().catch(() => undefined);
+      await connection.end();
     }
   }
 
   async ping(): Promise<void> {
+    const client = await this.#take();
+    let reusable = false;
     try {
-      await drizzle(this.#pool).execute(sql`SELECT 1`);
+      await client.query("SELECT 1");
+      reusable = true;
     } catch (error) {
-      throw toDatabaseError(error);
+      throw toConnectionError(error);
+    } finally {
+      client.release(!reusable);
     }
   }
 
   async tryLock(name: LockName): Promise<HeldLock | undefined> {
-    const client = new Client({ ...this.#connection, query_timeout: CONFIRM_TIMEOUT_MS });
-    let lost = false;
-    client.on("error", () => (lost = true));
-    client.on("end", () => (lost = true));
-    try {
-      await client.connect();
-      const found = await client.query<{ held: boolean }>(
-        "SELECT pg_try_advisory_lock($1, $2) AS held",
-        [LOCK_CLASS, LOCKS[name]],
-      );
-      if (found.rows[0]?.held !== true) {
-        await client.end();
-        return undefined;
-      }
-    } catch (error) {
-      await client.end().catch(() => undefined);
-      throw toDatabaseError(error);
-    }
-    return {
-      confirm: async () => {
-        if (lost) return false;
-        return client.query("SELECT 1").then(
-          () => !lost,
-          () => false,
-        );
-      },
-      release: async () => client.end().catch(() => undefined),
-    };
+    return tryAdvisoryLock(this.#config, name);
   }
 
-  async close(): Promise<void> {
-    await this.#pool.end();
+  /** What is under way may end, for a moment; then its connections are closed. */
+  close(): Promise<void> {
+    this.#closing ??= this.#sockets.closeAfter(this.#pool.end());
+    return this.#closing;
   }
+
+  async #take(): Promise<PoolClient> {
+    if (this.#pool.waitingCount >= this.#waitingMax) {
+      throw new DatabaseError(
+        "unavailable",
+        `database: ${this.#waitingMax} transactions are waiting already`,
+      );
+    }
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw toConnectionError(error);
+    }
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === "unavailable";
+}
+
+/** Whether the connection is as good as new; else it is thrown away. */
+async function rollBack(client: PoolClient): Promise<boolean> {
+  try {
+    await client.query("ROLLBACK");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns true: the connection is as good as new. */
+async function commit(client: PoolClient): Promise<true> {
+  let answer: string;
+  try {
+    answer = (await client.query("COMMIT")).command;
+  } catch (error) {
+    if (isServersAnswer(error)) throw error;
+    const why = toConnectionError(error).message;
+    throw new DatabaseError(
+      "unavailable",
+      `${why}: lost during a commit, of which it is unknown whether it happened`,
+    );
+  }
+  // PostgreSQL says so and no more where `work` has caught the error of one of its queries.
+  if (answer !== "COMMIT") {
+    throw new DatabaseError(
+      "unexpected",
+      "database: rolled back instead of committed, because one of its queries had failed",
+    );
+  }
+  return true;
+}
+
+/** Whoever comes second finds nothing left to do; the lock is held until the connection ends. */
+async function migrateLocked(client: Client): Promise<void> {
+  await client.query("SELECT pg_advisory_lock($1, $2)", [LOCK_CLASS, LOCKS.migrations]);
+  const queries = drizzle(client);
+  await refuseNewerSchema(queries);
+  await migrate(queries, { migrationsFolder: migrationsFolder(), ...MIGRATIONS_TABLE });
 }

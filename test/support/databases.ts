@@ -47,7 +47,9 @@ async function startPglite(): Promise<StartedDatabase> {
   try {
     const folder = join(parent, "data");
     await copyPgliteTemplate(folder);
-    return new Opened(await openPglite(folder), () => openPglite(folder), removeAll);
+    // As for PostgreSQL's test servers: no test cuts the power, and a busy disk takes its time.
+    const open = () => openPglite(folder, { sync: () => undefined });
+    return new Opened(await open(), open, removeAll);
   } catch (error) {
     await removeAll();
     throw error;

@@ -1,0 +1,54 @@
+/** PostgreSQL's advisory locks: held by a connection, given back by its end. */
+import type { ClientConfig } from "pg";
+import type { HeldLock, LockName } from "./database.js";
+import { OwnConnection } from "./connection-postgres.js";
+import { toConnectionError } from "./error-sql.js";
+
+/** Any fixed numbers; the first one tells our locks from other programs'. */
+export const LOCK_CLASS = 1_397_900_115;
+export const LOCKS: Readonly<Record<LockName, number>> = { relay: 1, migrations: 2 };
+
+/** Taking the lock, and asking whether it is still ours. */
+const ANSWER_TIMEOUT_MS = 500;
+
+/**
+ * The server notices by itself that the holder's machine has gone, after about two seconds of
+ * silence, and gives the lock to others. (Where the operating system lacks one of these settings it
+ * stays at its own default.)
+ */
+const NOTICE_A_DEAD_HOLDER =
+  "SELECT set_config('tcp_keepalives_idle', '1', false), set_config('tcp_keepalives_interval', '1', false), set_config('tcp_keepalives_count', '1', false)";
+
+/** Undefined where another connection has it. Rejects with a DatabaseError. */
+export async function tryAdvisoryLock(
+  config: ClientConfig,
+  name: LockName,
+): Promise<HeldLock | undefined> {
+  const connection = new OwnConnection({ ...config, query_timeout: ANSWER_TIMEOUT_MS });
+  const { client } = connection;
+  try {
+    await client.connect();
+    await client.query(NOTICE_A_DEAD_HOLDER);
+    const found = await client.query<{ held: boolean }>(
+      "SELECT pg_try_advisory_lock($1, $2) AS held",
+      [LOCK_CLASS, LOCKS[name]],
+    );
+    if (found.rows[0]?.held !== true) {
+      await connection.end();
+      return undefined;
+    }
+  } catch (error) {
+    await connection.end();
+    throw toConnectionError(error);
+  }
+  return {
+    confirm: async () => {
+      if (connection.lost) return false;
+      return client.query("SELECT 1").then(
+        () => !connection.lost,
+        () => false,
+      );
+    },
+    release: () => connection.end(),
+  };
+}

@@ -1,0 +1,65 @@
+/** Connections to PostgreSQL: how they are made, and how they end though the server hangs. */
+import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { Client, type ClientConfig } from "pg";
+
+/** For a free connection of the pool and for making one. */
+export const CONNECT_TIMEOUT_MS = 2000;
+/** A server that is well answers the farewell in less; one that hangs is not waited for. */
+const END_TIMEOUT_MS = 1000;
+
+/**
+ * Makes the sockets of connections, and destroys those that do not end by themselves: node-postgres
+ * waits without limit for the server to close its side.
+ */
+export class Sockets {
+  readonly #open = new Set<Socket>();
+
+  readonly make = (): Socket => {
+    const socket = new Socket();
+    this.#open.add(socket);
+    socket.once("close", () => this.#open.delete(socket));
+    return socket;
+  };
+
+  /** Waits for `end`, for a moment; then everything is closed. */
+  async closeAfter(end: Promise<unknown>): Promise<void> {
+    const over = new AbortController();
+    const patience = delay(END_TIMEOUT_MS, undefined, { signal: over.signal });
+    await Promise.race([end, patience]).catch(() => undefined);
+    over.abort();
+    await patience.catch(() => undefined);
+    for (const socket of this.#open) socket.destroy();
+  }
+}
+
+export function connectionConfig(url: string): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: "sekisho",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  };
+}
+
+/** One connection beside the pool. */
+export class OwnConnection {
+  readonly client: Client;
+  readonly #sockets = new Sockets();
+  #lost = false;
+
+  constructor(config: ClientConfig) {
+    this.client = new Client({ ...config, stream: this.#sockets.make });
+    this.client.on("error", () => (this.#lost = true));
+    this.client.on("end", () => (this.#lost = true));
+  }
+
+  /** Whether it is known to have ended. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  async end(): Promise<void> {
+    await this.#sockets.closeAfter(this.client.end());
+  }
+}
