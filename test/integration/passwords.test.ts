@@ -69,6 +69,12 @@ describe("verifying a password", () => {
       const changed = new Argon2PasswordHasher({ cost: { ...CHEAP, ...change } });
       expect(changed.needsRehash(stored)).toBe(true);
     }
+    const zeros = (bytes: number) => Buffer.alloc(bytes).toString("base64").replace(/=+$/, "");
+    const madeOf = (saltBytes: number, hashBytes: number) =>
+      `$argon2id$v=19$m=64,t=1,p=1$${zeros(saltBytes)}$${zeros(hashBytes)}`;
+    expect(cheap.needsRehash(madeOf(16, 32))).toBe(false);
+    expect(cheap.needsRehash(madeOf(8, 32))).toBe(true);
+    expect(cheap.needsRehash(madeOf(16, 16))).toBe(true);
     expect(cheap.needsRehash(stored.replace("argon2id", "argon2i"))).toBe(true);
     expect(cheap.needsRehash(stored.replace("v=19", "v=16"))).toBe(true);
   });

@@ -81,6 +81,19 @@ describe("the hashing queue", () => {
     expect(queue.pending).toBe(0);
   });
 
+  it("leaves no timer behind for work that waited and then had its turn", async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((one) => one === "Timeout").length;
+    const [queue, held] = [queueOf({ concurrency: 1 }), new Held()];
+    const before = timers();
+    const first = queue.run(held.work("a"));
+    const waited = queue.run(held.work("b"));
+    expect(timers()).toBe(before + 1);
+    await held.end("a");
+    await held.end("b");
+    await Promise.all([first, waited]);
+    expect(timers()).toBe(before);
+  });
+
   it("gives the place on after work that failed", async () => {
     const [queue, held] = [queueOf({ concurrency: 1 }), new Held()];
     const failing = queue.run(held.work("a"));
