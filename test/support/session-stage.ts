@@ -1,0 +1,270 @@
+/**
+ * The session service's verbs on one database, with everything around them held in the hand: the
+ * clock, the keys, the outbox, what the observers were told. Each test takes a tenant of its own.
+ */
+import { randomBytes, randomUUID } from "node:crypto";
+
+import { eq } from "drizzle-orm";
+
+import type { By } from "../../src/admin/admin-act.js";
+import type { Database } from "../../src/database/database.js";
+import {
+  audit,
+  credentials,
+  loginFailures,
+  revocations,
+  sessions,
+  tenants,
+  users,
+} from "../../src/database/schema-sql.js";
+import { SigningKeyError } from "../../src/keys/signing-key-error.js";
+import type { AccessTokenMint, OwnTokenVerifier, TokenFacts } from "../../src/keys/signing-keys.js";
+import type { Admission } from "../../src/limits/login-limits.js";
+import type { CommittedRevocation, Outbox } from "../../src/outbox/outbox.js";
+import { Argon2PasswordHasher } from "../../src/passwords/password-hasher-argon2.js";
+import { callerOf, type Caller } from "../../src/sessions/caller.js";
+import type { IssuedTokens } from "../../src/sessions/issued-tokens.js";
+import { DEFAULT_LOCKOUT } from "../../src/sessions/lockout.js";
+import { login, type LoginParts, type LoginRequest } from "../../src/sessions/login.js";
+import type { LoginObserver, RefreshObserver } from "../../src/sessions/observers.js";
+import { refresh, type RefreshOutcome, type RefreshParts } from "../../src/sessions/refresh.js";
+import type { Role } from "../../src/sessions/scopes.js";
+import { DEFAULT_SESSION_LIMITS } from "../../src/sessions/session-limits.js";
+import { ManualClock } from "./manual-clock.js";
+
+export const PASSWORD = "a long enough password";
+export const ADDRESS = "192.0.2.7";
+
+/** The least that argon2 does; only the first test of a file notices that it is slow. */
+const QUICK = { memoryKiB: 8, passes: 1, lanes: 1 };
+
+/** Tokens that say what they are made of. */
+export class PlainMint implements AccessTokenMint, OwnTokenVerifier {
+  readonly minted: TokenFacts[] = [];
+  /** As where no key could be read. */
+  hasKey = true;
+
+  mint(facts: TokenFacts): Promise<{ readonly token: string; readonly expiresInS: number }> {
+    if (!this.hasKey) return Promise.reject(new SigningKeyError("no_key", "there is no key"));
+    this.minted.push(facts);
+    return Promise.resolve({ token: `token-${this.minted.length - 1}`, expiresInS: 600 });
+  }
+
+  factsOf(token: string): TokenFacts {
+    const facts = this.minted[Number(token.replace("token-", ""))];
+    if (facts === undefined) throw new Error("that token was not minted here");
+    return facts;
+  }
+
+  verify(token: string) {
+    if (!token.startsWith("token-")) return Promise.resolve(undefined);
+    const { issuedAtS, scopes, ...facts } = this.factsOf(token);
+    const times = { issuedAt: issuedAtS, expiresAt: issuedAtS + 600, notBefore: undefined };
+    const terms = { issuer: "https://here.example", audience: ["api"] };
+    return Promise.resolve({ ...facts, ...terms, ...times, scopes: new Set(scopes) });
+  }
+}
+
+export class MemoryOutbox implements Outbox {
+  readonly published: CommittedRevocation[] = [];
+
+  publish(committed: readonly CommittedRevocation[]) {
+    this.published.push(...committed);
+    return Promise.resolve({ published: true });
+  }
+}
+
+/** What the observers were told, in order. */
+export class ToldObserver implements LoginObserver, RefreshObserver {
+  readonly told: string[] = [];
+
+  onLogin(outcome: string, reason: string): void {
+    this.told.push(`login ${outcome} ${reason}`);
+  }
+
+  onRefresh(outcome: string, reason: string): void {
+    this.told.push(`refresh ${outcome} ${reason}`);
+  }
+
+  onReuse(): void {
+    this.told.push("reuse");
+  }
+
+  onLockout(): void {
+    this.told.push("lockout");
+  }
+
+  onLimit(limit: string): void {
+    this.told.push(`limit ${limit}`);
+  }
+}
+
+/** Lets everybody in unless told otherwise. */
+class ToldLimits {
+  answer: Admission = { admitted: true };
+  succeededCount = 0;
+
+  admit(): Promise<Admission> {
+    return Promise.resolve(this.answer);
+  }
+
+  admitRefresh(): Promise<Admission> {
+    return Promise.resolve(this.answer);
+  }
+
+  succeeded(): Promise<void> {
+    this.succeededCount += 1;
+    return Promise.resolve();
+  }
+}
+
+export interface StagedUser {
+  readonly tenant: string;
+  readonly user: string;
+  readonly login: string;
+}
+
+export class SessionStage {
+  readonly clock = new ManualClock();
+  readonly mint = new PlainMint();
+  readonly outbox = new MemoryOutbox();
+  readonly observer = new ToldObserver();
+  readonly limits = new ToldLimits();
+  readonly hasher = new Argon2PasswordHasher({
+    cost: QUICK,
+    limits: { concurrency: 2, queueMax: 1000, waitMaxMs: 20_000 },
+  });
+  readonly db: Database;
+
+  constructor(db: Database) {
+    this.db = db;
+  }
+
+  /** Everything that any of the verbs takes. */
+  get parts() {
+    return {
+      db: this.db,
+      clock: this.clock,
+      hasher: this.hasher,
+      limits: this.limits,
+      mint: this.mint,
+      verifier: this.mint,
+      outbox: this.outbox,
+      randomBytes: (size: number): Uint8Array => randomBytes(size),
+      newEventId: () => randomUUID(),
+      newUserId: () => randomUUID(),
+      options: { ...DEFAULT_SESSION_LIMITS, lockout: DEFAULT_LOCKOUT },
+      observer: this.observer,
+    } satisfies LoginParts & RefreshParts & Record<string, unknown>;
+  }
+
+  async close(): Promise<void> {
+    await this.hasher.close();
+  }
+
+  async addTenant(tenant = `tenant ${randomUUID()}`): Promise<string> {
+    const row = { tenantId: tenant, name: tenant, createdAt: new Date(this.clock.wallMs()) };
+    await this.db.transaction({ role: "operator" }, async (queries) => {
+      await queries.insert(tenants).values(row);
+    });
+    return tenant;
+  }
+
+  /** In a tenant of their own unless one is given. */
+  async addUser(
+    of: { tenant?: string; role?: Role; oneTime?: boolean; login?: string } = {},
+  ): Promise<StagedUser> {
+    const tenant = of.tenant ?? (await this.addTenant());
+    const user = `user ${randomUUID()}`;
+    const name = of.login ?? `login ${randomUUID()}`;
+    const passwordHash = await this.hasher.hash(PASSWORD);
+    const now = new Date(this.clock.wallMs());
+    await this.asTenant(tenant, async (queries) => {
+      const role = of.role ?? "user";
+      const key = { tenantId: tenant, userId: user };
+      await queries.insert(users).values({ ...key, login: name, role, createdAt: now });
+      const oneTime = of.oneTime ?? false;
+      await queries.insert(credentials).values({ ...key, passwordHash, oneTime, changedAt: now });
+    });
+    return { tenant, user, login: name };
+  }
+
+  /** A login's request, right in everything unless said otherwise. */
+  requestOf({ tenant, login: name }: StagedUser, other: Partial<LoginRequest> = {}): LoginRequest {
+    const rest = { password: PASSWORD, deviceName: "a telephone", address: ADDRESS };
+    return { tenant, login: name, ...rest, ...other };
+  }
+
+  async open(user: StagedUser): Promise<IssuedTokens> {
+    const outcome = await login(this.parts, this.requestOf(user));
+    if (outcome.kind !== "opened") throw new Error(`no session: ${JSON.stringify(outcome)}`);
+    return outcome.tokens;
+  }
+
+  async refresh(refreshToken: string): Promise<RefreshOutcome> {
+    return refresh(this.parts, { refreshToken, address: ADDRESS });
+  }
+
+  /** A refresh that must succeed. */
+  async rotate(refreshToken: string): Promise<IssuedTokens> {
+    const outcome = await this.refresh(refreshToken);
+    if (outcome.kind !== "rotated") throw new Error(`not refreshed: ${JSON.stringify(outcome)}`);
+    return outcome.tokens;
+  }
+
+  async callerOf({ accessToken }: IssuedTokens): Promise<Caller> {
+    const caller = await callerOf(this.parts, accessToken);
+    if (caller === undefined) throw new Error("the token was refused");
+    return caller;
+  }
+
+  /** An administrator who acts from outside. */
+  get administrator(): By {
+    const scopes = new Set(["operator"]);
+    const caller = { tenant: "sekisho", user: "an operator", session: "theirs", scopes };
+    return { caller, address: ADDRESS };
+  }
+
+  asTenant<T>(tenant: string, work: Parameters<typeof this.db.transaction<T>>[1]): Promise<T> {
+    return this.db.transaction({ role: "tenant", tenant }, work);
+  }
+
+  sessionsOf({ tenant, user }: StagedUser) {
+    return this.asTenant(tenant, (queries) =>
+      queries.select().from(sessions).where(eq(sessions.userId, user)),
+    );
+  }
+
+  async userRow({ tenant, user }: StagedUser) {
+    const [row] = await this.asTenant(tenant, (queries) =>
+      queries.select().from(users).where(eq(users.userId, user)),
+    );
+    if (row === undefined) throw new Error("there is no such user");
+    return row;
+  }
+
+  revocationsOf(tenant: string) {
+    return this.asTenant(tenant, (queries) => queries.select().from(revocations));
+  }
+
+  async failuresOf(tenant: string, name: string) {
+    const [row] = await this.asTenant(tenant, (queries) =>
+      queries.select().from(loginFailures).where(eq(loginFailures.login, name)),
+    );
+    return row;
+  }
+
+  /** `kind outcome reason`, in order. */
+  async trailOf(tenant: string): Promise<readonly string[]> {
+    const rows = await this.auditOf(tenant);
+    return rows.map(({ kind, outcome, reason }) =>
+      [kind, outcome, ...(reason === null ? [] : [reason])].join(" "),
+    );
+  }
+
+  auditOf(tenant: string) {
+    return this.asTenant(tenant, (queries) =>
+      queries.select().from(audit).where(eq(audit.tenantId, tenant)).orderBy(audit.auditId),
+    );
+  }
+}
