@@ -1,0 +1,99 @@
+/**
+ * Takes entries of the log that the database does not know into the database: into the record of
+ * revocations, into the truth (sessions and epochs), and into the audit trail. Role relay.
+ *
+ * Where the database has no such session or user, the revocation is recorded all the same: it is in
+ * force, and stays so when the log is restored.
+ */
+import { sql } from "drizzle-orm";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { AuditEntry } from "../audit/audit-trail.js";
+import { revocations } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { ImportedRevocation } from "./imported-entry.js";
+import { revocationRow } from "./revocation-record-sql.js";
+
+/** Imports those that are not known yet and returns them; the others are passed over. */
+export async function importRevocations(
+  queries: Queries,
+  found: readonly ImportedRevocation[],
+  nowMs: number,
+): Promise<readonly ImportedRevocation[]> {
+  if (found.length === 0) return [];
+  const added = await queries
+    .insert(revocations)
+    .values(found.map((one) => revocationRow(one, "log")))
+    .onConflictDoNothing()
+    .returning({ tenant: revocations.tenantId, eventId: revocations.eventId });
+  const byKey = new Map(found.map((one) => [keyOf(one.revocation.tenant, one.eventId), one]));
+  const imported = added.flatMap((row) => byKey.get(keyOf(row.tenant, row.eventId)) ?? []);
+  if (imported.length === 0) return [];
+  await applyToTruth(queries, imported, nowMs);
+  await recordAudit(queries, ...imported.map((one) => auditEntry(one, nowMs)));
+  return imported;
+}
+
+const keyOf = (tenant: string, eventId: string): string => `${eventId} ${tenant}`;
+
+/** Locks users before sessions, in one order, as everybody does. */
+async function applyToTruth(
+  queries: Queries,
+  imported: readonly ImportedRevocation[],
+  nowMs: number,
+): Promise<void> {
+  const given = sql`jsonb_to_recordset(${JSON.stringify(imported.map(({ revocation }) => revocation))}::jsonb)
+    AS given (kind text, tenant text, "user" text, session text, epoch bigint, "issuedBefore" bigint)`;
+  const ended = sql`ended_at = ${new Date(nowMs).toISOString()}::timestamptz,
+    ended_by = 'revocation_imported'`;
+  await queries.execute(sql`
+    SELECT 1 FROM sekisho.users
+    WHERE (tenant_id, user_id) IN (
+      SELECT tenant, "user" FROM ${given} WHERE kind = 'user_revoked'
+      UNION ALL
+      SELECT sessions.tenant_id, sessions.user_id FROM ${given}
+      JOIN sekisho.sessions ON tenant_id = tenant AND session_id = session
+      WHERE kind = 'session_revoked')
+    ORDER BY tenant_id, user_id
+    FOR NO KEY UPDATE`);
+  // Sessions of an epoch that is reached already were opened after what is revoked here.
+  await queries.execute(sql`
+    WITH raised AS (
+      UPDATE sekisho.users SET user_epoch = risen.epoch
+      FROM (SELECT tenant, "user", max(epoch) AS epoch FROM ${given}
+            WHERE kind = 'user_revoked' GROUP BY tenant, "user") AS risen
+      WHERE tenant_id = tenant AND user_id = "user" AND user_epoch < risen.epoch
+      RETURNING tenant_id, user_id)
+    UPDATE sekisho.sessions SET ${ended} FROM raised
+    WHERE sessions.tenant_id = raised.tenant_id AND sessions.user_id = raised.user_id
+      AND ended_at IS NULL`);
+  await queries.execute(sql`
+    UPDATE sekisho.sessions SET ${ended} FROM ${given}
+    WHERE kind = 'user_revoked' AND tenant_id = tenant AND user_id = "user"
+      AND extract(epoch FROM created_at) < "issuedBefore" AND ended_at IS NULL`);
+  await queries.execute(sql`
+    UPDATE sekisho.sessions SET ${ended} FROM ${given}
+    WHERE kind = 'session_revoked' AND tenant_id = tenant AND session_id = session
+      AND ended_at IS NULL`);
+}
+
+/** Who published it is what the entry claims, and nobody has checked that. */
+function auditEntry(imported: ImportedRevocation, nowMs: number): AuditEntry {
+  const { revocation, eventId, reason, actor, entryId, breakGlass } = imported;
+  return {
+    tenant: revocation.tenant,
+    atMs: nowMs,
+    kind: "revocation_imported",
+    outcome: "done",
+    reason,
+    actor: "sekisho",
+    user: revocation.user,
+    session: revocation.kind === "session_revoked" ? revocation.session : undefined,
+    eventId,
+    detail: {
+      kind: revocation.kind,
+      entry: entryId,
+      break_glass: breakGlass,
+      ...(actor === undefined ? {} : { published_by: actor }),
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * An entry that was found in the log, as a revocation of the database's. What comes from the log is
+ * not trusted to fit: everything that the tables refuse would stand in the way of all that follows.
+ */
+import { createHash } from "node:crypto";
+import { entryTimeMs } from "../revocation/entry.js";
+import type { RecordedRevocation } from "../revocation/recorded-entry.js";
+import type { CommittedRevocation } from "./outbox.js";
+
+export interface ImportedRevocation extends CommittedRevocation {
+  readonly entryId: string;
+  /** It was published past the session service, and says so. */
+  readonly breakGlass: boolean;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const TEXT_MAX_LENGTH = 512;
+
+/** `nowMs`: Unix milliseconds. */
+export function importedRevocation(entry: RecordedRevocation, nowMs: number): ImportedRevocation {
+  const { id, revocation, atMs, eventId, reason, actor, origin } = entry;
+  // It counts from when it was published, too: to be remembered too long does no harm. A time in the
+  // future would never be over.
+  const decidedAtMs = Math.min(Math.max(atMs, entryTimeMs(id) ?? 0), nowMs);
+  return {
+    eventId: uuidOf(entry, eventId),
+    revocation,
+    atMs: decidedAtMs,
+    reason: storable(reason),
+    actor: storable(actor),
+    entryId: id,
+    breakGlass: origin === "break_glass",
+  };
+}
+
+/** The same entry always gets the same UUID, so that it is imported once, however often it is read. */
+function uuidOf({ revocation, atMs }: RecordedRevocation, eventId: string | undefined): string {
+  if (eventId !== undefined && UUID.test(eventId)) return eventId.toLowerCase();
+  const about = [eventId, atMs, Object.entries(revocation)];
+  const hash = createHash("sha256").update(JSON.stringify(about)).digest("hex");
+  // RFC 9562, version 8: made in a way of one's own.
+  const parts = [hash.slice(0, 8), hash.slice(8, 12), `8${hash.slice(13, 16)}`];
+  return [...parts, `8${hash.slice(17, 20)}`, hash.slice(20, 32)].join("-");
+}
+
+/** PostgreSQL's text cannot hold NUL, and nobody reads the rest of a book. */
+function storable(text: string | undefined): string | undefined {
+  return text?.slice(0, TEXT_MAX_LENGTH).replaceAll("\0", "\uFFFD").toWellFormed();
+}

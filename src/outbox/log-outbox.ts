@@ -1,0 +1,131 @@
+/**
+ * Publishes at once what a request has committed, and waits for the receipt.
+ *
+ * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
+ * recorded as published, is the relay's.
+ */
+import type { Clock } from "../clock/clock.js";
+import type { Database } from "../database/database.js";
+import { partitionOf, PARTITIONS } from "../revocation/partition.js";
+import type { Publisher } from "../revocation/publisher.js";
+import type { EntryAddress, Receipt } from "../revocation/receipt.js";
+import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
+import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
+import { PublishGate, type GateOutcome } from "./publish-gate.js";
+
+/** As `ReceiptDesk` does it. */
+export interface ReceiptWaiter {
+  waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt>;
+}
+
+export interface OutboxPartition {
+  readonly publisher: Publisher;
+  readonly receipts: ReceiptWaiter;
+}
+
+export interface OutboxObserver {
+  /** So many revocations of one request are in force. */
+  onPublished(count: number): void;
+  /** So many are left to the relay; `code` says why. */
+  onLeft(count: number, code: string): void;
+  /** They are published, but the database could not be told: they will be once more. */
+  onRecordingFailed(error: unknown): void;
+}
+
+export interface LogOutboxOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** By partition number. The owner closes them. */
+  readonly partitions: readonly OutboxPartition[];
+  readonly observer: OutboxObserver;
+}
+
+interface Attempt {
+  readonly partition: number;
+  readonly committed: CommittedRevocation;
+  readonly outcome: GateOutcome;
+}
+
+export class LogOutbox implements Outbox {
+  readonly #partitions: readonly (OutboxPartition & { readonly gate: PublishGate })[];
+  readonly #recorder: PublicationRecorder;
+  readonly #observer: OutboxObserver;
+
+  constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
+    if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
+    this.#partitions = partitions.map((partition) => ({
+      ...partition,
+      gate: new PublishGate(partition.publisher, clock),
+    }));
+    this.#observer = observer;
+    this.#recorder = new PublicationRecorder(database, clock, (error) =>
+      observer.onRecordingFailed(error),
+    );
+  }
+
+  async publish(
+    committed: readonly CommittedRevocation[],
+    waitMs: number,
+  ): Promise<RevocationReceipt> {
+    const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
+    const published = attempts.flatMap(({ outcome, ...what }): Publication[] =>
+      outcome.published ? [{ ...what, generation: outcome.generation, seq: outcome.seq }] : [],
+    );
+    for (const one of published) this.#recorder.add(one);
+    if (published.length > 0) this.#observer.onPublished(published.length);
+    const left = attempts.flatMap(({ outcome }) => (outcome.published ? [] : [outcome]));
+    const [refusal] = left;
+    if (refusal !== undefined) {
+      this.#observer.onLeft(left.length, refusal.code);
+      return { published: false, code: refusal.code };
+    }
+    const nodes = await this.#receipt(published, waitMs);
+    return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+  }
+
+  /** Settles when what was published is recorded, or could not be. */
+  async close(): Promise<void> {
+    await this.#recorder.close();
+  }
+
+  async #attempt(committed: CommittedRevocation): Promise<Attempt> {
+    const partition = partitionOf(committed.revocation.tenant);
+    const gate = this.#partitions[partition]?.gate;
+    if (gate === undefined) throw new Error(`there is no publisher for partition ${partition}`);
+    return { partition, committed, outcome: await gate.publish(committed) };
+  }
+
+  async #receipt(
+    published: readonly Publication[],
+    waitMs: number,
+  ): Promise<RevocationReceipt["nodes"]> {
+    if (waitMs <= 0 || published.length === 0) return undefined;
+    // A node that has applied the last entry has applied all before it. Where the log was restored
+    // in between, the new one holds what the old one did.
+    const last = new Map(furthest(published).map((one) => [one.partition, one]));
+    try {
+      const receipts = await Promise.all(
+        [...last].flatMap(
+          ([partition, entry]) =>
+            this.#partitions[partition]?.receipts.waitFor(entry, waitMs) ?? [],
+        ),
+      );
+      return together(receipts);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A node has applied them when it has in every partition that was written to. */
+function together(receipts: readonly Receipt[]): Receipt | undefined {
+  if (receipts.length <= 1) return receipts[0];
+  const pending = receipts.flatMap((receipt) => receipt.pending);
+  const silent = receipts.flatMap((receipt) => receipt.silent);
+  const unconfirmed = new Set([...pending, ...silent].map(({ node }) => node));
+  const applied = new Map<string, number>();
+  for (const { node, ms } of receipts.flatMap((receipt) => receipt.applied)) {
+    if (!unconfirmed.has(node)) applied.set(node, Math.max(ms, applied.get(node) ?? 0));
+  }
+  return { applied: [...applied].map(([node, ms]) => ({ node, ms })), pending, silent };
+}

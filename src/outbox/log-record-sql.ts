@@ -1,0 +1,128 @@
+/** What the database knows of each partition's log. All under the roles relay or recovery. */
+import { and, eq, sql } from "drizzle-orm";
+import { logRecords } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { LogRecord } from "./relay-decision.js";
+
+export async function readLogRecord(
+  queries: Queries,
+  partition: number,
+): Promise<LogRecord | undefined> {
+  const [row] = await queries.select().from(logRecords).where(eq(logRecords.partition, partition));
+  if (row === undefined) return undefined;
+  return {
+    generation: row.generation ?? undefined,
+    seq: row.seq,
+    importedEntryId: row.importedEntryId ?? undefined,
+    coversFromMs: row.coversFrom?.getTime(),
+    restoreRequestedAtMs: row.restoreRequestedAt?.getTime(),
+    restoredAtMs: row.restoredAt?.getTime(),
+  };
+}
+
+/**
+ * Makes sure that there is a record, and that restores own up to what may be lost from before
+ * `coversFromMs` (0: nothing). Returns what they have to own up to now: it never falls.
+ */
+export async function ownUp(
+  queries: Queries,
+  partition: number,
+  coversFromMs: number,
+): Promise<number> {
+  const coversFrom = coversFromMs > 0 ? new Date(coversFromMs) : null;
+  const [row] = await queries
+    .insert(logRecords)
+    .values({ partition, seq: 0, coversFrom })
+    .onConflictDoUpdate({
+      target: logRecords.partition,
+      // greatest() passes over NULL.
+      set: { coversFrom: sql`greatest(${logRecords.coversFrom}, excluded.covers_from)` },
+    })
+    .returning({ coversFrom: logRecords.coversFrom });
+  return row?.coversFrom?.getTime() ?? 0;
+}
+
+/** Raises the seq that the log of this generation is known to have reached. */
+export async function recordSeq(
+  queries: Queries,
+  partition: number,
+  reached: { readonly generation: string; readonly seq: number },
+): Promise<void> {
+  await queries
+    .update(logRecords)
+    .set({ seq: sql`greatest(${logRecords.seq}, ${reached.seq}::bigint)` })
+    .where(ofGeneration(partition, reached.generation));
+}
+
+/** Says up to which entry the log of this generation was searched. */
+export async function recordSearched(
+  queries: Queries,
+  partition: number,
+  searched: { readonly generation: string; readonly entryId: string },
+): Promise<void> {
+  await queries
+    .update(logRecords)
+    .set({ importedEntryId: searched.entryId })
+    .where(ofGeneration(partition, searched.generation));
+}
+
+/**
+ * A new generation is about to begin. Recorded before it does, so that one that has begun is never
+ * taken for somebody else's; as long as it has not, the marker in the log tells.
+ */
+export async function recordGeneration(
+  queries: Queries,
+  partition: number,
+  begun: { readonly generation: string; readonly seq: number },
+): Promise<void> {
+  await queries
+    .update(logRecords)
+    .set({ ...begun, importedEntryId: null, restoredAt: null })
+    .where(eq(logRecords.partition, partition));
+}
+
+/**
+ * The generation has begun. Answers the request for a restore, unless there has been another one.
+ * False where another generation was recorded meanwhile.
+ */
+export async function recordRestored(
+  queries: Queries,
+  partition: number,
+  restored: {
+    readonly generation: string;
+    readonly atMs: number;
+    readonly requestedAtMs: number | undefined;
+  },
+): Promise<boolean> {
+  const { generation, atMs, requestedAtMs } = restored;
+  const rows = await queries
+    .update(logRecords)
+    .set({
+      restoredAt: new Date(atMs),
+      ...(requestedAtMs === undefined
+        ? {}
+        : {
+            restoreRequestedAt: sql`nullif(${logRecords.restoreRequestedAt}, ${new Date(requestedAtMs).toISOString()}::timestamptz)`,
+          }),
+    })
+    .where(ofGeneration(partition, generation))
+    .returning({ partition: logRecords.partition });
+  return rows.length > 0;
+}
+
+/** The log has to be made anew even if it looks sound, and own up to what is lost before then. */
+export async function requestRestore(
+  queries: Queries,
+  partition: number,
+  request: { readonly atMs: number; readonly coversFromMs: number },
+): Promise<void> {
+  await ownUp(queries, partition, request.coversFromMs);
+  await queries
+    .update(logRecords)
+    .set({ restoreRequestedAt: new Date(request.atMs) })
+    .where(eq(logRecords.partition, partition));
+}
+
+function ofGeneration(partition: number, generation: string) {
+  return and(eq(logRecords.partition, partition), eq(logRecords.generation, generation));
+}

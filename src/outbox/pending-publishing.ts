@@ -1,0 +1,122 @@
+/**
+ * Publishes what is committed and not known to be published, oldest first.
+ *
+ * A pass reads the pending rows page by page. Every pass begins with the oldest again: it selects by
+ * state, so a row that is committed late is not passed by.
+ */
+import type { Clock } from "../clock/clock.js";
+import type { Database } from "../database/database.js";
+import type { Publisher, PublishOutcome } from "../revocation/publisher.js";
+import { recordSeq } from "./log-record-sql.js";
+import { furthest, type Publication } from "./publication-recorder.js";
+import { markPublished, pendingAfter, type StoredRevocation } from "./stored-revocations-sql.js";
+
+export const PENDING_PAGE_MAX = 500;
+const IN_FLIGHT_MAX = 32;
+/** Each attempt adds an entry to the log, so attempts that cannot succeed must be rare. */
+const REST_MIN_MS = 100;
+const REST_MAX_MS = 2000;
+
+export type Refusal = Exclude<PublishOutcome, { readonly published: true }>;
+
+export interface PassResult {
+  readonly published: number;
+  /** Why the pass ended early, if it did. */
+  readonly refusal: Refusal | undefined;
+}
+
+export interface PendingParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly publisher: Publisher;
+  readonly partition: number;
+}
+
+export class PendingPublishing {
+  readonly #parts: PendingParts;
+  /** Passes in a row that were refused. */
+  #refused = 0;
+  /** No attempt before this moment (monotonic), and why. */
+  #rest: { readonly untilMs: number; readonly refusal: Refusal } | undefined;
+
+  constructor(parts: PendingParts) {
+    this.#parts = parts;
+  }
+
+  /** `first`: the first page of pending rows. Never rejects because of Redis. */
+  async pass(first: readonly StoredRevocation[], check: () => void): Promise<PassResult> {
+    const { database, clock, partition } = this.#parts;
+    if (this.#rest !== undefined && clock.monotonicMs() < this.#rest.untilMs) {
+      return { published: 0, refusal: this.#rest.refusal };
+    }
+    this.#rest = undefined;
+    let published = 0;
+    for (let page = first; page.length > 0;) {
+      check();
+      const attempt = await this.#publishPage(page);
+      await this.#record(attempt.published);
+      published += attempt.published.length;
+      if (attempt.refusal !== undefined) {
+        this.#refusedBy(attempt.refusal);
+        return { published, refusal: attempt.refusal };
+      }
+      this.#refused = 0;
+      const last = page.at(-1);
+      if (page.length < PENDING_PAGE_MAX) break;
+      page = await database.transaction({ role: "relay" }, (queries) =>
+        pendingAfter(queries, partition, last, PENDING_PAGE_MAX),
+      );
+    }
+    return { published, refusal: undefined };
+  }
+
+  #refusedBy(refusal: Refusal): void {
+    this.#refused += 1;
+    if (refusal.code !== "too_few_replicas") return;
+    const restMs = Math.min(REST_MIN_MS * 2 ** Math.min(this.#refused, 10), REST_MAX_MS);
+    this.#rest = { untilMs: this.#parts.clock.monotonicMs() + restMs, refusal };
+  }
+
+  async #publishPage(page: readonly StoredRevocation[]): Promise<{
+    readonly published: readonly Publication[];
+    readonly refusal: Refusal | undefined;
+  }> {
+    const { publisher, partition } = this.#parts;
+    const waiting = [...page];
+    const published: Publication[] = [];
+    let refusal: Refusal | undefined;
+    const work = async (): Promise<void> => {
+      for (;;) {
+        const committed = refusal === undefined ? waiting.shift() : undefined;
+        if (committed === undefined) return;
+        const outcome = await publisher.publish(committed);
+        if (outcome.published) {
+          published.push({
+            partition,
+            committed,
+            generation: outcome.generation,
+            seq: outcome.seq,
+          });
+          // A cut-off that is still too far ahead stands in nobody's way but its own.
+        } else if (outcome.code !== "cutoff_too_late") refusal ??= outcome;
+      }
+    };
+    // After a refusal one is enough to find out whether it is over.
+    const workers = this.#refused > 0 ? 1 : IN_FLIGHT_MAX;
+    await Promise.all(Array.from({ length: workers }, work));
+    return { published, refusal };
+  }
+
+  async #record(published: readonly Publication[]): Promise<void> {
+    if (published.length === 0) return;
+    const { database, clock } = this.#parts;
+    await database.transaction({ role: "relay" }, async (queries) => {
+      await markPublished(
+        queries,
+        published.map((one) => one.committed),
+        clock.wallMs(),
+      );
+      for (const one of furthest(published)) await recordSeq(queries, one.partition, one);
+    });
+  }
+}

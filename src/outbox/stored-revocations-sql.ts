@@ -1,0 +1,123 @@
+/** The revocations in the database, as relay and restore read them. All under the role relay. */
+import { and, asc, eq, gte, isNull, sql, type SQL } from "drizzle-orm";
+import { z } from "zod";
+import { revocations } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { Revocation } from "../revocation/entry.js";
+import type { CommittedRevocation } from "./outbox.js";
+
+export interface StoredRevocation extends CommittedRevocation {
+  /** Not known to be published. */
+  readonly pending: boolean;
+}
+
+/** The oldest that are not known to be published, after `after` in the order of their times. */
+export function pendingAfter(
+  queries: Queries,
+  partition: number,
+  after: CommittedRevocation | undefined,
+  count: number,
+): Promise<readonly StoredRevocation[]> {
+  return readAfter(queries, after, {
+    count,
+    where: and(eq(revocations.partition, partition), isNull(revocations.publishedAt)),
+  });
+}
+
+/** All that were decided at `sinceMs` or later, after `after` in the order of their times. */
+export function decidedAfter(
+  queries: Queries,
+  window: { readonly partition: number; readonly sinceMs: number },
+  after: CommittedRevocation | undefined,
+  count: number,
+): Promise<readonly StoredRevocation[]> {
+  return readAfter(queries, after, {
+    count,
+    where: and(
+      eq(revocations.partition, window.partition),
+      gte(revocations.at, new Date(window.sinceMs)),
+    ),
+  });
+}
+
+async function readAfter(
+  queries: Queries,
+  after: CommittedRevocation | undefined,
+  wanted: { readonly count: number; readonly where: SQL | undefined },
+): Promise<readonly StoredRevocation[]> {
+  const beyond =
+    after === undefined
+      ? undefined
+      : sql`(${revocations.at}, ${revocations.tenantId}, ${revocations.eventId}) > (${new Date(after.atMs).toISOString()}::timestamptz, ${after.revocation.tenant}, ${after.eventId}::uuid)`;
+  const rows = await queries
+    .select()
+    .from(revocations)
+    .where(and(wanted.where, beyond))
+    .orderBy(asc(revocations.at), asc(revocations.tenantId), asc(revocations.eventId))
+    .limit(wanted.count);
+  return rows.map((row) => ({
+    eventId: row.eventId,
+    revocation: toRevocation(row),
+    atMs: row.at.getTime(),
+    reason: row.reason ?? undefined,
+    actor: row.actor ?? undefined,
+    pending: row.publishedAt === null,
+  }));
+}
+
+function toRevocation(row: typeof revocations.$inferSelect): Revocation {
+  const { kind, tenantId: tenant, userId: user, sessionId: session } = row;
+  if (kind === "session_revoked" && session !== null) {
+    return { kind, tenant, session, user: user ?? undefined };
+  }
+  if (kind === "user_revoked" && user !== null) {
+    const [epoch, issuedBefore] = [row.epoch ?? undefined, row.issuedBefore ?? undefined];
+    return { kind, tenant, user, epoch, issuedBefore };
+  }
+  throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
+}
+
+/** Says that they are published; those that were known to be stay as they are. One statement. */
+export async function markPublished(
+  queries: Queries,
+  published: readonly CommittedRevocation[],
+  atMs: number,
+): Promise<void> {
+  if (published.length === 0) return;
+  const keys = published.map(({ eventId, revocation: { tenant } }) => ({ tenant, eventId }));
+  await queries
+    .update(revocations)
+    .set({ publishedAt: new Date(atMs) })
+    .where(
+      and(
+        isNull(revocations.publishedAt),
+        sql`(${revocations.tenantId}, ${revocations.eventId}) IN (
+          SELECT tenant, "eventId"
+          FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) AS keys (tenant text, "eventId" uuid))`,
+      ),
+    );
+}
+
+export interface PendingCount {
+  /** At most `PENDING_COUNT_MAX`. */
+  readonly count: number;
+  /** Unix milliseconds. */
+  readonly oldestAtMs: number | undefined;
+}
+
+/** Counting further than this would cost more than it says. */
+export const PENDING_COUNT_MAX = 10_001;
+
+const countSchema = z.object({
+  rows: z.tuple([z.object({ count: z.coerce.number(), oldest: z.coerce.number().nullable() })]),
+});
+
+/** How many are not known to be published, and since when the oldest. */
+export async function countPending(queries: Queries): Promise<PendingCount> {
+  const found = await queries.execute(sql`
+    SELECT count(*) AS "count", extract(epoch FROM min(at)) * 1000 AS "oldest"
+    FROM (SELECT at FROM sekisho.revocations WHERE published_at IS NULL
+          ORDER BY partition, at LIMIT ${PENDING_COUNT_MAX}) AS pending`);
+  const [{ count, oldest }] = countSchema.parse(found).rows;
+  return { count, oldestAtMs: oldest ?? undefined };
+}
