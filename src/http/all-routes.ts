@@ -1,0 +1,47 @@
+import type { ApiParts } from "./api-parts.js";
+import { addKeySet } from "./key-set-route.js";
+import { addLogin, addLogout, addRefresh } from "./login-routes.js";
+import {
+  addOtherSessionsEnd,
+  addOwnPassword,
+  addOwnSessionEnd,
+  addOwnSessions,
+} from "./own-routes.js";
+import type { Routes } from "./route.js";
+import { addAudit, addTenantCreation, addTenants } from "./tenant-routes.js";
+import {
+  addDisable,
+  addEnable,
+  addPasswordSetting,
+  addRevokeAll,
+  addSessionEnd,
+  addUnlock,
+} from "./user-act-routes.js";
+import { addUserCreation, addUsers, addUserSessions } from "./user-routes.js";
+
+/** In the order in which the OpenAPI document lists them. */
+export function addAllRoutes(routes: Routes, parts: ApiParts): void {
+  const { sessions, admin, outbox, keys } = parts;
+  const own = { ...sessions, outbox };
+  addLogin(routes, sessions);
+  addRefresh(routes, sessions);
+  addLogout(routes, own);
+  addOwnSessions(routes, own);
+  addOwnSessionEnd(routes, own);
+  addOtherSessionsEnd(routes, own);
+  addOwnPassword(routes, own);
+  addTenantCreation(routes, admin);
+  addTenants(routes, admin);
+  addUserCreation(routes, admin);
+  addUsers(routes, admin);
+  addUserSessions(routes, admin);
+  const acts = { ...admin, outbox };
+  addSessionEnd(routes, acts);
+  addRevokeAll(routes, acts);
+  addDisable(routes, acts);
+  addEnable(routes, acts);
+  addUnlock(routes, acts);
+  addPasswordSetting(routes, acts);
+  addAudit(routes, admin);
+  addKeySet(routes, keys);
+}

@@ -1,0 +1,80 @@
+/** The OpenAPI document at /openapi.json, and its pages at /docs, which load nothing from elsewhere. */
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import type { FastifyInstance } from "fastify";
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+} from "fastify-type-provider-zod";
+import { PROBLEM_CODES, PROBLEMS } from "./problem-codes.js";
+import { API_SCHEMAS } from "./request-fields.js";
+
+/** Only its own scripts and pictures; the styles that Swagger UI sets itself. */
+const DOCS_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+/** To be called before the routes that it is to describe. */
+export async function describeApi(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "Sekisho: the session service", version: "1", description: description() },
+      components: {
+        securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+      },
+    },
+    transform: createJsonSchemaTransform({ schemaRegistry: API_SCHEMAS }),
+    transformObject: createJsonSchemaTransformObject({ schemaRegistry: API_SCHEMAS }),
+  });
+}
+
+/** To be called after the routes. */
+export async function showApi(app: FastifyInstance): Promise<void> {
+  app.route({
+    method: "GET",
+    url: "/openapi.json",
+    schema: { hide: true },
+    handler: (_request, reply) =>
+      reply
+        .headers({ "content-type": "application/json", "cache-control": "no-cache" })
+        .send(JSON.stringify(app.swagger())),
+  });
+  await app.register(async (docs) => {
+    docs.addHook("onSend", async (_request, reply) => {
+      reply.headers({
+        "content-security-policy": DOCS_POLICY,
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "cache-control": "no-cache",
+      });
+    });
+    await docs.register(swaggerUi, {
+      routePrefix: "/docs",
+      // Otherwise the document is sent to a validator on the internet.
+      uiConfig: { validatorUrl: null, persistAuthorization: false },
+    });
+  });
+}
+
+function description(): string {
+  const codes = PROBLEM_CODES.map((code) => {
+    const { status, title } = PROBLEMS[code];
+    return `| \`${code}\` | ${status} | ${title} |`;
+  });
+  return [
+    "Errors are `application/problem+json` (RFC 9457) and told apart by their `code`; 4xx is the user's side, 5xx the system's. `Retry-After` says when to try again.",
+    "",
+    "| code | status | |",
+    "|---|---|---|",
+    ...codes,
+  ].join("\n");
+}

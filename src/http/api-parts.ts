@@ -1,0 +1,24 @@
+import type { AdminParts } from "../admin/admin-act.js";
+import type { Outbox } from "../outbox/outbox.js";
+import type { CallerParts } from "../sessions/caller.js";
+import type { LoginParts } from "../sessions/login.js";
+import type { OwnSessionParts } from "../sessions/own-sessions.js";
+import type { PasswordChangeParts } from "../sessions/password-change.js";
+import type { RefreshParts } from "../sessions/refresh.js";
+import type { KeySet } from "./key-set-route.js";
+import type { ApiLog } from "./problem-desk.js";
+
+/** What the API stands on. */
+export interface ApiParts {
+  readonly sessions: LoginParts &
+    RefreshParts &
+    CallerParts &
+    OwnSessionParts &
+    PasswordChangeParts;
+  readonly admin: AdminParts;
+  readonly outbox: Outbox;
+  readonly keys: KeySet;
+  /** False: nothing but the documentation is answered yet. */
+  readonly isReady: () => boolean;
+  readonly log: ApiLog;
+}

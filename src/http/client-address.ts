@@ -1,0 +1,88 @@
+/**
+ * From where a request comes. The peer's address, unless the peer is a proxy that is trusted: then
+ * what it says of *its* peer, and so on from right to left. What stands left of the first address
+ * that is not trusted may have been invented by anybody and is never looked at.
+ */
+import { BlockList, isIP, SocketAddress } from "node:net";
+
+/** A connection over a Unix socket comes from this machine and has no address. */
+export const UNIX_PEER = "unix";
+
+export interface TrustedProxies {
+  has(address: string): boolean;
+}
+
+/**
+ * @param entries addresses, CIDR ranges, or `unix` for whoever connects to a Unix socket
+ * @throws RangeError for anything else
+ */
+export function trustedProxies(entries: readonly string[]): TrustedProxies {
+  const ranges = new BlockList();
+  for (const entry of entries) if (entry !== UNIX_PEER) addRange(ranges, entry);
+  const trustsUnix = entries.includes(UNIX_PEER);
+  return {
+    has: (address) => {
+      if (address === UNIX_PEER) return trustsUnix;
+      const family = familyOf(address);
+      return family !== undefined && ranges.check(address, family);
+    },
+  };
+}
+
+export interface Peer {
+  /** Of the socket; undefined for a Unix socket. */
+  readonly address: string | undefined;
+  /** `X-Forwarded-For` as it came, several headers joined by commas. */
+  readonly forwardedFor: string | undefined;
+}
+
+export function clientAddress(peer: Peer, trusted: TrustedProxies): string {
+  let address = peer.address === undefined ? UNIX_PEER : (normalised(peer.address) ?? UNIX_PEER);
+  const told = peer.forwardedFor?.split(",") ?? [];
+  while (told.length > 0 && trusted.has(address)) {
+    const before = normalised(told.pop()?.trim() ?? "");
+    // A proxy that tells nonsense is the last one that is known.
+    if (before === undefined) break;
+    address = before;
+  }
+  return address;
+}
+
+const MAPPED_IPV4 = /^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$/;
+
+/** One way of writing each address, so that limits count it once. undefined: it is none. */
+function normalised(text: string): string | undefined {
+  const address = text.replace(/%.*$/, "");
+  const family = familyOf(address);
+  if (family === undefined) return undefined;
+  const written = new SocketAddress({ address, family }).address;
+  return MAPPED_IPV4.exec(written)?.[1] ?? written;
+}
+
+function addRange(ranges: BlockList, entry: string): void {
+  const [address = "", prefix, ...rest] = entry.split("/");
+  const family = familyOf(address);
+  if (family === undefined || rest.length > 0) throw notARange(entry);
+  if (prefix === undefined) {
+    ranges.addAddress(address, family);
+    return;
+  }
+  const bits = Number(prefix);
+  if (!/^[0-9]{1,3}$/.test(prefix) || bits > (family === "ipv4" ? 32 : 128)) throw notARange(entry);
+  ranges.addSubnet(address, bits, family);
+}
+
+function notARange(entry: string): RangeError {
+  return new RangeError(`"${entry}" is neither an address nor a range of addresses`);
+}
+
+function familyOf(address: string): "ipv4" | "ipv6" | undefined {
+  switch (isIP(address)) {
+    case 4:
+      return "ipv4";
+    case 6:
+      return "ipv6";
+    default:
+      return undefined;
+  }
+}

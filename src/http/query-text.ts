@@ -1,0 +1,30 @@
+/** A parameter that came more than once, or that cannot be decoded, is no text. */
+export type QueryValue = string | null | readonly (string | null)[];
+
+/**
+ * A query as its parameters, decoded once (`+` is a space). What cannot be decoded is null, never a
+ * text with something else in its place: an id must not become another id.
+ */
+export function parseQuery(query: string): Record<string, QueryValue> {
+  const values = new Map<string, (string | null)[]>();
+  for (const pair of query.split("&")) {
+    if (pair === "") continue;
+    const [name = "", ...rest] = pair.split("=");
+    // A name that cannot be decoded is unknown as it stands.
+    const key = decoded(name) ?? name;
+    values.set(key, [...(values.get(key) ?? []), decoded(rest.join("="))]);
+  }
+  const entries = [...values].map(([name, all]): [string, QueryValue] => {
+    const [first = null, ...others] = all;
+    return [name, others.length === 0 ? first : all];
+  });
+  return Object.fromEntries(entries);
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    return null;
+  }
+}

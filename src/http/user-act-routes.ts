@@ -1,0 +1,140 @@
+/** What administrators do to users. */
+import { z } from "zod";
+import type { AdminParts, By, UserTarget } from "../admin/admin-act.js";
+import {
+  disableUser,
+  enableUser,
+  endUserSession,
+  revokeAll,
+  setPassword,
+  unlockUser,
+} from "../admin/user-acts.js";
+import type { Outbox } from "../outbox/outbox.js";
+import { nothingAnswer, passwordSetAnswer, revocationAnswer } from "./answer-schemas.js";
+import {
+  noBody,
+  noQuery,
+  passwordField,
+  reasonBody,
+  reasonedWaitQuery,
+  reasonField,
+  sessionPath,
+  userPath,
+  waitQuery,
+} from "./request-fields.js";
+import { publishAndAnswer } from "./revocation-answer.js";
+import { answered, refused, type Routes } from "./route.js";
+import { unacceptable } from "./user-routes.js";
+
+const TAG = "Acts on users";
+
+export type ActParts = AdminParts & { readonly outbox: Outbox };
+
+export function addSessionEnd(routes: Routes, parts: ActParts): void {
+  const plan = {
+    method: "DELETE",
+    url: "/v1/admin/tenants/:tenant/users/:user/sessions/:session",
+    need: "tenant_admin",
+    summary: "End one session",
+    tag: TAG,
+    path: sessionPath,
+    query: reasonedWaitQuery,
+    body: noBody,
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+    problems: ["not_found"],
+  } as const;
+  routes.guarded(plan, async ({ caller, address, path, query: { reason, wait_ms: waitMs } }) => {
+    const ended = await endUserSession(parts, { caller, address, reason }, path);
+    if (ended === undefined) return refused("not_found");
+    return publishAndAnswer(parts.outbox, ended.committed, waitMs);
+  });
+}
+
+export function addRevokeAll(routes: Routes, parts: ActParts): void {
+  const plan = {
+    ...actPlan("revoke-all", "End all sessions of a user and refuse every token issued so far"),
+    query: waitQuery,
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+  } as const;
+  routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
+    const ended = await revokeAll(parts, { caller, address, reason }, path);
+    if (ended === undefined) return refused("not_found");
+    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+  });
+}
+
+export function addDisable(routes: Routes, parts: ActParts): void {
+  const plan = {
+    ...actPlan("disable", "End everything of a user and let nobody log in as them"),
+    query: waitQuery,
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+    problems: ["not_found", "last_operator"],
+  } as const;
+  routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
+    const outcome = await disableUser(parts, { caller, address, reason }, path);
+    if (outcome === undefined) return refused("not_found");
+    if (outcome.kind === "last_operator") return refused("last_operator");
+    return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+  });
+}
+
+export function addEnable(routes: Routes, parts: ActParts): void {
+  const summary = "Let a disabled user log in again; what was ended stays ended";
+  addHarmless(routes, parts, { ...actPlan("enable", summary), act: enableUser });
+}
+
+export function addUnlock(routes: Routes, parts: ActParts): void {
+  const summary = "End a lockout and forget the failed logins";
+  addHarmless(routes, parts, { ...actPlan("unlock", summary), act: unlockUser });
+}
+
+export function addPasswordSetting(routes: Routes, parts: ActParts): void {
+  const summary =
+    "Replace a user's password, by a one-time one unless it is given, and end everything";
+  const plan = {
+    ...actPlan("password", summary),
+    query: waitQuery,
+    body: z.strictObject({ password: passwordField.optional(), reason: reasonField.optional() }),
+    answers: { 200: passwordSetAnswer, 202: passwordSetAnswer },
+    problems: ["not_found", "password_unacceptable"],
+  } as const;
+  routes.guarded(plan, async ({ caller, address, path, query, body: { password, reason } }) => {
+    const outcome = await setPassword(parts, { caller, address, reason }, { ...path, password });
+    if (outcome === undefined) return refused("not_found");
+    if (outcome.kind === "password_unacceptable")
+      return { problem: unacceptable(outcome.problems) };
+    const { status, body } = await publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    return answered(status, { ...body, one_time_password: outcome.oneTimePassword });
+  });
+}
+
+function actPlan(name: string, summary: string) {
+  return {
+    method: "POST",
+    url: `/v1/admin/tenants/:tenant/users/:user/${name}`,
+    need: "tenant_admin",
+    summary,
+    tag: TAG,
+    path: userPath,
+    body: reasonBody,
+    problems: ["not_found"],
+  } as const;
+}
+
+/** An act that revokes nothing. */
+function addHarmless(
+  routes: Routes,
+  parts: ActParts,
+  {
+    act,
+    ...rest
+  }: ReturnType<typeof actPlan> & {
+    readonly act: (parts: AdminParts, by: By, target: UserTarget) => Promise<boolean>;
+  },
+): void {
+  const plan = { ...rest, query: noQuery, answers: { 204: nothingAnswer } } as const;
+  routes.guarded(plan, async ({ caller, address, path, body: { reason } }) => {
+    const found = await act(parts, { caller, address, reason }, path);
+    return found ? answered(204, undefined) : refused("not_found");
+  });
+}
