@@ -5,6 +5,7 @@ import { eq, sql } from "drizzle-orm";
 import { DatabaseError, type Database, type Scope } from "../../src/database/database.js";
 import { refreshTokens, tenants, users } from "../../src/database/schema-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { asOwner, rowsOf } from "../support/row-security.js";
 
 const OPERATOR: Scope = { role: "operator" };
 const AT = new Date(1_800_000_000_000);
@@ -198,27 +199,23 @@ describe.each(DATABASES)("$name", ({ start }) => {
 
   test("changes nothing when it is migrated again, or several times at once", async () => {
     const applied = () =>
-      database.transaction(OPERATOR, async (queries) => {
-        await queries.execute(sql`SELECT set_config('role', 'none', true)`);
-        return queries.execute(sql`SELECT hash, created_at FROM sekisho_migrations.applied`);
-      });
+      asOwner(database, (queries) =>
+        rowsOf(queries, "SELECT hash, created_at FROM sekisho_migrations.applied"),
+      );
     const before = await applied();
     await database.migrate();
     await Promise.all([database.migrate(), database.migrate(), database.migrate()]);
-    expect(await applied()).toMatchObject({ rows: Reflect.get(Object(before), "rows") });
+    expect(before.length).toBeGreaterThan(1);
+    expect(await applied()).toEqual(before);
   });
 
   test("refuses tables that a newer program has changed", async () => {
-    const asOwner = (statement: string) =>
-      database.transaction(OPERATOR, async (queries) => {
-        await queries.execute(sql`SELECT set_config('role', 'none', true)`);
-        await queries.execute(sql.raw(statement));
-      });
-    await asOwner(
+    const raw = (statement: string) => asOwner(database, (queries) => rowsOf(queries, statement));
+    await raw(
       "INSERT INTO sekisho_migrations.applied (hash, created_at) VALUES ('newer', 9007199254740991)",
     );
     expect(await fault(database.migrate())).toEqual({ code: "newer_schema" });
-    await asOwner("DELETE FROM sekisho_migrations.applied WHERE hash = 'newer'");
+    await raw("DELETE FROM sekisho_migrations.applied WHERE hash = 'newer'");
     await database.migrate();
   });
 
