@@ -1,0 +1,236 @@
+/** Refreshing, on both databases. */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+
+import { disableUser, revokeAll } from "../../src/admin/user-acts.js";
+import { refreshTokens } from "../../src/database/schema-sql.js";
+import { callerOf } from "../../src/sessions/caller.js";
+import { logout } from "../../src/sessions/own-sessions.js";
+import { refresh } from "../../src/sessions/refresh.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { ADDRESS, SessionStage } from "../support/session-stage.js";
+
+const refused = (code: string) => ({ kind: "refused", code });
+const DAY_MS = 86_400_000;
+
+describe.each(DATABASES)("a refresh on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let stage: SessionStage;
+  beforeAll(async () => {
+    started = await start();
+    stage = new SessionStage(started.database);
+  });
+  afterAll(async () => {
+    await stage.close();
+    await started.stop();
+  });
+
+  test("gives a new token of each kind for the same session", async () => {
+    const user = await stage.addUser();
+    const first = await stage.open(user);
+    stage.clock.advance(60_000);
+    const request = { refreshToken: first.refreshToken, address: "2001:db8::1" };
+    const outcome = await refresh(stage.parts, request);
+    if (outcome.kind !== "rotated") throw new Error(outcome.kind);
+    const { tokens } = outcome;
+    expect(tokens.sessionId).toBe(first.sessionId);
+    expect(tokens.refreshToken).not.toBe(first.refreshToken);
+    const nowMs = stage.clock.wallMs();
+    expect(stage.mint.factsOf(tokens.accessToken)).toEqual({
+      ...stage.mint.factsOf(first.accessToken),
+      issuedAtS: Math.floor(nowMs / 1000),
+    });
+    expect(await stage.sessionsOf(user)).toMatchObject([
+      {
+        address: ADDRESS,
+        lastUsedAddress: "2001:db8::1",
+        lastUsedAt: new Date(nowMs),
+        idleExpiresAt: new Date(nowMs + 14 * DAY_MS),
+        refreshGeneration: 1,
+      },
+    ]);
+    expect(stage.observer.told.at(-1)).toBe("refresh rotated rotated");
+  });
+
+  test("stores no token, only what it hashes to", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    const rows = await stage.asTenant(user.tenant, (queries) =>
+      queries.select().from(refreshTokens),
+    );
+    expect(rows).toHaveLength(1);
+    const secret = refreshToken.split(".")[2] ?? "";
+    expect(Buffer.from(rows[0]?.tokenHash ?? []).toString("base64url")).not.toBe(secret);
+    expect(JSON.stringify(rows)).not.toContain(secret);
+  });
+
+  test("reads the user's present epoch", async () => {
+    const user = await stage.addUser();
+    const before = await stage.open(user);
+    await revokeAll(stage.parts, stage.administrator, user);
+    expect(await stage.refresh(before.refreshToken)).toEqual(refused("session_ended"));
+    const after = await stage.rotate((await stage.open(user)).refreshToken);
+    expect(stage.mint.factsOf(after.accessToken).epoch).toBe(1);
+    expect(await callerOf(stage.parts, before.accessToken)).toBeUndefined();
+    expect(await callerOf(stage.parts, after.accessToken)).toBeDefined();
+  });
+
+  test("by two tabs at once gives both tokens that go on working", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    const [one, other] = await Promise.all([1, 2].map(() => stage.rotate(refreshToken)));
+    if (one === undefined || other === undefined) throw new Error("two were asked for");
+    expect(one.refreshToken).not.toBe(other.refreshToken);
+    expect(await stage.sessionsOf(user)).toMatchObject([{ refreshGeneration: 1, endedAt: null }]);
+    const next = await Promise.all([one, other].map((tab) => stage.rotate(tab.refreshToken)));
+    expect(next).toHaveLength(2);
+    expect(await stage.sessionsOf(user)).toMatchObject([{ refreshGeneration: 2, endedAt: null }]);
+  });
+
+  test("with the predecessor gives a sibling until the tolerance is over, then it is reuse", async () => {
+    const user = await stage.addUser();
+    const { refreshToken: first, sessionId } = await stage.open(user);
+    const { refreshToken: second } = await stage.rotate(first);
+    stage.clock.advance(3000);
+    await stage.rotate(first);
+    expect(stage.observer.told.at(-1)).toBe("refresh rotated sibling");
+    stage.clock.advance(2000);
+    await stage.rotate(first);
+    stage.clock.advance(1);
+    const published = stage.outbox.published.length;
+    expect(await stage.refresh(first)).toEqual(refused("refresh_token_reused"));
+    expect(stage.observer.told.slice(-2)).toEqual([
+      "reuse",
+      "refresh refused refresh_token_reused",
+    ]);
+    expect(await stage.refresh(second)).toEqual(refused("session_ended"));
+    const { tenant } = user;
+    const rows = await stage.revocationsOf(tenant);
+    expect(rows).toMatchObject([
+      { kind: "session_revoked", sessionId, userId: user.user, reason: "refresh_token_reused" },
+    ]);
+    expect(stage.outbox.published.slice(published)).toMatchObject([
+      { eventId: rows[0]?.eventId, revocation: { tenant, session: sessionId } },
+    ]);
+    expect((await stage.auditOf(tenant)).at(-1)).toMatchObject({
+      kind: "refresh_token_reused",
+      outcome: "done",
+      sessionId,
+      eventId: rows[0]?.eventId,
+    });
+  });
+
+  test("with an older token is reuse at once", async () => {
+    const user = await stage.addUser();
+    const { refreshToken: first } = await stage.open(user);
+    const { refreshToken: second } = await stage.rotate(first);
+    await stage.rotate(second);
+    expect(await stage.refresh(first)).toEqual(refused("refresh_token_reused"));
+    expect(await stage.sessionsOf(user)).toMatchObject([{ endedBy: "refresh_token_reused" }]);
+  });
+
+  test("with the predecessor is reuse at once where nothing is tolerated", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    await stage.rotate(refreshToken);
+    const options = { ...stage.parts.options, refreshToleranceMs: 0 };
+    const outcome = await refresh({ ...stage.parts, options }, { refreshToken, address: ADDRESS });
+    expect(outcome).toEqual(refused("refresh_token_reused"));
+  });
+
+  test("by a thief within the tolerance is found out when the second of them comes back", async () => {
+    const user = await stage.addUser();
+    const { refreshToken: stolen } = await stage.open(user);
+    const [owner, thief] = await Promise.all([stage.rotate(stolen), stage.rotate(stolen)]);
+    stage.clock.advance(600_000);
+    const further = await stage.rotate(thief.refreshToken);
+    stage.clock.advance(600_000);
+    expect(await stage.refresh(owner.refreshToken)).toEqual(refused("refresh_token_reused"));
+    expect(await stage.refresh(further.refreshToken)).toEqual(refused("session_ended"));
+    expect(await callerOf(stage.parts, further.accessToken)).toBeUndefined();
+  });
+
+  test("by two thieves at once ends the session once", async () => {
+    const user = await stage.addUser();
+    const { refreshToken: stolen } = await stage.open(user);
+    await stage.rotate(stolen);
+    stage.clock.advance(60_000);
+    const outcomes = await Promise.all([stage.refresh(stolen), stage.refresh(stolen)]);
+    const codes = outcomes.map((outcome) => (outcome.kind === "refused" ? outcome.code : ""));
+    expect(codes.sort()).toEqual(["refresh_token_reused", "session_ended"]);
+    expect(await stage.revocationsOf(user.tenant)).toHaveLength(1);
+  });
+
+  test("keeps a session alive that is never idle for long, until it is too old", async () => {
+    const user = await stage.addUser();
+    let { refreshToken } = await stage.open(user);
+    for (let day = 14; day < 90; day += 14) {
+      stage.clock.advance(14 * DAY_MS - 1);
+      ({ refreshToken } = await stage.rotate(refreshToken));
+    }
+    const left = 90 * DAY_MS - 6 * (14 * DAY_MS - 1);
+    stage.clock.advance(left - 1);
+    ({ refreshToken } = await stage.rotate(refreshToken));
+    stage.clock.advance(1);
+    expect(await stage.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
+    expect(await stage.revocationsOf(user.tenant)).toEqual([]);
+  });
+
+  test("of a session that was idle for 14 days is refused", async () => {
+    const { refreshToken, accessToken } = await stage.open(await stage.addUser());
+    stage.clock.advance(14 * DAY_MS);
+    expect(await stage.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
+    expect(await callerOf(stage.parts, accessToken)).toBeUndefined();
+  });
+
+  test("after a logout, or of a disabled account, says why not", async () => {
+    const user = await stage.addUser();
+    const tokens = await stage.open(user);
+    await logout(stage.parts, await stage.callerOf(tokens), ADDRESS);
+    expect(await stage.refresh(tokens.refreshToken)).toEqual(refused("session_ended"));
+    await disableUser(stage.parts, stage.administrator, user);
+    expect(await stage.refresh(tokens.refreshToken)).toEqual(refused("account_disabled"));
+    expect(await stage.revocationsOf(user.tenant)).toHaveLength(2);
+  });
+
+  test("with what is no token of ours changes nothing", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    const [name, tenant = "", secret = ""] = refreshToken.split(".");
+    const other = Buffer.from((await stage.addUser()).tenant).toString("base64url");
+    const swapped = secret.startsWith("A") ? `B${secret.slice(1)}` : `A${secret.slice(1)}`;
+    for (const text of [
+      "",
+      "nonsense",
+      `${name}.${tenant}.${swapped}`,
+      `${name}.${other}.${secret}`,
+    ]) {
+      expect(await stage.refresh(text)).toEqual(refused("refresh_token_invalid"));
+    }
+    expect(await stage.sessionsOf(user)).toMatchObject([{ refreshGeneration: 0, endedAt: null }]);
+    await stage.rotate(refreshToken);
+  });
+
+  test("beyond the limit is not even looked at", async () => {
+    const { refreshToken } = await stage.open(await stage.addUser());
+    const answer = { admitted: false, limit: "refresh", retryAfterS: 3 } as const;
+    const limits = { admitRefresh: () => Promise.resolve(answer) };
+    const outcome = await refresh({ ...stage.parts, limits }, { refreshToken, address: ADDRESS });
+    expect(outcome).toEqual({ kind: "limited", retryAfterS: 3 });
+    expect(stage.observer.told.slice(-2)).toEqual(["limit refresh", "refresh limited refresh"]);
+  });
+
+  test("that fails for want of a key can be tried again at any time", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    stage.clock.advance(60_000);
+    stage.mint.hasKey = false;
+    await expect(stage.refresh(refreshToken)).rejects.toMatchObject({ code: "no_key" });
+    stage.mint.hasKey = true;
+    expect(stage.observer.told.at(-1)).toBe("refresh failed keys");
+    expect((await stage.trailOf(user.tenant)).at(-1)).toBe("refresh failed keys");
+    stage.clock.advance(3_600_000);
+    const { refreshToken: next } = await stage.rotate(refreshToken);
+    stage.clock.advance(3_600_000);
+    await stage.rotate(next);
+  });
+});
