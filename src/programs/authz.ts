@@ -22,6 +22,7 @@ import { revocationLogInRedis } from "../revocation/revocation-log-redis.js";
 import { standingOf } from "../revocation/standing.js";
 import { IssuerKeys } from "../tokens/issuer-keys.js";
 import { TokenVerifier } from "../tokens/verification.js";
+import { cannotListen } from "./cannot-listen.js";
 
 /** How often a node that is not ready yet looks whether it has become so. */
 const READINESS_POLL_MS = 50;
@@ -145,17 +146,5 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       await follower.close();
       await ops.close();
     },
-  };
-}
-
-/** Says which address could not be had, and what may be the cause. */
-function cannotListen(variable: string, address: ListenAddress): (error: unknown) => never {
-  return (error) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    const advice = reason.includes("EADDRINUSE")
-      ? "Another process is there: end it, or choose another address."
-      : "Is that an address of this machine, and may this user listen there?";
-    const where = `${variable}=${formatListenAddress(address)}`;
-    throw new Error(`cannot listen on ${where}: ${reason}\n${advice}`, { cause: error });
   };
 }

@@ -8,6 +8,7 @@ import { addLogCommand } from "./log.js";
 import { addNodesCommand } from "./nodes.js";
 import { addRevokeCommand } from "./revoke.js";
 import { runAuthz } from "./run-authz.js";
+import { addSessionsCommand } from "./sessions-command.js";
 
 /** Where commands leave their exit code. */
 export interface CommandContext {
@@ -50,6 +51,7 @@ function commandLine(context: CommandContext): Command {
     .command("authz")
     .description("run the sidecar: Envoy's external authorization over gRPC")
     .action(async () => context.end(await runAuthz(context.env)));
+  addSessionsCommand(program, context);
   addRevokeCommand(program, context);
   addNodesCommand(program, context);
   addLogCommand(program, context);
@@ -70,7 +72,7 @@ function listCommandsWhereUnknown(command: Command): void {
 }
 
 function commandList(command: Command): string {
-  const lines = command.commands.map((one) => `  ${one.name().padEnd(8)}${one.description()}\n`);
+  const lines = command.commands.map((one) => `  ${one.name().padEnd(10)}${one.description()}\n`);
   return `The commands are:\n${lines.join("")}`;
 }
 

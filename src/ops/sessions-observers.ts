@@ -1,0 +1,135 @@
+/** What the session service's parts report, as log lines and metrics. */
+import type { OutboxObserver } from "../outbox/log-outbox.js";
+import type { RelayObserver } from "../outbox/relay-observer.js";
+import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
+import type { PurgeObserver } from "../sessions/purge.js";
+import type { Logger } from "./log.js";
+import type { SessionsMetrics } from "./sessions-metrics.js";
+
+export interface SessionsObservers {
+  readonly sessions: LoginObserver & RefreshObserver;
+  readonly outbox: OutboxObserver;
+  readonly relay: RelayObserver;
+  readonly purge: PurgeObserver;
+  readonly keys: (problem: string | undefined) => void;
+  readonly database: (problem: string | undefined) => void;
+  readonly limits: {
+    readonly onFallback: (reason: string) => void;
+    readonly onRecovered: () => void;
+  };
+}
+
+export function sessionsObservers(log: Logger, metrics: SessionsMetrics): SessionsObservers {
+  return {
+    sessions: {
+      onLogin: (outcome, reason) => {
+        metrics.login(outcome, reason);
+        // The user's side is a matter of the audit trail; here is what somebody has to mend.
+        if (outcome === "failed") log.error({ reason }, "a login failed on the system's side");
+      },
+      onRefresh: (outcome, reason) => {
+        metrics.refresh(outcome, reason);
+        if (outcome === "failed") log.error({ reason }, "a refresh failed on the system's side");
+      },
+      onReuse: () => {
+        metrics.reuse();
+        log.warn("a refresh token was used again after it had been replaced: its session is ended");
+      },
+      onLockout: () => {
+        metrics.lockout();
+        log.warn("a login was locked after too many failures");
+      },
+      onLimit: (limit) => metrics.limited(limit),
+    },
+    outbox: outboxObserver(log, metrics),
+    relay: relayObserver(log, metrics),
+    purge: {
+      onPurged: (rows) => {
+        for (const [table, count] of Object.entries(rows)) metrics.purged(table, Number(count));
+      },
+      onPurgeFailed: (error) =>
+        log.warn({ problem: messageOf(error) }, "expired rows are not deleted"),
+    },
+    keys: onChange(
+      (problem) => log.warn({ problem }, "signing keys not reloaded"),
+      () => log.info("signing keys reloaded"),
+    ),
+    database: (problem) => {
+      if (problem === undefined) log.info("the database answers");
+      else log.error({ problem }, "the database does not answer");
+    },
+    limits: {
+      onFallback: (reason) => {
+        log.warn({ problem: reason }, "limits are counted in this process: Redis is away");
+      },
+      onRecovered: () => log.info("limits are counted in Redis"),
+    },
+  };
+}
+
+function outboxObserver(log: Logger, metrics: SessionsMetrics): OutboxObserver {
+  return {
+    onPublished: (count) => metrics.published("request", count),
+    onLeft: (count, code) => {
+      log.warn(
+        { count, code },
+        "revocations are committed but not published yet: left to the relay",
+      );
+    },
+    onRecordingFailed: (error) => {
+      log.warn(
+        { problem: messageOf(error) },
+        "published revocations could not be recorded as such: they will be published again",
+      );
+    },
+  };
+}
+
+function relayObserver(log: Logger, metrics: SessionsMetrics): RelayObserver {
+  return {
+    onLock: (held) => log.info(held ? "this instance relays" : "this instance no longer relays"),
+    onPublished: (count) => {
+      metrics.published("relay", count);
+      log.info({ count }, "the relay published revocations");
+    },
+    onImported: (imported, unreadable) => {
+      metrics.imported(imported);
+      log.warn(
+        { imported, unreadable },
+        "found revocations in the log that were published past this service",
+      );
+    },
+    onRestored: ({ cause, partition, seq, entries, imported, tookMs }) => {
+      metrics.restored(cause);
+      log.warn(
+        { cause, partition, seq, entries, imported, took_ms: Math.round(tookMs) },
+        "restored the revocation log",
+      );
+    },
+    onProblem: (problem, partition) => {
+      if (problem === undefined) log.info({ partition }, "the revocation log is whole");
+      else {
+        const { code, message } = problem;
+        log.warn({ partition, code, problem: message }, "the revocation log cannot be kept now");
+      }
+    },
+  };
+}
+
+/** Tells a problem once, and once when it is over. */
+function onChange(
+  told: (problem: string) => void,
+  over: () => void,
+): (problem: string | undefined) => void {
+  let last: string | undefined;
+  return (problem) => {
+    if (problem === last) return;
+    if (problem === undefined) over();
+    else told(problem);
+    last = problem;
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

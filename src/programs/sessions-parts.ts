@@ -1,0 +1,145 @@
+/** What the session service is made of, and how it is put together from the configuration. */
+import { randomBytes, randomUUID } from "node:crypto";
+import { systemClock } from "../clock/clock.js";
+import type { SessionsConfig } from "../config/sessions-config.js";
+import type { ApiParts } from "../http/api-parts.js";
+import type { Database } from "../database/database.js";
+import type { SigningKeys } from "../keys/signing-keys.js";
+import { DEFAULT_LIMITS, type LimitSettings } from "../limits/login-limits.js";
+import { RedisLoginLimits } from "../limits/login-limits-redis.js";
+import type { Logger } from "../ops/log.js";
+import type { SessionsObservers } from "../ops/sessions-observers.js";
+import { LogOutbox } from "../outbox/log-outbox.js";
+import type { Outbox } from "../outbox/outbox.js";
+import { Relay } from "../outbox/relay.js";
+import type { PasswordHasher } from "../passwords/password-hasher.js";
+import { redisConnections } from "../revocation/connection-redis.js";
+import { RedisLogKeeper } from "../revocation/log-keeper-redis.js";
+import { RedisNodeRows } from "../revocation/node-rows-redis.js";
+import { partitionKeys } from "../revocation/partition.js";
+import { RedisPublisher } from "../revocation/publisher-redis.js";
+import { ReceiptDesk } from "../revocation/receipt.js";
+import type { LockoutSettings } from "../sessions/lockout.js";
+import type { LoginParts } from "../sessions/login.js";
+import type { RefreshParts } from "../sessions/refresh.js";
+
+/** The Redis side: where revocations go, and who sees to it that they arrive. */
+export interface KeptLog {
+  readonly outbox: Outbox;
+  readonly relay: Relay;
+  close(): Promise<void>;
+}
+
+export function keepLog(
+  config: SessionsConfig,
+  db: Database,
+  observers: SessionsObservers,
+): KeptLog {
+  const clock = systemClock;
+  const open = redisConnections(config.redisUrl);
+  const logKeys = partitionKeys(0);
+  const newPublisher = (): RedisPublisher =>
+    new RedisPublisher({
+      open,
+      keys: logKeys,
+      clock,
+      authority: "database",
+      minReplicas: config.redisMinReplicas,
+      clockSkewS: config.clockSkewS,
+    });
+  const publishers = { requests: newPublisher(), relay: newPublisher() };
+  const keeper = new RedisLogKeeper(open, logKeys);
+  const rows = new RedisNodeRows(open, logKeys);
+  const outbox = new LogOutbox({
+    database: db,
+    clock,
+    partitions: [{ publisher: publishers.requests, receipts: new ReceiptDesk(rows, clock) }],
+    observer: observers.outbox,
+  });
+  const relay = new Relay({
+    database: db,
+    clock,
+    partitions: [{ keeper, publisher: publishers.relay }],
+    horizonS: config.horizonS,
+    newId: randomUUID,
+    observer: observers.relay,
+  });
+  return {
+    outbox,
+    relay,
+    close: async () => {
+      await relay.close();
+      await outbox.close();
+      for (const one of [publishers.requests, publishers.relay, keeper, rows]) one.close();
+    },
+  };
+}
+
+export function loginLimits(
+  config: SessionsConfig,
+  observers: SessionsObservers,
+): { readonly limits: RedisLoginLimits; readonly problem: () => string | undefined } {
+  let problem: string | undefined;
+  const limits = new RedisLoginLimits({
+    url: config.redisUrl,
+    settings: limitSettings(config),
+    onFallback: (reason) => {
+      problem = reason;
+      observers.limits.onFallback(reason);
+    },
+    onRecovered: () => {
+      problem = undefined;
+      observers.limits.onRecovered();
+    },
+  });
+  return { limits, problem: () => problem };
+}
+
+export function apiParts(
+  config: SessionsConfig,
+  given: Pick<LoginParts, "db" | "hasher" | "limits"> &
+    Pick<RefreshParts, "limits" | "outbox"> & {
+      readonly hasher: PasswordHasher;
+      readonly keys: SigningKeys;
+      readonly lockout: LockoutSettings;
+      readonly observers: SessionsObservers;
+      readonly life: { readonly prepared: boolean };
+      readonly log: Logger;
+    },
+): ApiParts {
+  const { db, hasher, limits, keys, outbox, lockout, observers, life, log } = given;
+  const clock = systemClock;
+  const tools = { db, clock, newEventId: randomUUID, randomBytes };
+  return {
+    sessions: {
+      ...tools,
+      ...{ hasher, limits, mint: keys, verifier: keys, outbox },
+      options: {
+        idleMs: config.idleS * 1000,
+        absoluteMs: config.maxAgeS * 1000,
+        refreshToleranceMs: config.refreshToleranceS * 1000,
+        lockout,
+      },
+      observer: observers.sessions,
+    },
+    admin: { ...tools, hasher, newUserId: randomUUID },
+    outbox,
+    keys,
+    isReady: () => life.prepared,
+    log: {
+      requestFailed: ({ error, requestId, ...what }) => {
+        log.error({ request_id: requestId, ...what, err: error }, "a request failed");
+      },
+    },
+  };
+}
+
+function limitSettings({ limits }: SessionsConfig): LimitSettings {
+  const { account, address, spread, refresh } = DEFAULT_LIMITS;
+  return {
+    account: { ...account, max: limits.loginsPerAccount },
+    address: { ...address, max: limits.loginsPerAddress },
+    spread: { ...spread, max: limits.accountsPerAddress },
+    refresh: { ...refresh, max: limits.refreshesPerAddress },
+  };
+}

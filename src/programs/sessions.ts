@@ -1,0 +1,175 @@
+/** `sekisho sessions`, the session service: wires everything, and closes it again in order. */
+import { systemClock } from "../clock/clock.js";
+import type { SessionsConfig } from "../config/sessions-config.js";
+import type { ApiParts } from "../http/api-parts.js";
+import { startApi, type Api } from "../http/api-server.js";
+import { SqlSigningKeyStore } from "../keys/signing-key-store-sql.js";
+import { SigningKeys } from "../keys/signing-keys.js";
+import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
+import { DatabaseWatch } from "../ops/database-watch.js";
+import type { Logger } from "../ops/log.js";
+import { listenForOps, type OpsPages, type OpsServer } from "../ops/ops-server.js";
+import { sessionsComponents } from "../ops/sessions-components.js";
+import { sessionsMetrics } from "../ops/sessions-metrics.js";
+import { sessionsObservers } from "../ops/sessions-observers.js";
+
+import {
+  Argon2PasswordHasher,
+  DEFAULT_HASHING_LIMITS,
+} from "../passwords/password-hasher-argon2.js";
+import { DEFAULT_LOCKOUT } from "../sessions/lockout.js";
+import { Purger } from "../sessions/purge.js";
+import { cannotListen } from "./cannot-listen.js";
+import { openDatabase } from "./open-database.js";
+import { Preparation } from "./preparation.js";
+import { apiParts, keepLog, loginLimits } from "./sessions-parts.js";
+
+export interface RunningSessions {
+  readonly listen: ListenAddress;
+  readonly ops: ListenAddress;
+  /** Finish what is under way, give the relay's lock up, close. Bounded in time. */
+  close(): Promise<void>;
+}
+
+/**
+ * Rejects if an address or the data folder cannot be had. PostgreSQL and Redis may be away: it then
+ * says so and goes on when they are back.
+ */
+export async function startSessions(config: SessionsConfig, log: Logger): Promise<RunningSessions> {
+  const clock = systemClock;
+  const life = { prepared: false, closing: false };
+  const db = await openDatabase(config.database);
+  const metrics = sessionsMetrics({
+    pool: () => db.pool,
+    hashing: () => ({ pending: hasher.pending, queued: hasher.queued }),
+    outbox: () => {
+      const { pending } = relay.status();
+      return pending && { pending: pending.count, oldestAgeMs: pending.oldestAgeMs };
+    },
+    relaying: () => relay.status().relaying,
+    keys: () => {
+      const { keys: published, signingAgeMs } = keys.status();
+      return { count: published.length, signingAgeMs };
+    },
+    limitsInProcess: () => limits.countsIn === "process",
+  });
+  const observers = sessionsObservers(log, metrics);
+
+  const hasher = new Argon2PasswordHasher({
+    limits: {
+      ...DEFAULT_HASHING_LIMITS,
+      concurrency: config.hashing.concurrencyMax,
+      queueMax: config.hashing.queueMax,
+    },
+  });
+  const { limits, problem: limitsProblem } = loginLimits(config, observers);
+  const keys = new SigningKeys({
+    store: new SqlSigningKeyStore(db),
+    clock,
+    ...{ issuer: config.issuer, audience: config.audience },
+    ...config.keys,
+    tokenLifetimeS: config.tokenLifetimeS,
+    skewS: config.clockSkewS,
+    onReload: observers.keys,
+  });
+
+  const revocations = keepLog(config, db, observers);
+  const { outbox, relay } = revocations;
+  const lockout = {
+    ...DEFAULT_LOCKOUT,
+    failuresMax: config.lockout.failures,
+    lockMs: config.lockout.lockedS * 1000,
+  };
+  const purger = new Purger({ db, clock, random: Math.random, observer: observers.purge, lockout });
+  const watch = new DatabaseWatch(db, observers.database);
+  const preparation = new Preparation(
+    [
+      { name: "tables", run: () => db.migrate() },
+      { name: "signing keys", run: () => keys.start() },
+    ],
+    (step, problem) => log.error({ step, problem }, "not ready yet: trying again"),
+    () => {
+      life.prepared = true;
+      relay.start();
+      purger.start();
+      log.info("ready");
+    },
+  );
+
+  const components = () =>
+    sessionsComponents({
+      life,
+      preparationProblem: preparation.problem,
+      databaseProblem: watch.problem,
+      keysProblem: keys.status().lastProblem,
+      logProblem: life.prepared ? relay.status().problem?.message : undefined,
+      pending: relay.status().pending,
+      limitsProblem: limitsProblem(),
+    });
+  const parts = apiParts(config, {
+    db,
+    hasher,
+    limits,
+    keys,
+    outbox,
+    lockout,
+    observers,
+    life,
+    log,
+  });
+  const running = await listenOn(config, parts, {
+    components,
+    metrics: metrics.page,
+    statusz: () => ({ relay: relay.status(), keys: keys.status(), database: db.pool }),
+  }).catch(async (error: unknown) => {
+    limits.close();
+    await hasher.close();
+    await db.close();
+    throw error;
+  });
+  watch.start();
+  preparation.start();
+  log.info(
+    {
+      listen: formatListenAddress(running.api.address),
+      ops: formatListenAddress(running.ops.address),
+    },
+    "listening",
+  );
+
+  return {
+    listen: running.api.address,
+    ops: running.ops.address,
+    close: async () => {
+      life.closing = true;
+      await preparation.close();
+      await running.api.close();
+      await purger.close();
+      await revocations.close();
+      await keys.close();
+      limits.close();
+      await hasher.close();
+      await watch.close();
+      await db.close();
+      await running.ops.close();
+    },
+  };
+}
+
+/** Both addresses, or neither and an error that says which could not be had. */
+async function listenOn(
+  config: SessionsConfig,
+  parts: ApiParts,
+  pages: OpsPages,
+): Promise<{ readonly api: Api; readonly ops: OpsServer }> {
+  const { listen, opsListen, trustedProxies } = config;
+  const api = await startApi({ listen, trustedProxies }, parts).catch(
+    cannotListen("SEKISHO_SESSIONS_LISTEN", listen),
+  );
+  try {
+    return { api, ops: await listenForOps(opsListen, pages) };
+  } catch (error) {
+    await api.close();
+    return cannotListen("SEKISHO_SESSIONS_OPS_LISTEN", opsListen)(error);
+  }
+}
