@@ -99,13 +99,13 @@ export const SESSION_VARIABLES = {
   SEKISHO_SESSIONS_KEY_ROTATION_S: wholeNumber(
     "how long a signing key signs, in seconds",
     30 * DAY_S,
-    60,
+    600,
     365 * DAY_S,
   ),
   SEKISHO_SESSIONS_KEY_PREPUBLISH_S: wholeNumber(
     "how long a signing key is published before it signs, in seconds; longer than nodes keep a key set",
     3600,
-    1,
+    600,
     30 * DAY_S,
   ),
   SEKISHO_TRUSTED_PROXIES: variable(

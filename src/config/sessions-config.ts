@@ -66,6 +66,14 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
       problem: `must be at most SEKISHO_MAX_TOKEN_LIFETIME_S (${maxTokenLifetimeS}): nodes would refuse every token`,
     });
   }
+  const rest = readTunables(env, read, faults);
+  if (rest.keys.rotationS < rest.keys.prepublishS) {
+    faults.push({
+      where: "SEKISHO_SESSIONS_KEY_ROTATION_S",
+      value: String(rest.keys.rotationS),
+      problem: `must be at least SEKISHO_SESSIONS_KEY_PREPUBLISH_S (${rest.keys.prepublishS})`,
+    });
+  }
   const listen = readVariable(env, "SEKISHO_SESSIONS_LISTEN", faults);
   const opsListen = readVariable(env, "SEKISHO_SESSIONS_OPS_LISTEN", faults);
   const database = readDatabasePlace(env, faults);
@@ -73,7 +81,6 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
   const issuer = requireVariable(env, "SEKISHO_ISSUER", faults);
   const audience = requireVariable(env, "SEKISHO_AUDIENCE", faults);
   const secret = requireVariable(env, "SEKISHO_SESSIONS_KEY_SECRET", faults);
-  const rest = readTunables(env, read, faults);
   if (
     faults.length > 0 ||
     listen === undefined ||

@@ -84,6 +84,12 @@ describe("the session service's configuration", () => {
     expect(faultsOf(at("901")).message).toContain("must be at most SEKISHO_MAX_TOKEN_LIFETIME_S");
   });
 
+  test("refuses keys that sign for a shorter time than they are published before", () => {
+    const at = (rotation: string) => ({ ...LEAST, SEKISHO_SESSIONS_KEY_ROTATION_S: rotation });
+    expect(readSessionsConfig(at("3600")).keys.rotationS).toBe(3600);
+    expect(faultsOf(at("3599")).message).toContain("SEKISHO_SESSIONS_KEY_PREPUBLISH_S (3600)");
+  });
+
   test("names every fault at once and shows no secret", () => {
     const error = faultsOf({
       SEKISHO_DATABASE_URL: "mysql://root:letmein@db/x",
