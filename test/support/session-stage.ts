@@ -135,6 +135,7 @@ export class SessionStage {
     limits: { concurrency: 2, queueMax: 1000, waitMaxMs: 20_000 },
   });
   readonly db: Database;
+  #passwordHash: Promise<string> | undefined;
 
   constructor(db: Database) {
     this.db = db;
@@ -177,7 +178,8 @@ export class SessionStage {
     const tenant = of.tenant ?? (await this.addTenant());
     const user = `user ${randomUUID()}`;
     const name = of.login ?? `login ${randomUUID()}`;
-    const passwordHash = await this.hasher.hash(PASSWORD);
+    this.#passwordHash ??= this.hasher.hash(PASSWORD);
+    const passwordHash = await this.#passwordHash;
     const now = new Date(this.clock.wallMs());
     await this.asTenant(tenant, async (queries) => {
       const role = of.role ?? "user";

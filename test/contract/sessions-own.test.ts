@@ -1,0 +1,264 @@
+/** What users do with their own sessions and password, on both databases. */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { sql } from "drizzle-orm";
+
+import { revokeAll } from "../../src/admin/user-acts.js";
+import { callerOf } from "../../src/sessions/caller.js";
+import { login } from "../../src/sessions/login.js";
+import {
+  endOwnOtherSessions,
+  endOwnSession,
+  listOwnSessions,
+  logout,
+  OWN_SESSIONS_MAX,
+} from "../../src/sessions/own-sessions.js";
+import { changeOwnPassword } from "../../src/sessions/password-change.js";
+import { insertSession } from "../../src/sessions/session-sql.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
+
+const NEW_PASSWORD = "another long password";
+const CHANGE = { currentPassword: PASSWORD, newPassword: NEW_PASSWORD, address: ADDRESS };
+
+describe.each(DATABASES)("a user on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let stage: SessionStage;
+  beforeAll(async () => {
+    started = await start();
+    stage = new SessionStage(started.database);
+  });
+  afterAll(async () => {
+    await stage.close();
+    await started.stop();
+  });
+
+  /** A user with three sessions, the last of which calls. */
+  async function threeSessions() {
+    const user = await stage.addUser();
+    const first = await stage.open(user);
+    stage.clock.advance(1000);
+    const second = await stage.open(user);
+    stage.clock.advance(1000);
+    const own = await stage.open(user);
+    return { user, first, second, own, caller: await stage.callerOf(own) };
+  }
+
+  const listed = async (caller: Parameters<typeof listOwnSessions>[1]) =>
+    (await listOwnSessions(stage.parts, caller)).map(({ sessionId }) => sessionId);
+
+  test("is known by a good token, and by nothing else", async () => {
+    const user = await stage.addUser({ role: "tenant_admin" });
+    const tokens = await stage.open(user);
+    expect(await callerOf(stage.parts, tokens.accessToken)).toEqual({
+      tenant: user.tenant,
+      user: user.user,
+      session: tokens.sessionId,
+      scopes: new Set(["tenant_admin", "user"]),
+    });
+    expect(await callerOf(stage.parts, "nonsense")).toBeUndefined();
+    await revokeAll(stage.parts, stage.administrator, user);
+    expect(await callerOf(stage.parts, tokens.accessToken)).toBeUndefined();
+  });
+
+  test("sees their open sessions, the newest first", async () => {
+    const { first, second, own, caller } = await threeSessions();
+    await endOwnSession(stage.parts, caller, second.sessionId, ADDRESS);
+    const nowMs = stage.clock.wallMs();
+    const view = { deviceName: "a telephone", address: ADDRESS, lastUsedAddress: ADDRESS };
+    const at = (ms: number) => ({ createdAtMs: ms, lastUsedAtMs: ms });
+    expect(await listOwnSessions(stage.parts, caller)).toEqual([
+      { sessionId: own.sessionId, ...view, ...at(nowMs), current: true },
+      { sessionId: first.sessionId, ...view, ...at(nowMs - 2000), current: false },
+    ]);
+    await stage.addUser({ tenant: caller.tenant });
+    stage.clock.advance(14 * 86_400_000 - 1);
+    expect(await listed(caller)).toEqual([own.sessionId]);
+    stage.clock.advance(1);
+    expect(await listed(caller)).toEqual([]);
+  });
+
+  test("sees no more sessions than anybody has devices", async () => {
+    const { user, caller } = await threeSessions();
+    const { tenant } = user;
+    await stage.asTenant(tenant, async (queries) => {
+      for (let number = 0; number < OWN_SESSIONS_MAX; number += 1) {
+        const opened = { ...user, session: `session ${number}`, deviceName: "", address: ADDRESS };
+        const first = {
+          tokenHash: Buffer.alloc(32, `${number}-`),
+          nowMs: stage.clock.wallMs() + number,
+          limits: stage.parts.options,
+        };
+        await insertSession(queries, { ...opened, passwordChangeOnly: false }, first);
+      }
+    });
+    expect(await listed(caller)).toHaveLength(OWN_SESSIONS_MAX);
+  });
+
+  test("ends one of their sessions", async () => {
+    const { user, first, second, own, caller } = await threeSessions();
+    const ended = await endOwnSession(stage.parts, caller, first.sessionId, ADDRESS);
+    const [committed] = ended?.committed ?? [];
+    expect(committed?.revocation).toMatchObject({ session: first.sessionId, user: user.user });
+    expect(await stage.revocationsOf(user.tenant)).toMatchObject([
+      { eventId: committed?.eventId, sessionId: first.sessionId, publishedAt: null },
+    ]);
+    expect(await listed(caller)).toEqual([own.sessionId, second.sessionId]);
+    expect((await stage.auditOf(user.tenant)).at(-1)).toMatchObject({
+      kind: "session_revoked",
+      sessionId: first.sessionId,
+      userId: user.user,
+      eventId: committed?.eventId,
+      actor: expect.stringContaining("user:"),
+    });
+  });
+
+  test("cannot end what is not theirs", async () => {
+    const { user, caller } = await threeSessions();
+    const colleague = await stage.open(await stage.addUser({ tenant: user.tenant }));
+    const stranger = await stage.open(await stage.addUser());
+    for (const { sessionId } of [colleague, stranger, { sessionId: "none" }]) {
+      expect(await endOwnSession(stage.parts, caller, sessionId, ADDRESS)).toBeUndefined();
+    }
+    await stage.callerOf(colleague);
+    await stage.callerOf(stranger);
+    expect(await stage.revocationsOf(user.tenant)).toEqual([]);
+  });
+
+  test("ends all sessions but the one that calls", async () => {
+    const { user, first, second, own, caller } = await threeSessions();
+    const colleague = await stage.open(await stage.addUser({ tenant: user.tenant }));
+    const ended = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    const sessions = ended?.committed.map(({ revocation }) =>
+      revocation.kind === "session_revoked" ? revocation.session : "",
+    );
+    expect(sessions?.sort()).toEqual([first.sessionId, second.sessionId].sort());
+    expect(await listed(caller)).toEqual([own.sessionId]);
+    await stage.callerOf(colleague);
+    await stage.rotate(own.refreshToken);
+    expect((await stage.auditOf(user.tenant)).at(-1)).toMatchObject({
+      kind: "other_sessions_revoked",
+      detail: { sessions: 2 },
+    });
+    const none = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    expect(none).toEqual({ committed: [] });
+  });
+
+  test("ends more sessions than one statement could revoke", async () => {
+    const { user, own, caller } = await threeSessions();
+    const { tenant } = user;
+    const count = 6000;
+    await stage.asTenant(tenant, async (queries) => {
+      await queries.execute(manySessions(tenant, user.user, own.sessionId, count));
+    });
+    const ended = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    expect(ended?.committed).toHaveLength(count + 2);
+    expect(await stage.revocationsOf(tenant)).toHaveLength(count + 2);
+  });
+
+  test("logs out", async () => {
+    const { user, first, own, caller } = await threeSessions();
+    const ended = await logout(stage.parts, caller, ADDRESS);
+    expect(ended?.committed.map(({ revocation }) => revocation)).toMatchObject([
+      { kind: "session_revoked", session: own.sessionId },
+    ]);
+    expect(await callerOf(stage.parts, own.accessToken)).toBeUndefined();
+    await stage.callerOf(first);
+    expect((await stage.trailOf(user.tenant)).at(-1)).toBe("logout done");
+  });
+
+  test("changes the password, which ends all other sessions", async () => {
+    const { user, first, own, caller } = await threeSessions();
+    const outcome = await changeOwnPassword(stage.parts, caller, CHANGE);
+    if (outcome.kind !== "changed") throw new Error(outcome.code);
+    expect(outcome.committed).toHaveLength(2);
+    expect(await listed(caller)).toEqual([own.sessionId]);
+    expect(await callerOf(stage.parts, first.accessToken)).toBeUndefined();
+    const byOld = await login(stage.parts, stage.requestOf(user));
+    expect(byOld).toEqual({ kind: "refused", code: "bad_credentials" });
+    const byNew = await login(stage.parts, stage.requestOf(user, { password: NEW_PASSWORD }));
+    expect(byNew.kind).toBe("opened");
+    const trail = await stage.trailOf(user.tenant);
+    expect(trail).toContain("password_changed done");
+  });
+
+  test("replaces a one-time password and may do everything after the next refresh", async () => {
+    const user = await stage.addUser({ oneTime: true, role: "tenant_admin" });
+    const tokens = await stage.open(user);
+    const caller = await stage.callerOf(tokens);
+    expect(caller.scopes).toEqual(new Set(["password_change"]));
+    const before = await stage.rotate(tokens.refreshToken);
+    expect(before.passwordChangeOnly).toBe(true);
+    expect((await changeOwnPassword(stage.parts, caller, CHANGE)).kind).toBe("changed");
+    expect(await stage.callerOf(before)).toMatchObject({ scopes: new Set(["password_change"]) });
+    const after = await stage.rotate(before.refreshToken);
+    expect(after.passwordChangeOnly).toBe(false);
+    expect((await stage.callerOf(after)).scopes).toEqual(new Set(["tenant_admin", "user"]));
+    const again = stage.requestOf(user, { password: NEW_PASSWORD });
+    expect(await login(stage.parts, again)).toMatchObject({
+      tokens: { passwordChangeOnly: false },
+    });
+    expect((await login(stage.parts, again)).kind).toBe("opened");
+  });
+
+  test.each([
+    ["the present one", PASSWORD, "password_unchanged"],
+    ["too short a one", "short", "password_too_short"],
+  ])("cannot choose %s", async (_what, newPassword, problem) => {
+    const { user, caller } = await threeSessions();
+    const outcome = await changeOwnPassword(stage.parts, caller, { ...CHANGE, newPassword });
+    const refused = { kind: "refused", code: "password_unacceptable", problems: [problem] };
+    expect(outcome).toEqual(refused);
+    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+  });
+
+  test("cannot choose their own login's name", async () => {
+    const caller = await stage.callerOf(await stage.open(await stage.addUser()));
+    const change = { ...CHANGE, newPassword: caller.user };
+    const outcome = await changeOwnPassword(stage.parts, caller, change);
+    expect(outcome).toMatchObject({ problems: ["password_is_user_id"] });
+  });
+
+  test("needs the present password to change it", async () => {
+    const { user, first, caller } = await threeSessions();
+    const change = { ...CHANGE, currentPassword: "wrong" };
+    const outcome = await changeOwnPassword(stage.parts, caller, change);
+    expect(outcome).toEqual({ kind: "refused", code: "bad_credentials" });
+    await stage.callerOf(first);
+    expect(await stage.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 1 });
+  });
+
+  test("whose session is ended while the password is hashed has changed nothing", async () => {
+    const { user, caller } = await threeSessions();
+    const hasher = {
+      verify: (hash: string | undefined, password: string) => stage.hasher.verify(hash, password),
+      hash: async (password: string) => {
+        await revokeAll(stage.parts, stage.administrator, user);
+        return stage.hasher.hash(password);
+      },
+    };
+    const outcome = await changeOwnPassword({ ...stage.parts, hasher }, caller, CHANGE);
+    expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
+    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+  });
+
+  test("who changes the password twice at once has changed it once", async () => {
+    const { user, caller } = await threeSessions();
+    const other = { ...CHANGE, newPassword: "yet another password" };
+    const outcomes = await Promise.all([
+      changeOwnPassword(stage.parts, caller, CHANGE),
+      changeOwnPassword(stage.parts, caller, other),
+    ]);
+    expect(outcomes.map(({ kind }) => kind).sort()).toEqual(["changed", "refused"]);
+    expect(await stage.trailOf(user.tenant)).toContain("password_changed refused bad_credentials");
+  });
+});
+
+/** Copies of one session, quicker than opening them one after the other. */
+function manySessions(tenant: string, user: string, like: string, count: number) {
+  return sql`INSERT INTO sekisho.sessions
+    SELECT tenant_id, 'copy ' || number, user_id, device_name, address, created_at, last_used_at,
+      last_used_address, refresh_generation, rotated_at, idle_expires_at, expires_at,
+      password_change_only, ended_at, ended_by
+    FROM sekisho.sessions, generate_series(1, ${count}::integer) number
+    WHERE tenant_id = ${tenant} AND user_id = ${user} AND session_id = ${like}`;
+}

@@ -1,0 +1,184 @@
+/**
+ * No login and no refresh slips past a revocation, on both databases. Pairs run against each other,
+ * each a little later than the pair before, so that every interleaving comes up. Afterwards a token
+ * that was handed out is either good, or its revocation is committed: never neither.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+
+import { disableUser, endUserSession, revokeAll } from "../../src/admin/user-acts.js";
+import { callerOf } from "../../src/sessions/caller.js";
+import type { IssuedTokens } from "../../src/sessions/issued-tokens.js";
+import { login } from "../../src/sessions/login.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { SessionStage, type StagedUser } from "../support/session-stage.js";
+
+const PAIRS = 76;
+/** Each takes a connection or two of the ten. */
+const PAIRS_AT_ONCE = 4;
+
+interface Pair {
+  readonly number: number;
+  readonly user: StagedUser;
+  /** What was open before. */
+  readonly tokens: IssuedTokens;
+}
+
+interface Seen {
+  readonly tokens: IssuedTokens | undefined;
+  readonly refused: string | undefined;
+}
+
+describe.each(DATABASES)("on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let stage: SessionStage;
+  let tenant: string;
+  beforeAll(async () => {
+    started = await start();
+    stage = new SessionStage(started.database);
+    tenant = await stage.addTenant();
+  });
+  afterAll(async () => {
+    await stage.close();
+    await started.stop();
+  });
+
+  async function takeSteps(steps: number): Promise<void> {
+    for (let step = 0; step < steps; step += 1) await stage.db.ping();
+  }
+
+  const logIn = async ({ user }: Pair, decides: () => void): Promise<Seen> => {
+    const verify = async (hash: string | undefined, password: string) => {
+      const isRight = await stage.hasher.verify(hash, password);
+      decides();
+      return isRight;
+    };
+    const hasher = { verify, needsRehash: () => false, hash: () => Promise.reject(new Error()) };
+    const outcome = await login({ ...stage.parts, hasher }, stage.requestOf(user));
+    return outcome.kind === "opened"
+      ? { tokens: outcome.tokens, refused: undefined }
+      : { tokens: undefined, refused: outcome.kind === "refused" ? outcome.code : outcome.limit };
+  };
+
+  const refreshOnce = async ({ tokens, number }: Pair, decides: () => void): Promise<Seen> => {
+    decides();
+    await takeSteps(number % 3);
+    const outcome = await stage.refresh(tokens.refreshToken);
+    return outcome.kind === "rotated"
+      ? { tokens: outcome.tokens, refused: undefined }
+      : { tokens: undefined, refused: outcome.kind === "refused" ? outcome.code : "limited" };
+  };
+
+  /**
+   * Runs both for many users, and looks at each pair when both are done. `take` says when it comes
+   * to the transaction that decides: the revocation begins then, or a few steps later.
+   */
+  async function race(
+    take: (pair: Pair, decides: () => void) => Promise<Seen>,
+    revoke: (pair: Pair) => Promise<unknown>,
+    look: (pair: Pair, seen: Seen) => Promise<void>,
+  ): Promise<void> {
+    const one = async (number: number) => {
+      const user = await stage.addUser({ tenant });
+      const pair = { number, user, tokens: await stage.open(user) };
+      let decides = (): void => undefined;
+      const comesToDecide = new Promise<void>((resolve) => {
+        decides = resolve;
+      });
+      const revokeThen = async () => {
+        await comesToDecide;
+        await takeSteps(number % 4);
+        await revoke(pair);
+      };
+      const [seen] = await Promise.all([take(pair, decides), revokeThen()]);
+      await look(pair, seen);
+    };
+    for (let from = 0; from < PAIRS; from += PAIRS_AT_ONCE) {
+      await Promise.all(Array.from({ length: PAIRS_AT_ONCE }, (_, index) => one(from + index)));
+    }
+  }
+
+  async function sessionOf(user: StagedUser, sessionId: string) {
+    const found = (await stage.sessionsOf(user)).find((row) => row.sessionId === sessionId);
+    if (found === undefined) throw new Error("a token of no session");
+    return found;
+  }
+
+  /** Open and of the present epoch, or ended and of an epoch that is revoked: never half. */
+  async function isWholly(user: StagedUser, tokens: IssuedTokens): Promise<"good" | "revoked"> {
+    const { epoch } = stage.mint.factsOf(tokens.accessToken);
+    const { userEpoch } = await stage.userRow(user);
+    const { endedAt } = await sessionOf(user, tokens.sessionId);
+    const isOpen = endedAt === null;
+    expect({ isOpen, epoch: epoch === userEpoch }).toEqual({ isOpen, epoch: isOpen });
+    const raised = (await stage.revocationsOf(user.tenant)).some(
+      (row) => row.userId === user.user && (row.epoch ?? 0) > epoch,
+    );
+    expect(raised).toBe(!isOpen);
+    const caller = await callerOf(stage.parts, tokens.accessToken);
+    expect(caller !== undefined).toBe(isOpen);
+    return isOpen ? "good" : "revoked";
+  }
+
+  test("a login beside a revoke-all is wholly before it or wholly after it", async () => {
+    const ends = new Set<string>();
+    await race(
+      logIn,
+      ({ user }) => revokeAll(stage.parts, stage.administrator, user),
+      async ({ user, tokens: before }, { tokens }) => {
+        expect(await isWholly(user, before)).toBe("revoked");
+        if (tokens === undefined) throw new Error("nothing forbids this login");
+        ends.add(await isWholly(user, tokens));
+      },
+    );
+    expect([...ends].sort()).toEqual(["good", "revoked"]);
+  });
+
+  test("a refresh beside a revoke-all gives nothing that outlives it", async () => {
+    const ends = new Set<string>();
+    await race(
+      refreshOnce,
+      ({ user }) => revokeAll(stage.parts, stage.administrator, user),
+      async ({ user }, { tokens, refused }) => {
+        ends.add(refused ?? "rotated");
+        if (tokens === undefined) return;
+        expect(await isWholly(user, tokens)).toBe("revoked");
+        expect((await stage.refresh(tokens.refreshToken)).kind).toBe("refused");
+      },
+    );
+    expect([...ends].sort()).toEqual(["rotated", "session_ended"]);
+  });
+
+  test("a refresh beside the end of its session gives nothing that outlives it", async () => {
+    const ends = new Set<string>();
+    await race(
+      refreshOnce,
+      ({ user, tokens: { sessionId: session } }) =>
+        endUserSession(stage.parts, stage.administrator, { ...user, session }),
+      async ({ user, tokens: before }, { tokens, refused }) => {
+        ends.add(refused ?? "rotated");
+        expect((await sessionOf(user, before.sessionId)).endedAt).not.toBeNull();
+        if (tokens === undefined) return;
+        expect(tokens.sessionId).toBe(before.sessionId);
+        expect(await callerOf(stage.parts, tokens.accessToken)).toBeUndefined();
+        const next = await stage.refresh(tokens.refreshToken);
+        expect(next).toEqual({ kind: "refused", code: "session_ended" });
+      },
+    );
+    expect([...ends].sort()).toEqual(["rotated", "session_ended"]);
+  });
+
+  test("a login beside a disabling is refused, or its session ended", async () => {
+    const ends = new Set<string>();
+    await race(
+      logIn,
+      ({ user }) => disableUser(stage.parts, stage.administrator, user),
+      async ({ user }, { tokens, refused }) => {
+        ends.add(refused ?? "opened");
+        const open = (await stage.sessionsOf(user)).filter(({ endedAt }) => endedAt === null);
+        expect(open).toEqual([]);
+        if (tokens !== undefined) expect(await isWholly(user, tokens)).toBe("revoked");
+      },
+    );
+    expect([...ends].sort()).toEqual(["account_disabled", "opened"]);
+  });
+});
