@@ -164,7 +164,7 @@ describe("the arrows between the folders of src", () => {
       "passwords",
       "limits",
     ],
-    config: ["identity", "listen", "tokens", "revocation"],
+    config: ["identity", "keys", "listen", "tokens", "revocation"],
     ops: [
       "clock",
       "identity",
@@ -230,6 +230,7 @@ describe("the arrows between the folders of src", () => {
       .map(({ target }) => target);
     expect([...new Set(targets)].sort()).toEqual([
       "src/identity/identifier.ts",
+      "src/keys/key-rotation.ts",
       "src/listen/listen-address.ts",
       "src/revocation/horizon.ts",
       "src/revocation/on-stale.ts",

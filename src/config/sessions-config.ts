@@ -1,5 +1,6 @@
 /** What `sekisho sessions` is told by its environment. */
 import type { ListenAddress } from "../listen/listen-address.js";
+import { faultOfSchedule } from "../keys/key-rotation.js";
 import { horizonS } from "../revocation/horizon.js";
 import { ConfigError } from "./config-error.js";
 import {
@@ -67,12 +68,11 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
     });
   }
   const rest = readTunables(env, read, faults);
-  if (rest.keys.rotationS < rest.keys.prepublishS) {
-    faults.push({
-      where: "SEKISHO_SESSIONS_KEY_ROTATION_S",
-      value: String(rest.keys.rotationS),
-      problem: `must be at least SEKISHO_SESSIONS_KEY_PREPUBLISH_S (${rest.keys.prepublishS})`,
-    });
+  const impossible = faultOfSchedule({ ...rest.keys, tokenLifetimeS, skewS: clockSkewS });
+  if (impossible !== undefined) {
+    const problem = `does not go with the other times: ${impossible}`;
+    const value = String(rest.keys.rotationS);
+    faults.push({ where: "SEKISHO_SESSIONS_KEY_ROTATION_S", value, problem });
   }
   const listen = readVariable(env, "SEKISHO_SESSIONS_LISTEN", faults);
   const opsListen = readVariable(env, "SEKISHO_SESSIONS_OPS_LISTEN", faults);

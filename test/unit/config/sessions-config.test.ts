@@ -87,7 +87,7 @@ describe("the session service's configuration", () => {
   test("refuses keys that sign for a shorter time than they are published before", () => {
     const at = (rotation: string) => ({ ...LEAST, SEKISHO_SESSIONS_KEY_ROTATION_S: rotation });
     expect(readSessionsConfig(at("3600")).keys.rotationS).toBe(3600);
-    expect(faultsOf(at("3599")).message).toContain("SEKISHO_SESSIONS_KEY_PREPUBLISH_S (3600)");
+    expect(faultsOf(at("3599")).message).toContain("cannot be published 3600 s before");
   });
 
   test("names every fault at once and shows no secret", () => {
