@@ -5,15 +5,14 @@ import { PROBLEM_CODES, PROBLEMS, type ProblemCode } from "./problem-codes.js";
 import { PROBLEM_TYPE } from "./problem-headers.js";
 import { API_SCHEMAS } from "./request-fields.js";
 
-const time = z.iso.datetime();
-/** Seconds. */
-const seconds = z.int().min(0);
+const time = z.iso.datetime().register(API_SCHEMAS, { pattern: undefined });
+const count = z.int().min(0);
 
 export const tokensAnswer = z
   .object({
     access_token: z.string(),
     token_type: z.literal("Bearer"),
-    expires_in: seconds,
+    expires_in: count,
     refresh_token: z.string(),
     session_id: z.string(),
     password_change_required: z.boolean(),
@@ -25,7 +24,7 @@ export const tokensAnswer = z
   });
 
 /** 204: done, and nothing to say about it. */
-export const nothingAnswer = z.undefined();
+export const nothingAnswer = z.undefined().register(API_SCHEMAS, { description: "Done." });
 
 const unconfirmedNode = z.object({
   node: z.string(),
@@ -39,8 +38,8 @@ const receipt = {
   event_ids: z.array(z.string()),
   code: z.string().optional(),
   confirmed: z.boolean().optional(),
-  nodes: z.int().optional(),
-  applied: z.int().optional(),
+  nodes: count.optional(),
+  applied: count.optional(),
   per_node: z.array(z.object({ node: z.string(), ms: z.number() })).optional(),
   pending: z.array(unconfirmedNode).optional(),
   silent: z.array(unconfirmedNode).optional(),
@@ -153,7 +152,7 @@ const problemAnswer = z
   .object({
     type: z.string(),
     title: z.string(),
-    status: z.int(),
+    status: count,
     code: z.enum(PROBLEM_CODES),
     detail: z.string().optional(),
     errors: z.array(z.object({ field: z.string(), problem: z.string() })).optional(),
@@ -162,6 +161,25 @@ const problemAnswer = z
     id: "Problem",
     description: "RFC 9457. Programs tell problems apart by `code`.",
   });
+
+const STATUS_MEANINGS: Readonly<Record<number, string>> = {
+  200: "Done.",
+  201: "Created.",
+  202: "Committed, and certain to be published, but not in force yet.",
+};
+
+/** The part of a route's description that says what it answers when all is well. */
+export function answerResponses(
+  answers: Readonly<Record<number, z.ZodType>>,
+): Readonly<Record<string, unknown>> {
+  const responses = Object.entries(answers).map(([status, schema]): [string, unknown] => {
+    const description = STATUS_MEANINGS[Number(status)];
+    // 204: there is no content that a type could be told of.
+    if (description === undefined) return [status, schema];
+    return [status, { description, content: { "application/json": { schema } } }];
+  });
+  return Object.fromEntries(responses);
+}
 
 interface ProblemResponse {
   readonly description: string;

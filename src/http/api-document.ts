@@ -22,6 +22,8 @@ const DOCS_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+const withAnswers = createJsonSchemaTransformObject({ schemaRegistry: API_SCHEMAS });
+
 /** To be called before the routes that it is to describe. */
 export async function describeApi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
@@ -33,7 +35,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
       },
     },
     transform: createJsonSchemaTransform({ schemaRegistry: API_SCHEMAS }),
-    transformObject: createJsonSchemaTransformObject({ schemaRegistry: API_SCHEMAS }),
+    transformObject: (document) => tidied(withAnswers(document)),
   });
 }
 
@@ -63,6 +65,28 @@ export async function showApi(app: FastifyInstance): Promise<void> {
       uiConfig: { validatorUrl: null, persistAuthorization: false },
     });
   });
+}
+
+/**
+ * Without the second copy of each answer that the transform makes for use in requests, and with what
+ * it cannot know: a body of which every field may be left out may be left out itself.
+ */
+function tidied(document: ReturnType<typeof withAnswers>): ReturnType<typeof withAnswers> {
+  if (!("components" in document)) return document;
+  const { components, paths } = document;
+  const schemas = components?.schemas ?? {};
+  for (const name of Object.keys(schemas)) {
+    if (name.endsWith("Input")) Reflect.deleteProperty(schemas, name);
+  }
+  for (const path of Object.values(paths ?? {})) {
+    const body = path.post?.requestBody;
+    if (body === undefined || "$ref" in body) continue;
+    const schema = body.content["application/json"]?.schema;
+    if (schema !== undefined && !("$ref" in schema)) {
+      body.required = (schema.required ?? []).length > 0;
+    }
+  }
+  return document;
 }
 
 function description(): string {

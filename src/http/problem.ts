@@ -102,6 +102,14 @@ function frameworkRefusal(error: unknown): Problem | undefined {
   }
 }
 
+/** How zod is to tell what is wrong with a field, where it would speak of its own types. */
+export const IN_OUR_WORDS: z.core.ParseContext<z.core.$ZodIssue> = {
+  error: (issue) => {
+    if (issue.code !== "invalid_type") return undefined;
+    return issue.input === undefined ? "is missing" : `must be of type ${issue.expected}`;
+  },
+};
+
 /** What is wrong with each field; empty where nothing is. */
 export function fieldProblems(error: z.ZodError | undefined): readonly FieldProblem[] {
   return (error?.issues ?? []).flatMap((issue) =>

@@ -17,7 +17,6 @@ export const API_SCHEMAS = z.registry<Record<string, unknown>>();
 
 /** A tenant's, user's or session's id; also a login, which is one for the people who use it. */
 export const idField = identifierSchema.register(API_SCHEMAS, {
-  id: "Identifier",
   description: "Compared byte for byte; without control characters.",
   minLength: 1,
   maxLength: 256,
@@ -60,7 +59,10 @@ export const passwordField = z
 export const refreshTokenField = z.string().min(1).max(1024);
 
 /** A whole number in a query, written in digits only. */
-function queryNumber({ min, max, preset }: { min: number; max: number; preset: number }) {
+function queryNumber(
+  description: string,
+  { min, max, preset }: { min: number; max: number; preset: number },
+) {
   return z
     .string()
     .refine((text) => /^[0-9]{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max, {
@@ -68,15 +70,26 @@ function queryNumber({ min, max, preset }: { min: number; max: number; preset: n
     })
     .transform(Number)
     .default(preset)
-    .register(API_SCHEMAS, { type: "integer", minimum: min, maximum: max, default: preset });
+    .register(API_SCHEMAS, {
+      type: "integer",
+      minimum: min,
+      maximum: max,
+      description: `${description} ${preset} if left out.`,
+    });
 }
 
 export const WAIT_MAX_MS = 10_000;
 export const WAIT_DEFAULT_MS = 1000;
 
-/** How long to wait for the nodes, in milliseconds. */
-export const waitMsField = queryNumber({ min: 0, max: WAIT_MAX_MS, preset: WAIT_DEFAULT_MS });
-export const limitField = queryNumber({ min: 1, max: PAGE_LIMIT_MAX, preset: PAGE_LIMIT_DEFAULT });
+export const waitMsField = queryNumber(
+  "How long to wait for the nodes to have applied it, in milliseconds.",
+  { min: 0, max: WAIT_MAX_MS, preset: WAIT_DEFAULT_MS },
+);
+export const limitField = queryNumber("How many to list.", {
+  min: 1,
+  max: PAGE_LIMIT_MAX,
+  preset: PAGE_LIMIT_DEFAULT,
+});
 export const cursorField = z
   .string()
   .min(1)
@@ -88,7 +101,7 @@ export const timeField = z.iso
   .datetime({ offset: true, error: "must be a time such as 2026-01-31T12:00:00Z" })
   .transform((text) => Date.parse(text))
   .refine((ms) => ms >= 0 && ms <= TIME_MAX_MS, { error: "must be a time from 1970 to 9999" })
-  .register(API_SCHEMAS, { type: "string", format: "date-time" });
+  .register(API_SCHEMAS, { type: "string", format: "date-time", pattern: undefined });
 
 export const noPath = z.strictObject({});
 export const noQuery = z.strictObject({});

@@ -10,10 +10,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } fro
 import type {} from "@fastify/swagger";
 import { z } from "zod";
 import { callerOf, type Caller, type CallerParts } from "../sessions/caller.js";
-import { problemResponses } from "./answer-schemas.js";
+import { answerResponses, problemResponses } from "./answer-schemas.js";
 import { bearerOf, refusalOf, type Need } from "./authority.js";
 import { clientAddress, type TrustedProxies } from "./client-address.js";
-import { fieldProblems, invalidField, type Problem } from "./problem.js";
+import { noBody } from "./request-fields.js";
+import { fieldProblems, IN_OUR_WORDS, invalidField, type Problem } from "./problem.js";
 import type { ProblemCode } from "./problem-codes.js";
 import type { ProblemDesk } from "./problem-desk.js";
 
@@ -163,10 +164,10 @@ export class Routes {
     plan: { readonly path: P; readonly query: Q; readonly body: B },
     request: FastifyRequest,
   ): Asked<z.output<P>, z.output<Q>, z.output<B>> | Refused {
-    const path = plan.path.safeParse(request.params);
-    const query = plan.query.safeParse(request.query);
+    const path = plan.path.safeParse(request.params, IN_OUR_WORDS);
+    const query = plan.query.safeParse(request.query, IN_OUR_WORDS);
     // No body is as good as an empty one: what it lacks is told by name.
-    const body = plan.body.safeParse(request.body ?? {});
+    const body = plan.body.safeParse(request.body ?? {}, IN_OUR_WORDS);
     if (path.success && query.success && body.success) {
       const address = this.#addressOf(request);
       return { path: path.data, query: query.data, body: body.data, address };
@@ -227,8 +228,8 @@ function describe(plan: RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>): Fa
     ...(need === undefined ? {} : { description: NEEDS[need], security: [{ bearer: [] }] }),
     params: plan.path,
     querystring: plan.query,
-    ...(takesBody ? { body: plan.body } : {}),
-    response: { ...plan.answers, ...problemResponses(...problems) },
+    ...(takesBody && plan.body !== noBody ? { body: plan.body } : {}),
+    response: { ...answerResponses(plan.answers), ...problemResponses(...problems) },
   };
 }
 

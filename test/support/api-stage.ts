@@ -1,0 +1,140 @@
+/** The API on a port of its own, over the verbs on one database; what it tells is kept. */
+import { request as httpRequest } from "node:http";
+
+import { startApi, type Api, type ApiBounds } from "../../src/http/api-server.js";
+import type { RequestFailure } from "../../src/http/problem-desk.js";
+import type { Role } from "../../src/sessions/scopes.js";
+import type { SessionStage} from "./session-stage.js";
+import { type StagedUser } from "./session-stage.js";
+
+/** A public key, as far as the API looks at it. */
+export const STAGED_KEY = { kty: "EC", crv: "P-256", kid: "one", x: "AA", y: "AA" };
+
+export interface ApiCall {
+  readonly token?: string;
+  /** An object is sent as JSON, a text or bytes as they are. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  /** What the text says as JSON; undefined for what is none. */
+  readonly json: unknown;
+}
+
+export interface StagedCaller extends StagedUser {
+  readonly token: string;
+  readonly refreshToken: string;
+  readonly session: string;
+}
+
+export interface ApiStageOptions {
+  readonly trustedProxies?: readonly string[];
+  readonly bounds?: Partial<ApiBounds>;
+}
+
+export class ApiStage {
+  readonly stage: SessionStage;
+  readonly failures: RequestFailure[] = [];
+  ready = true;
+  keys: readonly Readonly<Record<string, unknown>>[] = [STAGED_KEY];
+  #api: Api | undefined;
+
+  private constructor(stage: SessionStage) {
+    this.stage = stage;
+  }
+
+  static async start(stage: SessionStage, options: ApiStageOptions = {}): Promise<ApiStage> {
+    const staged = new ApiStage(stage);
+    const { trustedProxies = [], bounds = {} } = options;
+    const { parts } = stage;
+    staged.#api = await startApi(
+      { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, trustedProxies, bounds },
+      {
+        sessions: parts,
+        admin: parts,
+        outbox: parts.outbox,
+        keys: { jwks: () => ({ keys: staged.keys }) },
+        isReady: () => staged.ready,
+        log: { requestFailed: (failure) => staged.failures.push(failure) },
+      },
+    );
+    return staged;
+  }
+
+  get port(): number {
+    const address = this.#api?.address;
+    if (address?.kind !== "tcp") throw new Error("the API does not listen on a port");
+    return address.port;
+  }
+
+  async close(): Promise<void> {
+    await this.#api?.close();
+  }
+
+  /** Somebody who has logged in, in a tenant of their own unless one is given. */
+  async caller(
+    of: { tenant?: string; role?: Role; oneTime?: boolean } = {},
+  ): Promise<StagedCaller> {
+    const tenant = of.role === "operator" ? "sekisho" : of.tenant;
+    const user = await this.stage.addUser({ ...of, ...(tenant === undefined ? {} : { tenant }) });
+    const { accessToken: token, refreshToken, sessionId: session } = await this.stage.open(user);
+    return { ...user, token, refreshToken, session };
+  }
+
+  /** `path`: as it goes over the wire. */
+  call(method: string, path: string, call: ApiCall = {}): Promise<ApiAnswer> {
+    const { token, body } = call;
+    const asIs = typeof body === "string" || body instanceof Uint8Array;
+    const payload = asIs || body === undefined ? body : JSON.stringify(body);
+    const headers = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...call.headers,
+    };
+    return send({ method, path, headers, port: this.port }, payload);
+  }
+}
+
+function send(
+  options: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: Record<string, string>;
+    readonly port: number;
+  },
+  payload: string | Uint8Array | undefined,
+): Promise<ApiAnswer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", agent: false, timeout: 10_000, ...options });
+    request.once("error", reject);
+    request.once("timeout", () => request.destroy(new Error("no answer within 10 s")));
+    request.once("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.once("error", reject);
+      response.once("end", () => {
+        const text = Buffer.concat(chunks).toString("utf8");
+        const { statusCode: status = 0, headers } = response;
+        resolve({ status, headers, text, json: parsed(text) });
+      });
+    });
+    request.end(payload);
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of an id, for a path. */
+export function inPath(id: string): string {
+  return encodeURIComponent(id);
+}
