@@ -1,0 +1,136 @@
+/**
+ * A login and a refresh that wait for a revocation which holds the lock: they go on from what it has
+ * committed, and their tokens do not claim to be younger than it. PGlite has one connection, so
+ * nothing waits for a row there.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { eq, sql } from "drizzle-orm";
+
+import { waitUntil } from "../../deploy/local/wait-for.js";
+import type { Queries } from "../../src/database/queries-sql.js";
+import { users } from "../../src/database/schema-sql.js";
+import { endEverything, endSession, lockUser } from "../../src/sessions/ending-sql.js";
+import { login } from "../../src/sessions/login.js";
+import { changeOwnPassword } from "../../src/sessions/password-change.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { ADDRESS, PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";
+
+const ACT = { actor: "the test", reason: undefined, address: undefined, endedBy: "the test" };
+const POSTGRESQL = DATABASES.filter(({ name }) => name === "PostgreSQL");
+
+describe.each(POSTGRESQL)("while a revocation holds the lock on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let stage: SessionStage;
+  beforeAll(async () => {
+    started = await start();
+    stage = new SessionStage(started.database);
+  });
+  afterAll(async () => {
+    await stage.close();
+    await started.stop();
+  });
+
+  const someoneWaits = () =>
+    stage.db.transaction({ role: "tenant", tenant: "" }, async (queries) => {
+      const [row] = await queries
+        .select({ count: sql<number>`count(*)::int` })
+        .from(sql`pg_locks`)
+        .where(sql`NOT granted`);
+      return (row?.count ?? 0) > 0;
+    });
+
+  /** Revokes in a transaction that stays open until `act` waits for it, and for ten seconds more. */
+  async function actMeanwhile<T>(
+    user: StagedUser,
+    revoke: (queries: Queries) => Promise<unknown>,
+    act: () => Promise<T>,
+  ): Promise<T> {
+    let acting: Promise<T> | undefined;
+    await stage.asTenant(user.tenant, async (queries) => {
+      await revoke(queries);
+      acting = act();
+      // Watched, so that a refusal is no unhandled rejection; it is awaited below.
+      acting.catch(() => undefined);
+      await waitUntil(someoneWaits, { what: "somebody to wait for a lock", timeoutMs: 2500 });
+      stage.clock.advance(10_000);
+    });
+    if (acting === undefined) throw new Error("the transaction did not run");
+    return acting;
+  }
+
+  test("a login reads the new epoch, and its iat is from before", async () => {
+    const user = await stage.addUser();
+    const beforeS = Math.floor(stage.clock.wallMs() / 1000);
+    const outcome = await actMeanwhile(
+      user,
+      (queries) => endEverything(queries, user, ACT, stage.parts),
+      () => login(stage.parts, stage.requestOf(user)),
+    );
+    if (outcome.kind !== "opened") throw new Error(outcome.kind);
+    const facts = stage.mint.factsOf(outcome.tokens.accessToken);
+    expect(facts).toMatchObject({ epoch: 1, issuedAtS: beforeS });
+    await stage.callerOf(outcome.tokens);
+  });
+
+  test("a login finds its account disabled", async () => {
+    const user = await stage.addUser();
+    const outcome = await actMeanwhile(
+      user,
+      async (queries) => {
+        await lockUser(queries, user.tenant, user.user);
+        const disabledAt = new Date(stage.clock.wallMs());
+        await queries.update(users).set({ disabledAt }).where(eq(users.userId, user.user));
+      },
+      () => login(stage.parts, stage.requestOf(user)),
+    );
+    expect(outcome).toEqual({ kind: "refused", code: "account_disabled" });
+  });
+
+  test("a refresh that needs the user finds its session ended", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    const outcome = await actMeanwhile(
+      user,
+      (queries) => endEverything(queries, user, ACT, stage.parts),
+      () => stage.refresh(refreshToken),
+    );
+    expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
+  });
+
+  test("a refresh that needs the session finds it ended", async () => {
+    const user = await stage.addUser();
+    const { refreshToken, sessionId: session } = await stage.open(user);
+    const outcome = await actMeanwhile(
+      user,
+      (queries) => endSession(queries, { ...user, session }, ACT, stage.parts),
+      () => stage.refresh(refreshToken),
+    );
+    expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
+  });
+
+  test("a refresh after another one of the same user has an iat from before it waited", async () => {
+    const user = await stage.addUser();
+    const { refreshToken } = await stage.open(user);
+    const beforeS = Math.floor(stage.clock.wallMs() / 1000);
+    const outcome = await actMeanwhile(
+      user,
+      (queries) => lockUser(queries, user.tenant, user.user),
+      () => stage.refresh(refreshToken),
+    );
+    if (outcome.kind !== "rotated") throw new Error(outcome.kind);
+    expect(stage.mint.factsOf(outcome.tokens.accessToken).issuedAtS).toBe(beforeS);
+  });
+
+  test("a password change finds its session ended", async () => {
+    const user = await stage.addUser();
+    const caller = await stage.callerOf(await stage.open(user));
+    const newPassword = "another long password";
+    const change = { currentPassword: PASSWORD, newPassword, address: ADDRESS };
+    const outcome = await actMeanwhile(
+      user,
+      (queries) => endEverything(queries, user, ACT, stage.parts),
+      () => changeOwnPassword(stage.parts, caller, change),
+    );
+    expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
+  });
+});
