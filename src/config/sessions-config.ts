@@ -68,7 +68,10 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
     });
   }
   const rest = readTunables(env, read, faults);
-  const impossible = faultOfSchedule({ ...rest.keys, tokenLifetimeS, skewS: clockSkewS });
+  const impossible =
+    faults.length > 0
+      ? undefined
+      : faultOfSchedule({ ...rest.keys, tokenLifetimeS, skewS: clockSkewS });
   if (impossible !== undefined) {
     const problem = `does not go with the other times: ${impossible}`;
     const value = String(rest.keys.rotationS);

@@ -1,81 +1,95 @@
 /** `sekisho nodes`: which node has applied how much of the log. */
 import type { Command } from "commander";
-import { readOperatorConfig } from "../config/operator-config.js";
+import { z } from "zod";
+import { readOperatorPath, type ServiceAddress } from "../config/operator-config.js";
 import { redisConnections } from "../revocation/connection-redis.js";
-import { RedisNodeRows, type NodesAndLog } from "../revocation/node-rows-redis.js";
+import { RedisNodeRows } from "../revocation/node-rows-redis.js";
+import { reportNodes } from "../revocation/nodes-report.js";
+import { ON_STALE } from "../revocation/on-stale.js";
 import { partitionKeys } from "../revocation/partition.js";
-import { hasApplied, isSilent } from "../revocation/receipt.js";
 import { RevocationLogError } from "../revocation/revocation-log.js";
 import type { CommandContext } from "./command-line.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
+import { askService } from "./sessions-request.js";
 
 export function addNodesCommand(program: Command, context: CommandContext): void {
   program
     .command("nodes")
     .description("list the nodes and what each has applied")
     .option("--json", "answer in JSON")
-    .action(async ({ json }: { json?: true }) => {
-      context.end(await listNodes(context.env, json === true));
+    .option("--break-glass", "straight from Redis, past the session service")
+    .action(async ({ json, breakGlass }: { json?: true; breakGlass?: true }) => {
+      const path = readOperatorPath(context.env, breakGlass === true);
+      const found =
+        path.kind === "service"
+          ? await readFromService(path.service)
+          : await readFromRedis(path.redis.redisUrl);
+      context.end(tell(found, json === true));
     });
 }
 
-interface NodeLine {
-  readonly node: string;
-  readonly state: "in_step" | "behind" | "silent";
-  readonly seq: number;
-  readonly seen_ms_ago: number;
-  readonly max_staleness_ms: number;
-  readonly on_stale: string;
-  readonly group: string;
-}
+/** As the service answers it, and as `--json` prints it. */
+const answerSchema = z.object({
+  log: z.object({ generation: z.string(), seq: z.number(), authority: z.string() }),
+  nodes: z.array(
+    z.object({
+      node: z.string(),
+      state: z.enum(["in_step", "behind", "silent"]),
+      seq: z.number(),
+      seen_ms_ago: z.number(),
+      max_staleness_ms: z.number(),
+      on_stale: z.enum(ON_STALE),
+      group: z.string(),
+    }),
+  ),
+});
 
-async function listNodes(env: NodeJS.ProcessEnv, json: boolean): Promise<ExitCode> {
-  const config = readOperatorConfig(env);
-  const reader = new RedisNodeRows(redisConnections(config.redisUrl), partitionKeys(0));
-  let found: NodesAndLog;
-  try {
-    found = await reader.nodeRows();
-  } catch (error) {
-    if (!(error instanceof RevocationLogError)) throw error;
-    process.stderr.write(`sekisho nodes: ${error.message}\n`);
-    return EXIT.failed;
-  } finally {
-    reader.close();
-  }
-  const { meta } = found;
-  if (typeof meta === "string") {
-    const advice = meta === "missing" ? ": run `sekisho log init`" : "";
-    const state = meta === "restoring" ? "being restored" : meta;
-    process.stderr.write(`sekisho nodes: the revocation log is ${state}${advice}\n`);
+type Found = z.infer<typeof answerSchema> | { readonly problem: string };
+
+function tell(found: Found, json: boolean): ExitCode {
+  if ("problem" in found) {
+    process.stderr.write(`sekisho nodes: ${found.problem}\n`);
     return EXIT.failed;
   }
-  const nodes = nodeLines(found, meta);
-  const log = { generation: meta.generation, seq: meta.seq, authority: meta.authority };
-  process.stdout.write(json ? `${JSON.stringify({ log, nodes }, null, 2)}\n` : table(log, nodes));
+  process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : table(found));
   return EXIT.done;
 }
 
-function nodeLines(
-  { rows, serverMs }: NodesAndLog,
-  log: { readonly generation: string; readonly seq: number },
-): readonly NodeLine[] {
-  return rows
-    .map(({ node, group, row }): NodeLine => {
-      const behind = hasApplied(row, log) ? "in_step" : "behind";
-      return {
-        node,
-        state: isSilent(row, serverMs) ? "silent" : behind,
-        seq: row.seq,
-        seen_ms_ago: Math.max(0, serverMs - row.seenMs),
-        max_staleness_ms: row.maxStalenessMs,
-        on_stale: row.onStale,
-        group,
-      };
-    })
-    .sort((a, b) => (a.group < b.group ? -1 : 1));
+async function readFromService(service: ServiceAddress): Promise<Found> {
+  const answer = await askService(service, { method: "GET", path: "/v1/admin/nodes" });
+  if (!answer.ok) return { problem: answer.message };
+  const parsed = answerSchema.safeParse(answer.body);
+  if (parsed.success) return parsed.data;
+  return { problem: "the session service's answer is not understood: is it another version?" };
 }
 
-function table(log: { seq: number; authority: string }, nodes: readonly NodeLine[]): string {
+async function readFromRedis(redisUrl: string): Promise<Found> {
+  const reader = new RedisNodeRows(redisConnections(redisUrl), partitionKeys(0));
+  try {
+    const found = await reader.nodeRows();
+    const { meta } = found;
+    if (typeof meta === "string") {
+      const advice = meta === "missing" ? ": run `sekisho log init`" : "";
+      const state = meta === "restoring" ? "being restored" : meta;
+      return { problem: `the revocation log is ${state}${advice}` };
+    }
+    const { generation, seq, authority } = meta;
+    const nodes = reportNodes(found, meta).map((one) => ({
+      ...{ node: one.node, state: one.state, seq: one.seq, group: one.group },
+      seen_ms_ago: one.seenMsAgo,
+      max_staleness_ms: one.maxStalenessMs,
+      on_stale: one.onStale,
+    }));
+    return { log: { generation, seq, authority }, nodes };
+  } catch (error) {
+    if (!(error instanceof RevocationLogError)) throw error;
+    return { problem: error.message };
+  } finally {
+    reader.close();
+  }
+}
+
+function table({ log, nodes }: z.infer<typeof answerSchema>): string {
   const head = ["NODE", "STATE", "APPLIED", "SEEN", "STALE AFTER", "THEN"];
   const cells = nodes.map((one) => [
     one.node,
