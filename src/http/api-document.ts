@@ -74,12 +74,12 @@ export async function showApi(app: FastifyInstance): Promise<void> {
 function tidied(document: ReturnType<typeof withAnswers>): ReturnType<typeof withAnswers> {
   if (!("components" in document)) return document;
   const { components, paths } = document;
-  const schemas = components?.schemas ?? {};
+  const schemas = components.schemas ?? {};
   for (const name of Object.keys(schemas)) {
     if (name.endsWith("Input")) Reflect.deleteProperty(schemas, name);
   }
   for (const path of Object.values(paths ?? {})) {
-    const body = path.post?.requestBody;
+    const body = path?.post?.requestBody;
     if (body === undefined || "$ref" in body) continue;
     const schema = body.content["application/json"]?.schema;
     if (schema !== undefined && !("$ref" in schema)) {
