@@ -2,6 +2,9 @@
  * PGlite: PostgreSQL inside this process, in a folder. One program at a time, and one transaction at
  * a time in it; the others wait for their turn.
  */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isNativeError } from "node:util/types";
 import { PGlite } from "@electric-sql/pglite";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/pglite";
@@ -26,6 +29,9 @@ import { UPKEEP_EVERY, upkeepSteps } from "./upkeep-pglite.js";
 /** As long as PostgreSQL's pool lets them wait; a transaction takes about a millisecond. */
 const TURN_BOUNDS: TurnBounds = { waitingMax: 256, waitMaxMs: 2000 };
 
+/** Lines of PostgreSQL's that tell why it does not open. */
+const WORDS_KEPT = 3;
+
 export interface PgliteOptions {
   readonly turns?: TurnBounds;
   readonly upkeepEvery?: number;
@@ -36,13 +42,25 @@ export interface PgliteOptions {
 /** Opens the database in `folder`, making it if it is not there. Rejects with a DatabaseError. */
 export async function openPglite(folder: string, options: PgliteOptions = {}): Promise<Database> {
   const directory = await openDataDirectory(folder, makeDatabase);
+  /** PostgreSQL's own words, for as long as it opens. */
+  let said: string[] | undefined = [];
   try {
-    const fs = new SyncedFolder(directory.database, options.sync);
-    const client = await PGlite.create({ fs, startParams: [...SYNCING_PARAMETERS] });
+    // Of a program that was killed. Ours is the only one here, whatever the file says, and one that
+    // was killed before it had filled the file would keep PostgreSQL from starting.
+    await rm(join(directory.database, "postmaster.pid"), { force: true });
+    const client = await PGlite.create({
+      fs: new SyncedFolder(directory.database, options.sync),
+      startParams: [...SYNCING_PARAMETERS],
+      onStderr: (text) => {
+        said = said?.concat(text).slice(-WORDS_KEPT);
+        return false;
+      },
+    });
+    said = undefined;
     return new PgliteDatabase(client, directory, options);
   } catch (error) {
     await directory.close();
-    const why = error instanceof Error ? error.message : String(error);
+    const why = [isNativeError(error) ? error.message : String(error), ...(said ?? [])].join(": ");
     throw new DatabaseError(
       "data_folder",
       `the database in ${directory.database} does not open: ${why}`,

@@ -37,6 +37,8 @@ export interface PostgresOptions {
   readonly poolMax: number;
   /** Transactions that may wait for a connection; 256 if left out. */
   readonly waitingMax?: number;
+  /** How long a server may say nothing at all; 7000 if left out. */
+  readonly queryTimeoutMs?: number;
 }
 
 export function openPostgres(options: PostgresOptions): Database {
@@ -51,7 +53,8 @@ class PostgresDatabase implements Database {
   readonly #waitingMax: number;
   #closing: Promise<void> | undefined;
 
-  constructor({ url, poolMax, waitingMax = WAITING_MAX }: PostgresOptions) {
+  constructor(options: PostgresOptions) {
+    const { url, poolMax, waitingMax = WAITING_MAX } = options;
     this.#config = connectionConfig(url);
     this.#max = poolMax;
     this.#waitingMax = waitingMax;
@@ -63,7 +66,7 @@ class PostgresDatabase implements Database {
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-      query_timeout: QUERY_TIMEOUT_MS,
+      query_timeout: options.queryTimeoutMs ?? QUERY_TIMEOUT_MS,
     });
     // An idle connection that ends is replaced; without a listener it would end the program.
     this.#pool.on("error", () => undefined);

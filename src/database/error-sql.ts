@@ -1,4 +1,5 @@
 /** The one conversion of what drizzle, node-postgres and PGlite throw into DatabaseErrors. */
+import { isNativeError } from "node:util/types";
 import { DrizzleQueryError } from "drizzle-orm";
 import { DatabaseError, type DatabaseErrorCode } from "./database.js";
 
@@ -60,9 +61,10 @@ function knownFault(error: unknown): DatabaseError | undefined {
     const code = MEANINGS[state] ?? (passing ? "unavailable" : "unexpected");
     return new DatabaseError(code, `${messageOf(error)} (SQLSTATE ${state})`, constraintOf(error));
   }
-  if (!(error instanceof Error)) return undefined;
+  if (!isNativeError(error)) return undefined;
   // Trying several addresses of one name fails with all their errors.
-  const faults: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  const faults: readonly unknown[] =
+    "errors" in error && Array.isArray(error.errors) ? error.errors : [error];
   const first = faults.find(isConnectionFault);
   return first === undefined ? undefined : new DatabaseError("unavailable", messageOf(first));
 }
@@ -77,7 +79,7 @@ function unexpected(error: unknown): DatabaseError {
  * goes further, and it is not the `cause` of what is thrown.
  */
 function messageOf(error: unknown): string {
-  return `database: ${error instanceof Error ? error.message : "failed"}`;
+  return `database: ${isNativeError(error) ? error.message : "failed"}`;
 }
 
 /** drizzle puts what happened into `cause`. */
@@ -86,20 +88,20 @@ function innermost(error: unknown): unknown {
 }
 
 function sqlStateOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  if (!isNativeError(error) || !("code" in error)) return undefined;
   const { code } = error;
   // Node's codes look alike, but "EPIPE" is no SQLSTATE: those of five letters are all with a digit.
   return typeof code === "string" && SQLSTATE.test(code) && /\d/.test(code) ? code : undefined;
 }
 
 function constraintOf(error: unknown): { readonly constraint?: string } {
-  return error instanceof Error && "constraint" in error && typeof error.constraint === "string"
+  return isNativeError(error) && "constraint" in error && typeof error.constraint === "string"
     ? { constraint: error.constraint }
     : {};
 }
 
 function isConnectionFault(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!isNativeError(error)) return false;
   if ("code" in error && typeof error.code === "string") {
     if (SOCKET_CODES.includes(error.code) || error.code.startsWith("ERR_SOCKET")) return true;
     if (error.code.startsWith("ERR_TLS") || error.code.startsWith("CERT_")) return true;

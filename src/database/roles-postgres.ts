@@ -20,7 +20,9 @@ const WHICH_ARE_THERE = `
     coalesce(pg_has_role(current_user, oid, CASE
       WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END),
       false) AS ours
-  FROM unnest($1::text[]) AS wanted LEFT JOIN pg_roles ON rolname = wanted`;
+  FROM unnest($1::text[]) WITH ORDINALITY AS list (wanted, place)
+    LEFT JOIN pg_roles ON rolname = wanted
+  ORDER BY place`;
 
 /**
  * The error with the SQL that an administrator has to run once; undefined where the roles are there
