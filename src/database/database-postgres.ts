@@ -68,8 +68,10 @@ class PostgresDatabase implements Database {
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       query_timeout: options.queryTimeoutMs ?? QUERY_TIMEOUT_MS,
     });
-    // An idle connection that ends is replaced; without a listener it would end the program.
+    // A connection that ends is replaced, and whoever is using it learns it from his query. Without
+    // listeners the end of an idle one, or of one between two queries, would end the program.
     this.#pool.on("error", () => undefined);
+    this.#pool.on("connect", (client) => client.on("error", () => undefined));
   }
 
   get pool(): PoolCounts {
