@@ -27,6 +27,8 @@ export interface SessionsServiceOptions {
   readonly keySecret?: string;
   /** Further settings by their SEKISHO_ names; these win. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** SIGKILL as soon as this is aborted, also while it starts. */
+  readonly killed?: AbortSignal;
 }
 
 const listeningSchema = z.object({
@@ -67,6 +69,7 @@ export class SessionsService {
   /** Starts it and waits until it listens, which is before it is ready. */
   static async start(options: SessionsServiceOptions): Promise<SessionsService> {
     const started = run("sekisho sessions", ["sessions"], options);
+    options.killed?.addEventListener("abort", () => void started.kill(), { once: true });
     try {
       const listening = await started.waitForLine(
         (line) => listeningSchema.safeParse(parseJsonLine(line)).data,

@@ -1,0 +1,239 @@
+/**
+ * What an end-to-end test of the session service runs: a database, a private Redis, the service as
+ * a process of its own, and pods whose nodes take the service's keys and tokens.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PostgresServer } from "../../deploy/local/postgres-server.js";
+import {
+  SessionsClient,
+  type SessionTokens,
+  type UserName,
+} from "../../deploy/local/sessions-client.js";
+import {
+  SESSIONS_AUDIENCE,
+  SESSIONS_ISSUER,
+  SessionsService,
+  createOperator,
+  newKeySecret,
+  type DatabaseSetting,
+} from "../../deploy/local/sessions-service.js";
+import { E2eStage, type Pod, type PodOptions } from "./e2e-stage.js";
+import { copyPgliteTemplate } from "./pglite-template.js";
+
+export interface KeptIn {
+  readonly name: "PGlite" | "PostgreSQL";
+}
+
+/** Where the service keeps its data; each test of it runs on both. */
+export const KEPT_IN: readonly KeptIn[] = [{ name: "PGlite" }, { name: "PostgreSQL" }];
+
+export const OPERATORS = "sekisho";
+export const PASSWORD = "the password of everybody here";
+/** More than two cores hash at once only makes them wait in the service instead of here. */
+const LOGINS_AT_ONCE = 4;
+
+/** All clients of a test have one address, and a test makes many of them. */
+const LIMITS_OUT_OF_THE_WAY: Readonly<Record<string, string>> = {
+  SEKISHO_SESSIONS_LOGINS_PER_ACCOUNT: "100000",
+  SEKISHO_SESSIONS_LOGINS_PER_ADDRESS: "100000",
+  SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS: "100000",
+  SEKISHO_SESSIONS_REFRESHES_PER_ADDRESS: "100000",
+  SEKISHO_SESSIONS_HASH_QUEUE_MAX: "10000",
+};
+
+export interface InstanceOptions {
+  readonly redisUrl?: string;
+  readonly listen?: string;
+  readonly keySecret?: string;
+  readonly settings?: Readonly<Record<string, string>>;
+  /** SIGKILL as soon as this is aborted, also while it starts. */
+  readonly killed?: AbortSignal;
+}
+
+/** Someone who is logged in on one device. */
+export type LoggedIn = UserName & SessionTokens;
+
+export interface KeptData {
+  readonly database: DatabaseSetting;
+  /** Where it is a PostgreSQL of the test's own. */
+  readonly postgres: PostgresServer | undefined;
+}
+
+export class SessionsStage {
+  /** Redis, pods and pollers. */
+  readonly stage: E2eStage;
+  readonly data: KeptData;
+  readonly #keySecret = newKeySecret();
+  readonly #settings: Readonly<Record<string, string>>;
+
+  private constructor(stage: E2eStage, data: KeptData, settings: Readonly<Record<string, string>>) {
+    this.stage = stage;
+    this.data = data;
+    this.#settings = settings;
+  }
+
+  /** A database without a service, and a Redis without a log. */
+  static async open(
+    keptIn: KeptIn,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<SessionsStage> {
+    const stage = await E2eStage.open({ withoutLog: true });
+    try {
+      const data = await (keptIn.name === "PGlite" ? inFolder(stage) : inPostgres(stage));
+      return new SessionsStage(stage, data, { ...LIMITS_OUT_OF_THE_WAY, ...settings });
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+  }
+
+  /** Starts an instance of the service; killed when the stage is closed. */
+  async startService(options: InstanceOptions = {}): Promise<SessionsService> {
+    const { listen, killed } = options;
+    const starting = SessionsService.start({
+      redisUrl: options.redisUrl ?? this.stage.redis.url,
+      database: this.data.database,
+      keySecret: options.keySecret ?? this.#keySecret,
+      settings: { ...this.#settings, ...options.settings },
+      ...(listen === undefined ? {} : { listen }),
+      ...(killed === undefined ? {} : { killed }),
+    });
+    return this.stage.keep(starting, (service) => service.kill());
+  }
+
+  /** Closed with the stage. */
+  async connect(url: string): Promise<SessionsClient> {
+    return this.stage.keep(Promise.resolve(new SessionsClient(url)), (client) => client.close());
+  }
+
+  /** The first operator, by the command and with a password that is still to be replaced. */
+  async createOperator(login: string) {
+    return createOperator({ database: this.data.database, settings: this.#settings }, login);
+  }
+
+  /** A pod that trusts the tokens of the service whose keys are there. */
+  async addPod(name: string, jwksUrl: string, options: PodOptions = {}): Promise<Pod> {
+    const settings = {
+      SEKISHO_JWKS_FILE: "",
+      SEKISHO_JWKS_URL: jwksUrl,
+      SEKISHO_ISSUER: SESSIONS_ISSUER,
+      SEKISHO_AUDIENCE: SESSIONS_AUDIENCE,
+      ...options.settings,
+    };
+    return this.stage.addPod(name, { ...options, settings });
+  }
+
+  async close(): Promise<void> {
+    await this.stage.close();
+  }
+}
+
+/** A service with an operator who is logged in, as most tests want it. */
+export class RunningStage {
+  readonly base: SessionsStage;
+  readonly stage: E2eStage;
+  readonly client: SessionsClient;
+  readonly operatorToken: string;
+  /** The instance that runs now. */
+  service: SessionsService;
+
+  private constructor(
+    base: SessionsStage,
+    running: { service: SessionsService; client: SessionsClient; operatorToken: string },
+  ) {
+    this.base = base;
+    this.stage = base.stage;
+    this.service = running.service;
+    this.client = running.client;
+    this.operatorToken = running.operatorToken;
+  }
+
+  static async open(
+    keptIn: KeptIn,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<RunningStage> {
+    const base = await SessionsStage.open(keptIn, settings);
+    try {
+      const operator = await base.createOperator("root");
+      const service = await base.startService();
+      await service.waitReady();
+      const client = await base.connect(service.url);
+      const entry = {
+        tenant: OPERATORS,
+        login: "root",
+        oneTimePassword: operator.one_time_password,
+      };
+      const { accessToken: operatorToken } = await client.enter(entry, PASSWORD);
+      return new RunningStage(base, { service, client, operatorToken });
+    } catch (error) {
+      await base.close();
+      throw error;
+    }
+  }
+
+  async addPod(name: string, options: PodOptions = {}): Promise<Pod> {
+    return this.base.addPod(name, this.service.jwksUrl, options);
+  }
+
+  async addTenant(tenant: string): Promise<void> {
+    await this.client.createTenant(this.operatorToken, tenant);
+  }
+
+  /** Whose login is the user id, and whose password everybody's. */
+  async addUser(tenant: string, user: string, role = "user"): Promise<UserName> {
+    const made = { userId: user, login: user, password: PASSWORD, role };
+    await this.client.createUser(this.operatorToken, tenant, made);
+    return { tenant, user };
+  }
+
+  async login({ tenant, user }: UserName, device = "a device"): Promise<LoggedIn> {
+    const tokens = await this.client.login({ tenant, login: user, password: PASSWORD }, device);
+    return { tenant, user, ...tokens };
+  }
+
+  /** A new user, logged in once. */
+  async enter(tenant: string, user: string, role = "user"): Promise<LoggedIn> {
+    return this.login(await this.addUser(tenant, user, role));
+  }
+
+  /** So many new users, named after `prefix`, each logged in once. */
+  async enterMany(tenant: string, prefix: string, count: number): Promise<LoggedIn[]> {
+    const users = Array.from({ length: count }, (_, number) => `${prefix}-${number}`);
+    return mapBounded(users, LOGINS_AT_ONCE, (user) => this.enter(tenant, user));
+  }
+
+  async close(): Promise<void> {
+    await this.base.close();
+  }
+}
+
+/** Maps with at most `width` at the same time; the results are in order. */
+export async function mapBounded<T, R>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results = new Map<number, R>();
+  const left = items.entries();
+  const workers = Array.from({ length: width }, async () => {
+    for (const [index, item] of left) results.set(index, await work(item));
+  });
+  await Promise.all(workers);
+  return [...results].sort(([one], [other]) => one - other).map(([, result]) => result);
+}
+
+async function inFolder(stage: E2eStage): Promise<KeptData> {
+  const parent = await stage.keep(mkdtemp(join(tmpdir(), "sekisho-data-")), (made) =>
+    rm(made, { recursive: true, force: true }),
+  );
+  const folder = join(parent, "data");
+  await copyPgliteTemplate(folder);
+  return { database: { folder }, postgres: undefined };
+}
+
+async function inPostgres(stage: E2eStage): Promise<KeptData> {
+  const postgres = await stage.keep(PostgresServer.start(), (server) => server.close());
+  return { database: { url: await postgres.createDatabase() }, postgres };
+}
