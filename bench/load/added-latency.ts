@@ -11,7 +11,7 @@ import { join } from "node:path";
 
 import { AuthzNode } from "../../deploy/local/authz-node.js";
 import { Client, describeAnswer } from "../../deploy/local/client.js";
-import { Closing, Stage } from "../../deploy/local/demo/stage.js";
+import { Closing } from "../../deploy/local/demo/stage.js";
 import { EchoApi } from "../../deploy/local/echo-api.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import { waitFor } from "../../deploy/local/wait-for.js";
@@ -39,6 +39,7 @@ import { CONNECTIONS_MAX } from "./load-limits.js";
 import { measureChecks } from "../micro/check.js";
 import { Progress } from "./progress.js";
 import { WrongAnswer, measureRounds } from "./rounds.js";
+import { Stage } from "./stage.js";
 import { TwoSidedEnvoy } from "./two-sided-envoy.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -62,7 +63,7 @@ async function measure(
   const given = process.env["SEKISHO_REDIS_URL"];
   const stage = await Stage.open(closing, given === "" ? undefined : given);
   const node = await closing.keep(
-    AuthzNode.start({ nodeId: "bench", redisUrl: stage.log.url, mint: stage.mint }),
+    AuthzNode.start({ nodeId: "bench", redisUrl: stage.redisUrl, mint: stage.mint }),
     (started) => started.stop(),
   );
   const api = await closing.keep(EchoApi.start(), (started) => started.close());
@@ -89,7 +90,7 @@ async function measure(
       sekisho: await sekishoVersion(),
       node: process.versions.node,
       envoy: envoy.version,
-      redis: await redisVersion(stage.log.url),
+      redis: await redisVersion(stage.redisUrl),
     },
     configuration: {
       ...{ rounds, secondsPerSide, warmUpS, ratePerS, tokens: plan.tokens },
@@ -106,7 +107,7 @@ async function assertRefusedOnceRevoked(
   { token, owner }: { readonly token: string; readonly owner: Owner },
 ): Promise<void> {
   const { tenant, user, session } = owner;
-  await stage.log.revoke({ kind: "session_revoked", tenant, user, session });
+  await stage.revoke({ kind: "session_revoked", tenant, user, session });
   const clients = {
     with: new Client(`http://127.0.0.1:${envoy.ports.with}`),
     without: new Client(`http://127.0.0.1:${envoy.ports.without}`),

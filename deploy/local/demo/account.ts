@@ -30,6 +30,11 @@ export class Account {
     this.#output.write(`\n${this.#style("bold", title)}\n`);
   }
 
+  /** Something that takes a moment and begins now. */
+  doing(text: string): void {
+    this.#output.write(`  ${this.#style("dim", `… ${text}`)}\n`);
+  }
+
   /** Something that was checked and came out as told. */
   seen(text: string): void {
     this.#output.write(`  ${this.#style("green", "✓")} ${text}\n`);
@@ -48,9 +53,9 @@ export class Account {
     this.#output.write(`  ${this.#style("dim", `$ ${text}`)}\n`);
   }
 
-  /** The first column to the left, the others to the right. */
-  table(rows: readonly (readonly string[])[]): void {
-    for (const line of alignColumns(rows)) this.line(`  ${line}`);
+  /** The first column to the left, the others to the right, where numbers stand. */
+  table(rows: readonly (readonly string[])[], others: Side = "right"): void {
+    for (const line of alignColumns(rows, others)) this.line(`  ${line}`);
   }
 
   #style(style: Style, text: string): string {
@@ -59,8 +64,13 @@ export class Account {
   }
 }
 
-/** Pads the cells so that columns stand below each other; all but the first to the right. */
-export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+type Side = "left" | "right";
+
+/** Pads the cells so that columns stand below each other; all but the first to this side. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  others: Side = "right",
+): string[] {
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
@@ -69,7 +79,7 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
     row
       .map((cell, column) => {
         const width = widths[column] ?? 0;
-        return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+        return column === 0 || others === "left" ? cell.padEnd(width) : cell.padStart(width);
       })
       .join("   ")
       .trimEnd(),

@@ -3,43 +3,61 @@ import { join } from "node:path";
 
 import { repositoryRoot } from "../repository.js";
 import type { Account } from "./account.js";
+import { newPassword } from "./stage.js";
 import type { Stage } from "./stage.js";
 
-/** The longest lifetime that the nodes accept. */
-const TOKEN_LIFETIME_S = 900;
-const SESSIONS = ["ben-laptop", "ben-phone"];
+const TENANT = "acme";
+const BEN = { userId: "ben", login: "ben@acme.example" };
 
 /**
- * Prints what can be tried by hand. Tokens lie in files that curl reads as headers, so that a line
- * fits on the screen and no token gets into a shell's history.
+ * Prints what can be tried by hand. Tokens lie in files that curl reads as headers and passwords in
+ * files that it sends, so that a line fits on the screen and nothing secret gets into a shell's
+ * history.
  */
 export async function keepRunning(stage: Stage, account: Account): Promise<void> {
-  for (const session of SESSIONS) {
-    const lifetimeS = TOKEN_LIFETIME_S;
-    const token = await stage.mint.mint({
-      tenant: "acme",
-      user: "ben",
-      session,
-      epoch: 0,
-      lifetimeS,
-    });
-    await writeFile(join(stage.folder, session), `authorization: Bearer ${token}\n`, {
-      mode: 0o600,
-    });
-  }
+  const { sessions, operator, folder } = stage;
+  const password = newPassword();
+  await sessions.createUser(operator.accessToken, TENANT, { ...BEN, password });
+  const who = { tenant: TENANT, login: BEN.login, password };
+  const keep = (name: string, text: string) => writeFile(join(folder, name), text, { mode: 0o600 });
+  const header = (token: string) => `authorization: Bearer ${token}\n`;
+  await keep("ben-laptop", header((await sessions.login(who, "laptop")).accessToken));
+  const phone = await sessions.login(who, "phone");
+  await keep("ben-phone", header(phone.accessToken));
+  // As fresh as Ben's: the demo may have taken a while of the first one's time.
+  const { tenant, login } = operator;
+  const admin = await sessions.login({ tenant, login, password: operator.password }, "demo");
+  await keep("admin", header(admin.accessToken));
+  await keep("admin-token", admin.accessToken);
+  await keep("ben-login.json", JSON.stringify({ ...who, device_name: "curl" }));
+
   const main = join(repositoryRoot(), "dist", "src", "main.js");
-  account.chapter("Everything goes on running, until Ctrl-C. To try (the tokens last 15 minutes):");
+  account.chapter("Everything goes on running, until Ctrl-C. To try (the tokens last 10 minutes):");
   account.line();
-  account.line(`cd ${stage.folder}`);
-  stage.pods.forEach((pod, index) => account.line(`node${index + 1}=${pod.envoy.url}`));
-  // One that was given stands in the caller's environment, and may hold a password.
-  if (stage.redisIsOwn) account.line(`export SEKISHO_REDIS_URL=${stage.log.url}`);
-  account.line(`alias sekisho="node ${main}"`);
-  account.line();
-  account.line("curl -iw '\\n' -H @ben-laptop $node1/things");
-  account.line("curl -iw '\\n' -H @ben-phone $node2/things");
-  account.line("sekisho revoke session --tenant acme --session ben-phone --wait 2000");
-  account.line("curl -iw '\\n' -H @ben-phone $node3/things");
-  account.line("sekisho nodes");
-  account.line();
+  for (const line of [
+    `cd ${folder}`,
+    `sessions=${stage.service.url}   # its API, to browse: ${stage.service.url}/docs`,
+    ...stage.pods.map((pod, index) => `node${index + 1}=${pod.envoy.url}`),
+    "",
+    "# Ben passes with both devices; his phone's session is ended, with a receipt; it is refused",
+    "curl -iw '\\n' -H @ben-laptop $node1/things",
+    "curl -iw '\\n' -H @ben-phone $node2/things",
+    `ben=$sessions/v1/admin/tenants/${TENANT}/users/${BEN.userId}`,
+    `curl -w '\\n' -H @admin -X DELETE "$ben/sessions/${phone.sessionId}?wait_ms=2000"`,
+    "curl -iw '\\n' -H @ben-phone $node3/things",
+    "",
+    "# he logs in again, sees his devices, and what happened",
+    "curl -w '\\n' -H 'content-type: application/json' -d @ben-login.json $sessions/v1/login",
+    "curl -w '\\n' -H @ben-laptop $sessions/v1/me/sessions",
+    `curl -w '\\n' -H @admin $sessions/v1/admin/tenants/${TENANT}/audit`,
+    "",
+    "# the same from the command line: everything of his is ended",
+    `alias sekisho="node ${main}"`,
+    "export SEKISHO_SESSIONS_URL=$sessions SEKISHO_SESSIONS_TOKEN=$(cat admin-token)",
+    `sekisho revoke user --tenant ${TENANT} --user ${BEN.userId} --wait 2000`,
+    "sekisho nodes",
+    "",
+  ]) {
+    account.line(line);
+  }
 }

@@ -8,9 +8,11 @@ import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
 import { Account, milliseconds } from "./account.js";
+import { castOf } from "./cast.js";
 import { keepRunning } from "./keep.js";
 import { Closing, Stage } from "./stage.js";
-import { STORY, castOf } from "./story.js";
+import { STORY } from "./story.js";
+import { tellAuditTrail } from "./trail.js";
 
 const NODES = ["node-1", "node-2", "node-3"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -23,18 +25,25 @@ const USAGE = `usage: npm run demo [-- --keep]
   --keep   leaves everything running at the end, until Ctrl-C, and prints commands to try`;
 
 async function perform(account: Account, closing: Closing): Promise<Stage> {
-  account.chapter("Three nodes, each with an Envoy in front of an API");
+  account.chapter("A session service, and three nodes, each with an Envoy in front of an API");
   const given = process.env["SEKISHO_REDIS_URL"];
-  const stage = await Stage.open(closing, given === "" ? undefined : given);
-  account.seen(stage.redisIsOwn ? "a Redis of its own" : "the Redis of SEKISHO_REDIS_URL");
+  const stage = await Stage.open(closing, given === "" ? undefined : given, (text) =>
+    account.doing(text),
+  );
+  account.doing(`starting ${NODES.length} times Envoy, Sekisho and an API`);
   await Promise.all(NODES.map((name) => stage.addPod(name)));
-  for (const pod of stage.pods) account.line(`  ${pod.name}   ${pod.envoy.url}`);
+  account.table([
+    ["session service", stage.service.url],
+    ...stage.pods.map(({ name, envoy }) => [name, envoy.url]),
+  ]);
 
   const telling = { stage, account, cast: await castOf(stage), refusedAfterMs: [] };
   for (const step of STORY) {
     account.chapter(step.title);
     await step.tell(telling);
   }
+  account.chapter("Who did what at acme: the end of the audit trail");
+  await tellAuditTrail(stage, account, "acme");
   const longest = milliseconds(Math.max(...telling.refusedAfterMs));
   account.chapter(`Longest time from an acknowledged revocation to its refusal: ${longest}`);
   return stage;

@@ -1,7 +1,8 @@
 /**
- * Everything that the demo runs: Redis, an issuer, and pods of API, Sekisho and Envoy. Each thing is
- * closed in the reverse order of its start, also when the start is broken off half-way.
+ * Everything that the demo runs: Redis, the session service, and pods of API, Sekisho and Envoy. Each
+ * thing is closed in the reverse order of its start, also when the start is broken off half-way.
  */
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,9 +12,14 @@ import { Client } from "../client.js";
 import { EchoApi } from "../echo-api.js";
 import { EnvoyProcess } from "../envoy-process.js";
 import { RedisServer } from "../redis-server.js";
-import { createTokenMint } from "../token-mint.js";
-import type { TokenMint } from "../token-mint.js";
-import { DemoLog } from "./demo-log.js";
+import { SessionsClient } from "../sessions-client.js";
+import {
+  SESSIONS_AUDIENCE,
+  SESSIONS_ISSUER,
+  SessionsService,
+  createOperator,
+} from "../sessions-service.js";
+import { GivenRedis } from "./given-redis.js";
 
 /** What stands on one machine or in one pod: an API, and Envoy with Sekisho in front of it. */
 export interface Pod {
@@ -24,37 +30,77 @@ export interface Pod {
   readonly client: Client;
 }
 
-type StageParts = Pick<Stage, "folder" | "mint" | "log" | "redisIsOwn">;
+/** The operator, who may act in every tenant. */
+export interface Operator {
+  readonly tenant: string;
+  readonly user: string;
+  readonly login: string;
+  readonly password: string;
+  readonly accessToken: string;
+}
+
+type StageParts = Pick<Stage, "folder" | "redisUrl" | "sessions" | "service" | "operator">;
 
 export class Stage {
   readonly folder: string;
-  readonly mint: TokenMint;
-  readonly log: DemoLog;
-  readonly redisIsOwn: boolean;
+  readonly redisUrl: string;
+  /** Asks the session service. */
+  readonly sessions: SessionsClient;
+  readonly service: SessionsService;
+  readonly operator: Operator;
   readonly #pods: Pod[] = [];
   readonly #closing: Closing;
 
   private constructor(closing: Closing, parts: StageParts) {
     this.#closing = closing;
     this.folder = parts.folder;
-    this.mint = parts.mint;
-    this.log = parts.log;
-    this.redisIsOwn = parts.redisIsOwn;
+    this.redisUrl = parts.redisUrl;
+    this.sessions = parts.sessions;
+    this.service = parts.service;
+    this.operator = parts.operator;
   }
 
   /**
-   * Starts Redis (or takes the one at `redisUrl`), opens a log in it, and starts an issuer.
+   * Starts Redis (or takes the one at `given`), makes a database with an operator in it, and starts
+   * the session service, which opens the revocation log. `doing` is told each of these.
    *
    * @throws LogInUse when the given Redis holds a log already
    */
-  static async open(closing: Closing, redisUrl: string | undefined): Promise<Stage> {
+  static async open(
+    closing: Closing,
+    given: string | undefined,
+    doing: (text: string) => void,
+  ): Promise<Stage> {
     const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-demo-")), async (made) =>
       rm(made, { recursive: true, force: true }),
     );
-    const url = redisUrl ?? (await closing.keep(RedisServer.start(), (redis) => redis.close())).url;
-    const log = await closing.keep(DemoLog.open(url), (opened) => opened.close());
-    const mint = await createTokenMint(folder);
-    return new Stage(closing, { folder, log, mint, redisIsOwn: redisUrl === undefined });
+    doing(
+      given === undefined ? "starting a private Redis" : "using the Redis of SEKISHO_REDIS_URL",
+    );
+    const { url: redisUrl } = await (given === undefined
+      ? closing.keep(RedisServer.start(), (redis) => redis.close())
+      : closing.keep(GivenRedis.take(given), (redis) => redis.close()));
+
+    doing("making a database in a temporary folder, and an operator in it (some seconds)");
+    const database = { folder: join(folder, "database") };
+    // Kept, so that the folder is not removed while it is being filled.
+    const creating = createOperator({ database }, "operator");
+    const made = await closing.keep(creating, () => undefined);
+
+    doing("starting the session service");
+    const service = await closing.keep(SessionsService.start({ redisUrl, database }), (started) =>
+      started.stop(),
+    );
+    await service.waitReady();
+    const sessions = new SessionsClient(service.url);
+    await closing.keep(Promise.resolve(sessions), (client) => client.close());
+    // A one-time password is good for one login, in which it has to be replaced.
+    const password = newPassword();
+    const { tenant, login, user_id: user, one_time_password: oneTimePassword } = made;
+    const entered = await sessions.enter({ tenant, login, oneTimePassword }, password);
+    const { accessToken } = entered;
+    const operator = { tenant, user, login, password, accessToken };
+    return new Stage(closing, { folder, redisUrl, sessions, service, operator });
   }
 
   /** Those that are ready, by name. */
@@ -68,7 +114,12 @@ export class Stage {
    */
   async addPod(name: string, watch: (client: Client) => void = () => undefined): Promise<Pod> {
     const authz = await this.#closing.keep(
-      AuthzNode.start({ nodeId: name, redisUrl: this.log.url, mint: this.mint }),
+      AuthzNode.start({
+        nodeId: name,
+        redisUrl: this.redisUrl,
+        mint: { issuer: SESSIONS_ISSUER, audience: SESSIONS_AUDIENCE, jwksFile: "" },
+        settings: { SEKISHO_JWKS_URL: this.service.jwksUrl },
+      }),
       (node) => node.stop(),
     );
     const api = await this.#closing.keep(EchoApi.start(), (echo) => echo.close());
@@ -89,6 +140,11 @@ export class Stage {
     this.#pods.sort((one, other) => one.name.localeCompare(other.name));
     return pod;
   }
+}
+
+/** 18 characters that nobody guesses. */
+export function newPassword(): string {
+  return randomBytes(13).toString("base64url");
 }
 
 /** What has to be closed, in the order in which it was started. */

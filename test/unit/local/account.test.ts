@@ -27,6 +27,15 @@ test("columns stand below each other, names to the left and numbers to the right
   ]);
 });
 
+test("columns of words stand to the left", () => {
+  const rows = [
+    ["what", "by"],
+    ["login", "ann"],
+    ["-", "cli"],
+  ];
+  expect(alignColumns(rows, "left")).toEqual(["what    by", "login   ann", "-       cli"]);
+});
+
 test("colours are for a terminal, and for one that wants them", () => {
   const plain = "  ✓ passes\n";
   expect(printed(pass, { isTTY: false, environment: {} })).toBe(plain);

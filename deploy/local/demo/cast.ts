@@ -1,0 +1,59 @@
+/** Who appears in the demo: one user with two devices at acme, and one of the same id at globex. */
+import type { SessionTokens } from "../sessions-client.js";
+import { newPassword } from "./stage.js";
+import type { Stage } from "./stage.js";
+
+/** The same in both tenants, as a company's own user ids often are. */
+const USER_ID = "ann";
+
+export class Person {
+  readonly tenant: string;
+  readonly user = USER_ID;
+  readonly #login: string;
+  readonly #password: string;
+  readonly #stage: Stage;
+
+  private constructor(stage: Stage, tenant: string, password: string) {
+    this.#stage = stage;
+    this.tenant = tenant;
+    this.#login = `${USER_ID}@${tenant}.example`;
+    this.#password = password;
+  }
+
+  /** Makes a tenant with Ann in it. */
+  static async at(stage: Stage, tenant: string): Promise<Person> {
+    const { sessions, operator } = stage;
+    const person = new Person(stage, tenant, newPassword());
+    await sessions.createTenant(operator.accessToken, tenant);
+    await sessions.createUser(operator.accessToken, tenant, {
+      userId: USER_ID,
+      login: person.#login,
+      password: person.#password,
+    });
+    return person;
+  }
+
+  /** Opens a session of its own for this device. */
+  async logIn(deviceName: string): Promise<SessionTokens> {
+    const [tenant, login, password] = [this.tenant, this.#login, this.#password];
+    return this.#stage.sessions.login({ tenant, login, password }, deviceName);
+  }
+}
+
+export interface Cast {
+  readonly ann: Person;
+  readonly laptop: SessionTokens;
+  readonly phone: SessionTokens;
+  /** Another Ann, at her desk. */
+  readonly namesake: SessionTokens;
+}
+
+export async function castOf(stage: Stage): Promise<Cast> {
+  const [ann, other] = [await Person.at(stage, "acme"), await Person.at(stage, "globex")];
+  return {
+    ann,
+    laptop: await ann.logIn("laptop"),
+    phone: await ann.logIn("phone"),
+    namesake: await other.logIn("desk"),
+  };
+}

@@ -1,0 +1,41 @@
+import { z } from "zod";
+
+import type { Account } from "./account.js";
+import type { Stage } from "./stage.js";
+
+const ENTRIES_SHOWN = 12;
+
+const trailSchema = z.object({
+  entries: z.array(
+    z.object({
+      kind: z.string(),
+      outcome: z.string(),
+      reason: z.string().optional(),
+      actor: z.string(),
+      user_id: z.string().optional(),
+      address: z.string().optional(),
+    }),
+  ),
+});
+
+/** Prints the youngest entries of a tenant's audit trail, the oldest of them first. */
+export async function tellAuditTrail(
+  { sessions, operator }: Stage,
+  account: Account,
+  tenant: string,
+): Promise<void> {
+  const path = `/v1/admin/tenants/${tenant}/audit?limit=${ENTRIES_SHOWN}`;
+  account.command(`GET ${path}`);
+  const answer = await sessions.ask("GET", path, { token: operator.accessToken });
+  const { entries } = trailSchema.parse(answer.body);
+  const operatorsName = `user:${operator.tenant}/${operator.user}`;
+  const rows = entries.reverse().map((entry) => [
+    entry.kind,
+    entry.outcome,
+    entry.user_id ?? "-",
+    // A person's id is a UUID unless one was chosen.
+    entry.actor === operatorsName ? `user:${operator.tenant}/${operator.login}` : entry.actor,
+    entry.address ?? "-",
+  ]);
+  account.table([["what", "outcome", "whose", "by", "from"], ...rows], "left");
+}
