@@ -145,6 +145,19 @@ describe("connections", () => {
     expect(one.pool).toEqual({ max: 1, inUse: 0, idle: 1, waiting: 0 });
   });
 
+  test("that the server ends between two queries are noticed at the next", async () => {
+    const one = open({ poolMax: 1 });
+    const act = one.transaction(OPERATOR, async (queries) => {
+      await queries.execute(sql`SELECT 1`);
+      await server.query(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'sekisho'",
+      );
+      await queries.execute(sql`SELECT 2`);
+    });
+    expect((await fault(act)).code).toBe("unavailable");
+    await count(one);
+  });
+
   test("that the server ends are replaced", async () => {
     const one = open({ poolMax: 1 });
     await count(one);
