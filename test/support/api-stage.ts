@@ -1,10 +1,10 @@
 /** The API on a port of its own, over the verbs on one database; what it tells is kept. */
-import { request as httpRequest } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 
 import { startApi, type Api, type ApiBounds } from "../../src/http/api-server.js";
 import type { RequestFailure } from "../../src/http/problem-desk.js";
 import type { Role } from "../../src/sessions/scopes.js";
-import type { SessionStage} from "./session-stage.js";
+import type { SessionStage } from "./session-stage.js";
 import { type StagedUser } from "./session-stage.js";
 
 /** A public key, as far as the API looks at it. */
@@ -41,6 +41,7 @@ export class ApiStage {
   readonly failures: RequestFailure[] = [];
   ready = true;
   keys: readonly Readonly<Record<string, unknown>>[] = [STAGED_KEY];
+  readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
 
   private constructor(stage: SessionStage) {
@@ -72,6 +73,7 @@ export class ApiStage {
   }
 
   async close(): Promise<void> {
+    this.#agent.destroy();
     await this.#api?.close();
   }
 
@@ -93,9 +95,11 @@ export class ApiStage {
     const headers = {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
+      // Node's client announces no length of its own for the body of a DELETE.
+      ...(payload === undefined ? {} : { "content-length": String(Buffer.byteLength(payload)) }),
       ...call.headers,
     };
-    return send({ method, path, headers, port: this.port }, payload);
+    return send({ method, path, headers, port: this.port, agent: this.#agent }, payload);
   }
 }
 
@@ -105,11 +109,12 @@ function send(
     readonly path: string;
     readonly headers: Record<string, string>;
     readonly port: number;
+    readonly agent: Agent;
   },
   payload: string | Uint8Array | undefined,
 ): Promise<ApiAnswer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ host: "127.0.0.1", agent: false, timeout: 10_000, ...options });
+    const request = httpRequest({ host: "127.0.0.1", timeout: 10_000, ...options });
     request.once("error", reject);
     request.once("timeout", () => request.destroy(new Error("no answer within 10 s")));
     request.once("response", (response) => {
