@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
+import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock } from "../../src/clock/clock.js";
+import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
+import { DEFAULT_LIMITS } from "../../src/limits/login-limits.js";
 import { redisConnections } from "../../src/revocation/connection-redis.js";
 import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
 import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
@@ -11,6 +14,9 @@ import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import { ReceiptDesk } from "../../src/revocation/receipt.js";
 import { SILENT_AFTER_MS } from "../../src/revocation/revocation-log.js";
 import { HORIZON_S, KEYS, endOf, follow, initLog, redis } from "../support/following.js";
+
+/** As the session service counts attempts to log in. */
+const LIMIT = "sekisho:limits:account:somebody";
 
 let server: RedisServer;
 let as: (user: "node" | "publisher" | "admin") => string;
@@ -89,6 +95,32 @@ describe("the shipped Redis users", () => {
     }
   });
 
+  it("are enough for a publisher to count logins, by account, address and spread", async () => {
+    const problems: string[] = [];
+    const limits = new RedisLoginLimits({
+      url: as("publisher"),
+      settings: { ...DEFAULT_LIMITS, spread: { max: 1, windowS: 60 } },
+      onFallback: (reason) => problems.push(reason),
+      onRecovered: () => undefined,
+      answerMaxMs: 5000,
+    });
+    try {
+      await waitUntil(() => limits.countsIn === "redis" || problems.length > 0, {
+        what: "Redis to count",
+        timeoutMs: 5000,
+      });
+      const attempt = { tenant: "acme", login: "ann", address: "192.0.2.1" };
+      expect(await limits.admit(attempt)).toEqual({ admitted: true });
+      await limits.succeeded(attempt);
+      expect(await limits.admit({ ...attempt, login: "ben" })).toEqual({ admitted: true });
+      expect(await limits.admit(attempt)).toMatchObject({ admitted: false, limit: "spread" });
+      expect(await limits.admitRefresh(attempt)).toEqual({ admitted: true });
+      expect([limits.countsIn, problems]).toEqual(["redis", []]);
+    } finally {
+      limits.close();
+    }
+  });
+
   it.each([
     ["XADD", KEYS.log, "*", "v", "1"],
     ["DEL", KEYS.log],
@@ -98,6 +130,8 @@ describe("the shipped Redis users", () => {
     ["EVAL", "return 1", "0"],
     ["FLUSHALL"],
     ["GET", "anything-else"],
+    ["GET", LIMIT],
+    ["SET", LIMIT, "0"],
     ["CONFIG", "GET", "*"],
   ])("keep a node from %s %s", async (command, ...args) => {
     await expect(redis(as("node"), command, ...args)).rejects.toThrow(/NOPERM|permissions/);
@@ -119,6 +153,12 @@ describe("the shipped Redis users", () => {
     ["XGROUP", "CREATE", KEYS.log, "g", "0"],
     ["XINFO", "STREAM", KEYS.log],
     ["HDEL", "anything-else", "field"],
+    ["SET", "anything-else", "1"],
+    ["ZADD", "anything-else", "1", "member"],
+    ["EVAL", "return redis.call('GET', KEYS[1])", "1", "anything-else"],
+    ["GET", KEYS.log],
+    ["HSET", LIMIT, "field", "value"],
+    ["DEL", LIMIT],
     ["REPLICAOF", "NO", "ONE"],
   ])("keep a publisher from %s", async (command, ...args) => {
     await expect(redis(as("publisher"), command, ...args)).rejects.toThrow(/NOPERM|permissions/);
