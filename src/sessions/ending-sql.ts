@@ -11,8 +11,6 @@ import type { Queries } from "../database/queries-sql.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
 
-const RECORDED_AT_ONCE_MAX = 1000;
-
 /** What every act has in common: who is behind it, and why. */
 export interface Act {
   /** As in the audit trail. */
@@ -86,10 +84,7 @@ export async function endOtherSessions(
   const decided = ended.map(({ session }) =>
     decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
   );
-  // A statement has 65,535 parameters at most, and a script may have opened thousands of sessions.
-  for (let from = 0; from < decided.length; from += RECORDED_AT_ONCE_MAX) {
-    await recordRevocations(queries, decided.slice(from, from + RECORDED_AT_ONCE_MAX));
-  }
+  await recordRevocations(queries, decided);
   return decided;
 }
 
