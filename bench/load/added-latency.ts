@@ -1,19 +1,15 @@
 /**
- * `npm run bench`: how much later an answer arrives because Sekisho is asked first. What is measured,
- * and how, is told in docs/benchmark.md.
- *
- * Exit codes: 0 all answers right and added p95 below its limit; 1 not so, or something could not be
- * started; 2 wrong usage; 128 + n if signal n broke it off.
+ * How much later an answer arrives because Sekisho is asked first. What is measured, and how, is told
+ * in docs/benchmark.md.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { constants, tmpdir } from "node:os";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { AuthzNode } from "../../deploy/local/authz-node.js";
 import { Client, describeAnswer } from "../../deploy/local/client.js";
-import { Closing } from "../../deploy/local/demo/stage.js";
+import type { Closing } from "../../deploy/local/demo/stage.js";
 import { EchoApi } from "../../deploy/local/echo-api.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
 import { waitFor } from "../../deploy/local/wait-for.js";
 import {
   describeCommit,
@@ -33,16 +29,17 @@ import {
 } from "../report/table.js";
 import { USAGE, readArguments } from "./arguments.js";
 import type { LoadPlan } from "./arguments.js";
+import { runBenchmark, writeResult } from "./benchmark-run.js";
 import type { Owner } from "./expected-answer.js";
 import { LoadGenerator } from "./load-generator.js";
+import type { LoadOrder } from "./load-messages.js";
 import { CONNECTIONS_MAX } from "./load-limits.js";
 import { measureChecks } from "../micro/check.js";
-import { Progress } from "./progress.js";
+import type { Progress } from "./progress.js";
 import { WrongAnswer, measureRounds } from "./rounds.js";
 import { Stage } from "./stage.js";
 import { TwoSidedEnvoy } from "./two-sided-envoy.js";
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** What a run may take beyond its requests: starting, minting, the last answers. */
 const AROUND_MAX_MS = 60_000;
 /** The node promises a second. */
@@ -76,8 +73,9 @@ async function measure(
   const tokens = await Promise.all(
     owners.map(async (owner) => ({ owner, token: await stage.mint.mint({ ...owner, epoch: 0 }) })),
   );
-  const generator = await closing.keep(Promise.resolve(new LoadGenerator({ tokens })), (started) =>
-    started.close(),
+  const generator = await closing.keep(
+    Promise.resolve(new LoadGenerator<LoadOrder>("load-thread.js", { tokens })),
+    (started) => started.close(),
   );
   const measured = await measureRounds({ plan, envoy, node, generator, progress });
   const [first] = tokens;
@@ -134,15 +132,6 @@ async function assertRefusedOnceRevoked(
   }
 }
 
-async function write(result: BenchmarkResult, { record }: LoadPlan): Promise<void> {
-  const place = record ? ["bench", "results", "added-latency"] : ["dist", "bench-last"];
-  const file = join(repositoryRoot(), ...place);
-  await mkdir(join(file, ".."), { recursive: true });
-  await writeFile(`${file}.json`, `${JSON.stringify(result, undefined, 2)}\n`);
-  await writeFile(`${file}.md`, resultPage(result));
-  process.stdout.write(`\nWritten to ${place.join("/")}.json and .md\n`);
-}
-
 /** The result on the screen, and the exit code that it means. */
 function judge(result: BenchmarkResult, { small }: LoadPlan): number {
   const table = latencyTable(result.rounds).replaceAll("**", "");
@@ -158,8 +147,9 @@ function judge(result: BenchmarkResult, { small }: LoadPlan): number {
   return keepsLimit(result.rounds) ? 0 : 1;
 }
 
-async function main(): Promise<number> {
-  const args = readArguments(process.argv.slice(2));
+/** Returns the exit code; 0: all answers right and added p95 below its limit. */
+export async function addedLatency(given: readonly string[]): Promise<number> {
+  const args = readArguments(given);
   if (args.kind === "wrong") {
     process.stderr.write(`${args.message}\n\n${USAGE}\n`);
     return 2;
@@ -168,7 +158,18 @@ async function main(): Promise<number> {
     process.stdout.write(`${USAGE}\n`);
     return 0;
   }
-  return args.kind === "micro" ? runMicro(args.small) : runLoad(args.plan);
+  if (args.kind === "micro") return runMicro(args.small);
+  const { plan } = args;
+  return runBenchmark(
+    limitOf(plan),
+    (closing, progress) => measure(plan, closing, progress),
+    async (result) => {
+      const exitCode = judge(result, plan);
+      const place = plan.record ? ["bench", "results", "added-latency"] : ["dist", "bench-last"];
+      await writeResult(place, result, resultPage(result));
+      return exitCode;
+    },
+  );
 }
 
 async function runMicro(small: boolean): Promise<number> {
@@ -184,55 +185,7 @@ async function runMicro(small: boolean): Promise<number> {
   }
 }
 
-async function runLoad(plan: LoadPlan): Promise<number> {
-  const closing = new Closing();
-  const progress = new Progress(process.stdout);
-  const stopped = signalled();
-  let exitCode = 0;
-  try {
-    const measuring = measure(plan, closing, progress);
-    const result = await Promise.race([measuring, stopped, overdue(plan)]);
-    progress.clear();
-    if (typeof result === "string") {
-      measuring.catch(() => undefined);
-      exitCode = 128 + constants.signals[result];
-    } else {
-      exitCode = judge(result, plan);
-      await write(result, plan);
-    }
-  } catch (error) {
-    progress.clear();
-    process.stderr.write(`\n${error instanceof Error ? error.message : String(error)}\n`);
-    exitCode = 1;
-  }
-  for (const fault of await closing.close()) {
-    const text = fault instanceof Error ? fault.message : String(fault);
-    process.stderr.write(`while stopping: ${text}\n`);
-    if (exitCode === 0) exitCode = 1;
-  }
-  return exitCode;
-}
-
-async function overdue(plan: LoadPlan): Promise<never> {
+function limitOf(plan: LoadPlan): number {
   const requestsMs = 2 * plan.rounds * (plan.warmUpS + plan.secondsPerSide) * 1000;
-  const timeout = AbortSignal.timeout(requestsMs + AROUND_MAX_MS);
-  return new Promise((_, reject) => {
-    timeout.addEventListener("abort", () => {
-      const limitS = Math.round((requestsMs + AROUND_MAX_MS) / 1000);
-      reject(new Error(`not done within ${limitS} s`));
-    });
-  });
+  return requestsMs + AROUND_MAX_MS;
 }
-
-type StopSignal = (typeof SIGNALS)[number] | "SIGPIPE";
-
-/** Settles with the first signal that asks to stop, or when whoever reads the output has gone. */
-async function signalled(): Promise<StopSignal> {
-  return new Promise((resolve) => {
-    for (const signal of SIGNALS) process.on(signal, () => resolve(signal));
-    process.stdout.on("error", () => resolve("SIGPIPE"));
-  });
-}
-
-// Nothing may keep a finished benchmark from ending.
-process.exit(await main());

@@ -30,7 +30,7 @@ const DEFAULTS = {
 const MAXIMA = { rounds: 20, seconds: 300, rate: 5000, tokens: 10_000 } as const;
 type NumberName = keyof typeof MAXIMA;
 
-export const USAGE = `usage: npm run bench [-- options]
+export const USAGE = `usage: npm run bench -- latency [options]
 
 Added latency through one Envoy with and without Sekisho, at a fixed rate of requests.
   --rounds N    both sides are measured so often (${DEFAULTS.full.rounds})

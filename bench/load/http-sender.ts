@@ -8,7 +8,17 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
-/** Sends GET requests to loopback ports over connections that are kept open and bounded. */
+export interface HttpTarget {
+  readonly port: number;
+  readonly path: string;
+  /** GET if left out. */
+  readonly method?: "GET" | "POST";
+  readonly token?: string;
+  /** Sent as JSON. */
+  readonly body?: object;
+}
+
+/** Sends requests to loopback ports over connections that are kept open and bounded. */
 export class HttpSender {
   readonly #agent: Agent;
 
@@ -21,23 +31,22 @@ export class HttpSender {
     });
   }
 
-  send(target: {
-    readonly port: number;
-    readonly path: string;
-    token: string;
-  }): Exchange<HttpAnswer> {
+  send({ port, path, method = "GET", token, body }: HttpTarget): Exchange<HttpAnswer> {
+    const text = body === undefined ? undefined : JSON.stringify(body);
     const request = startRequest({
       agent: this.#agent,
       host: "127.0.0.1",
-      port: target.port,
-      path: target.path,
-      headers: { authorization: `Bearer ${target.token}` },
+      ...{ port, path, method },
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(text === undefined ? {} : { "content-type": "application/json" }),
+      },
     });
     const answered = new Promise<HttpAnswer>((resolve, reject) => {
       request.once("error", reject);
       request.once("response", (response) => readAnswer(response, resolve, reject));
     });
-    request.end();
+    request.end(text);
     return {
       answered,
       abandon: () => request.destroy(new Error("no answer in time")),

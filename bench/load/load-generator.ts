@@ -1,18 +1,18 @@
 /**
- * The load generator, as seen from the main thread. It runs in a thread of its own: the main thread
- * is the API behind Envoy and reads Envoy's access log, and none of that may delay a request or the
- * moment at which an answer is seen.
+ * The load generator, as seen from the main thread. It runs in a thread of its own: what the main
+ * thread does besides may not delay a request or the moment at which an answer is seen.
  */
 import { Worker } from "node:worker_threads";
 
 import { loadReportSchema } from "./load-messages.js";
-import type { LoadOrder, LoadResult, LoadSetUp } from "./load-messages.js";
+import type { LoadResult } from "./load-messages.js";
 
-export class LoadGenerator {
+export class LoadGenerator<Order> {
   readonly #thread: Worker;
 
-  constructor(setUp: LoadSetUp) {
-    this.#thread = new Worker(new URL("load-thread.js", import.meta.url), { workerData: setUp });
+  /** @param file the thread's, beside this one; it serves orders (`load-orders.ts`) */
+  constructor(file: string, setUp: object) {
+    this.#thread = new Worker(new URL(file, import.meta.url), { workerData: setUp });
   }
 
   /**
@@ -20,7 +20,7 @@ export class LoadGenerator {
    *
    * @throws Error when it had to be broken off
    */
-  async run(order: LoadOrder, progress: (sent: number) => void): Promise<LoadResult> {
+  async run(order: Order, progress: (sent: number) => void): Promise<LoadResult> {
     const thread = this.#thread;
     const ending = new AbortController();
     try {
@@ -29,7 +29,7 @@ export class LoadGenerator {
           const report = loadReportSchema.parse(message);
           if (report.kind === "progress") progress(report.sent);
           else if (report.kind === "done") resolve(report.result);
-          else reject(new Error(report.message));
+          else reject(new LoadBrokenOff(report.message));
         };
         const ended = () => reject(new Error("the load generator ended"));
         thread.on("message", listen).once("error", reject).once("exit", ended);
@@ -45,5 +45,13 @@ export class LoadGenerator {
 
   async close(): Promise<void> {
     await this.#thread.terminate();
+  }
+}
+
+/** A stretch was not sent to its end: too much was unanswered. */
+export class LoadBrokenOff extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "LoadBrokenOff";
   }
 }

@@ -5,7 +5,7 @@ import type { BenchmarkResult, Round } from "../report/result.js";
 import { milliseconds } from "../report/table.js";
 import type { LoadPlan } from "./arguments.js";
 import type { LoadGenerator } from "./load-generator.js";
-import type { LoadResult } from "./load-messages.js";
+import type { LoadOrder, LoadResult } from "./load-messages.js";
 import type { Progress } from "./progress.js";
 import {
   addCounts,
@@ -20,7 +20,7 @@ export interface Measuring {
   readonly plan: LoadPlan;
   readonly envoy: TwoSidedEnvoy;
   readonly node: AuthzNode;
-  readonly generator: LoadGenerator;
+  readonly generator: LoadGenerator<LoadOrder>;
   readonly progress: Progress;
 }
 

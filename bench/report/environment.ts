@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 
 import { z } from "zod";
 
+import type { PostgresServer } from "../../deploy/local/postgres-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import { redisConnections } from "../../src/revocation/connection-redis.js";
 import type { BenchmarkResult } from "./result.js";
@@ -57,4 +58,9 @@ export async function redisVersion(url: string): Promise<string> {
   } finally {
     connection.close();
   }
+}
+
+export async function postgresVersion(server: PostgresServer): Promise<string> {
+  const [row] = await server.query<{ server_version: string }>("SHOW server_version");
+  return row?.server_version.split(" ")[0] ?? "unknown";
 }

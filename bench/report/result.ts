@@ -7,7 +7,7 @@ import type { Spread } from "./percentile.js";
 /** Added p95 through Envoy must stay below this. */
 export const ADDED_P95_LIMIT_MS = 5;
 
-const percentilesSchema = z.object({ p50: z.number(), p95: z.number(), p99: z.number() });
+export const percentilesSchema = z.object({ p50: z.number(), p95: z.number(), p99: z.number() });
 export type PercentileName = keyof z.infer<typeof percentilesSchema>;
 
 const roundSchema = z.object({
@@ -19,17 +19,19 @@ const roundSchema = z.object({
 });
 export type Round = z.infer<typeof roundSchema>;
 
+export const machineSchema = z.object({
+  cpu: z.string(),
+  cores: z.number().int(),
+  memoryGiB: z.number(),
+  platform: z.string(),
+  /** Of the minute before the run: how busy the machine was with other things. */
+  loadAverageBefore: z.number(),
+});
+
 export const resultSchema = z.object({
   recordedAt: z.string(),
   commit: z.string(),
-  machine: z.object({
-    cpu: z.string(),
-    cores: z.number().int(),
-    memoryGiB: z.number(),
-    platform: z.string(),
-    /** Of the minute before the run: how busy the machine was with other things. */
-    loadAverageBefore: z.number(),
-  }),
+  machine: machineSchema,
   versions: z.object({
     sekisho: z.string(),
     node: z.string(),

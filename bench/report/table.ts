@@ -80,14 +80,9 @@ export function describeRequests({ requests }: BenchmarkResult): string {
 
 /** Where, when and with what it was measured. */
 export function describeRun(result: BenchmarkResult): string {
-  const { machine, versions, configuration: chosen } = result;
+  const { versions, configuration: chosen } = result;
   const rows = [
-    ["recorded", `${result.recordedAt}, commit ${result.commit}`],
-    [
-      "machine",
-      `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}; ` +
-        `load average before: ${machine.loadAverageBefore.toFixed(2)}`,
-    ],
+    ...describePlace(result),
     [
       "versions",
       `Sekisho ${versions.sekisho}, Node.js ${versions.node}, Envoy ${versions.envoy}, ` +
@@ -102,6 +97,22 @@ export function describeRun(result: BenchmarkResult): string {
     ],
   ];
   return markdownTable([{ title: "" }, { title: "" }], rows);
+}
+
+/** The rows of a table that say when and on what a run was made. */
+export function describePlace({
+  recordedAt,
+  commit,
+  machine,
+}: Pick<BenchmarkResult, "recordedAt" | "commit" | "machine">): readonly string[][] {
+  return [
+    ["recorded", `${recordedAt}, commit ${commit}`],
+    [
+      "machine",
+      `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}; ` +
+        `load average before: ${machine.loadAverageBefore.toFixed(2)}`,
+    ],
+  ];
 }
 
 /** What an operation in process takes. */
@@ -138,6 +149,6 @@ export function resultPage(result: BenchmarkResult): string {
   );
 }
 
-function wholeNumber(value: number): string {
+export function wholeNumber(value: number): string {
   return value.toLocaleString("en-GB");
 }

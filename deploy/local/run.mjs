@@ -41,7 +41,7 @@ const PROGRAMS = {
   bench: {
     redisMayBeGiven: true,
     withPostgresql: true,
-    args: ["dist/bench/load/added-latency.js"],
+    args: ["dist/bench/load/main.js"],
   },
   test: {
     redisMayBeGiven: false,
