@@ -1,0 +1,147 @@
+/** What administrators look up, on both databases. */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+
+import { readAudit, type AuditFilter } from "../../src/admin/audit-query.js";
+import type { AuditRecord } from "../../src/admin/audit-query-sql.js";
+import { endUserSession, revokeAll, unlockUser } from "../../src/admin/user-acts.js";
+import { listUserSessions } from "../../src/admin/user-sessions.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { SessionStage, type StagedUser } from "../support/session-stage.js";
+
+describe.each(DATABASES)("an administrator on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let stage: SessionStage;
+  beforeAll(async () => {
+    started = await start();
+    stage = new SessionStage(started.database);
+  });
+  afterAll(async () => {
+    await stage.close();
+    await started.stop();
+  });
+
+  async function pagesOf(tenant: string, limit: number, filter: AuditFilter = {}) {
+    const pages: (readonly AuditRecord[])[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await readAudit(stage.parts, tenant, { ...filter, cursor, limit });
+      if (page?.kind !== "page") throw new Error("there is no page");
+      pages.push(page.items);
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    return pages;
+  }
+
+  describe("reads the trail", () => {
+    let tenant: string;
+    let [ada, bob]: readonly StagedUser[] = [];
+    const atMs: number[] = [];
+    beforeAll(async () => {
+      tenant = await stage.addTenant();
+      ada = await stage.addUser({ tenant });
+      bob = await stage.addUser({ tenant });
+      for (const user of [ada, bob, ada]) {
+        stage.clock.advance(1000);
+        atMs.push(stage.clock.wallMs());
+        await stage.open(user);
+        await revokeAll(stage.parts, { ...stage.administrator, reason: "a reason" }, user);
+      }
+      await unlockUser(stage.parts, stage.administrator, bob);
+    });
+
+    const kinds = async (filter: AuditFilter) =>
+      (await pagesOf(tenant, 50, filter)).flat().map(({ kind }) => kind);
+
+    test("the newest first, page by page, each row once", async () => {
+      const pages = await pagesOf(tenant, 3);
+      expect(pages.map((page) => page.length)).toEqual([3, 3, 1]);
+      const ids = pages.flat().map(({ id }) => id);
+      expect(ids).toEqual([...ids].sort((a, b) => b - a));
+      expect(new Set(ids).size).toBe(7);
+      expect(pages.flat()[1]).toEqual({
+        id: ids[1],
+        atMs: atMs[2],
+        kind: "user_revoked",
+        outcome: "done",
+        reason: "a reason",
+        actor: "user:sekisho/an%20operator",
+        user: ada?.user,
+        session: undefined,
+        address: "192.0.2.7",
+        eventId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        detail: {},
+      });
+    });
+
+    test("from a page on, whatever is added meanwhile", async () => {
+      const first = await readAudit(stage.parts, tenant, { limit: 2 });
+      if (first?.kind !== "page") throw new Error("there is no page");
+      const { nextCursor: cursor } = first;
+      const second = await readAudit(stage.parts, tenant, { limit: 2, cursor });
+      await unlockUser(stage.parts, stage.administrator, { tenant, user: ada?.user ?? "" });
+      expect(await readAudit(stage.parts, tenant, { limit: 2, cursor })).toEqual(second);
+    });
+
+    test("by user, actor and kind", async () => {
+      const revokedAndIn = ["user_revoked", "login"];
+      expect(await kinds({ user: bob?.user })).toEqual(["account_unlocked", ...revokedAndIn]);
+      expect(await kinds({ user: "nobody" })).toEqual([]);
+      expect(await kinds({ kind: "login" })).toEqual(["login", "login", "login"]);
+      expect(await kinds({ kind: "login", user: bob?.user })).toEqual(["login"]);
+      const actor = "user:sekisho/an%20operator";
+      expect(new Set(await kinds({ actor }))).toEqual(
+        new Set(["account_unlocked", "user_revoked"]),
+      );
+      expect(await kinds({ actor: "user:sekisho/an" })).toEqual([]);
+    });
+
+    test("from a time on and up to a time that is not meant any more", async () => {
+      const [first = 0, second = 0] = atMs;
+      expect(await kinds({ fromMs: first, toMs: second })).toEqual(["user_revoked", "login"]);
+      expect(await kinds({ fromMs: first + 1, toMs: second })).toEqual([]);
+      expect(await kinds({ fromMs: first, toMs: second + 1 })).toHaveLength(4);
+      expect(await kinds({ fromMs: second, toMs: first })).toEqual([]);
+    });
+
+    test("of its tenant only", async () => {
+      const other = await stage.addTenant();
+      expect(await pagesOf(other, 10)).toEqual([[]]);
+      const page = await readAudit(stage.parts, tenant, { limit: 1 });
+      const cursor = page?.kind === "page" ? page.nextCursor : undefined;
+      const elsewhere = await readAudit(stage.parts, other, { limit: 1, cursor });
+      expect(elsewhere).toEqual({ kind: "cursor_invalid" });
+      expect(await readAudit(stage.parts, "nowhere", { limit: 1, cursor })).toBeUndefined();
+    });
+  });
+
+  test("lists a user's sessions, the newest first, also where several are of one moment", async () => {
+    const user = await stage.addUser();
+    const opened: string[] = [];
+    for (let count = 0; count < 5; count += 1) {
+      if (count % 2 === 0) stage.clock.advance(1000);
+      opened.push((await stage.open(user)).sessionId);
+    }
+    const ended = opened[0] ?? "";
+    await endUserSession(stage.parts, stage.administrator, { ...user, session: ended });
+    const seen: string[] = [];
+    const times: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await listUserSessions(stage.parts, user, { cursor, limit: 2 });
+      if (page?.kind !== "page") throw new Error("there is no page");
+      seen.push(...page.items.map(({ sessionId }) => sessionId));
+      times.push(...page.items.map(({ createdAtMs }) => createdAtMs));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    expect([...seen].sort()).toEqual([...opened].sort());
+    expect(times).toEqual([...times].sort((a, b) => b - a));
+    const all = await listUserSessions(stage.parts, user, { limit: 10 });
+    if (all?.kind !== "page") throw new Error("there is no page");
+    expect(all.items.find(({ sessionId }) => sessionId === ended)).toMatchObject({
+      deviceName: "a telephone",
+      endedAtMs: stage.clock.wallMs(),
+      endedBy: "session_revoked",
+    });
+    expect(all.items[0]?.expiresAtMs).toBe((times[0] ?? 0) + 14 * 86_400_000);
+  });
+});
