@@ -8,9 +8,10 @@
  * Whoever has the lock may remove what earlier ones left behind. A new database is made under
  * another name, brought to disk and renamed, so that there is never half of one.
  */
-import { constants, existsSync } from "node:fs";
+import { constants, existsSync, fsync as fsyncCallback } from "node:fs";
 import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { isNativeError } from "node:util/types";
 
 import { DatabaseError } from "./database.js";
@@ -30,6 +31,11 @@ export interface DataDirectory {
   close(): Promise<void>;
 }
 
+/** Brings an open file to disk. */
+export type Sync = (descriptor: number) => unknown;
+
+const fsync = promisify(fsyncCallback);
+
 /**
  * Takes the folder for this program; `make` makes a database in an empty folder where there is none
  * yet. Rejects with a DatabaseError: `in_use` or `data_folder`.
@@ -37,6 +43,7 @@ export interface DataDirectory {
 export async function openDataDirectory(
   folder: string,
   make: (emptyFolder: string) => Promise<void>,
+  sync: Sync = fsync,
 ): Promise<DataDirectory> {
   const path = resolve(folder);
   const lock = await claim(path);
@@ -46,9 +53,9 @@ export async function openDataDirectory(
     if (!existsSync(join(database, MARK))) {
       const making = await mkdtemp(join(path, MAKING));
       await make(making);
-      await bringToDisk(making);
+      await bringToDisk(making, sync);
       await rename(making, database);
-      await syncPath(path);
+      await syncPath(path, sync);
     }
     return { database, close: () => lock.release() };
   } catch (error) {
@@ -112,17 +119,19 @@ async function removeLeftovers(path: string): Promise<void> {
 }
 
 /** All files below it and the folders: what it holds must not come to disk after its name. */
-async function bringToDisk(folder: string): Promise<void> {
+async function bringToDisk(folder: string, sync: Sync): Promise<void> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = [folder, ...entries.map((entry) => join(entry.parentPath, entry.name))];
   // Several at once, because a disk writes them together.
-  while (paths.length > 0) await Promise.all(paths.splice(0, SYNCED_AT_ONCE).map(syncPath));
+  while (paths.length > 0) {
+    await Promise.all(paths.splice(0, SYNCED_AT_ONCE).map((path) => syncPath(path, sync)));
+  }
 }
 
-async function syncPath(path: string): Promise<void> {
+async function syncPath(path: string, sync: Sync): Promise<void> {
   const file = await open(path, "r");
   try {
-    await file.sync();
+    await sync(file.fd);
   } finally {
     await file.close();
   }

@@ -41,7 +41,7 @@ export interface PgliteOptions {
 
 /** Opens the database in `folder`, making it if it is not there. Rejects with a DatabaseError. */
 export async function openPglite(folder: string, options: PgliteOptions = {}): Promise<Database> {
-  const directory = await openDataDirectory(folder, makeDatabase);
+  const directory = await openDataDirectory(folder, makeDatabase, options.sync);
   /** PostgreSQL's own words, for as long as it opens. */
   let said: string[] | undefined = [];
   try {

@@ -3,11 +3,11 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "no
 import { randomInt } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 
 import { StartedProcess } from "../../deploy/local/child-process.js";
+import { waitUntil } from "../../deploy/local/wait-for.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import type { Database } from "../../src/database/database.js";
 import { openPglite } from "../../src/database/database-pglite.js";
@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 async function open(path = folder): Promise<Database> {
-  const database = await openPglite(path);
+  const database = await openPglite(path, { sync: () => undefined });
   opened.push(database);
   return database;
 }
@@ -190,7 +190,9 @@ describe("killed at any moment", () => {
         if (word === "committed") [rss] = [megabytes, committed.push(id)];
       });
       await reach(child, stage);
-      await delay(randomInt(withinMs));
+      const moment = performance.now() + randomInt(withinMs);
+      const bounds = { what: "a random moment", timeoutMs: 2 * withinMs, everyMs: 1 };
+      await waitUntil(() => performance.now() >= moment, bounds);
       await child.kill();
       forget();
       expect(child.lines.filter((line) => !/^(started|opened|migrated|comm)/.test(line))).toEqual(

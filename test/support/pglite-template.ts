@@ -34,7 +34,7 @@ async function providedTemplate(): Promise<string> {
   await removeOld(cache);
   const making = await mkdtemp(join(cache, "making-"));
   try {
-    const database = await openPglite(join(making, "data"));
+    const database = await openPglite(join(making, "data"), { sync: () => undefined });
     try {
       await database.migrate();
     } finally {
