@@ -93,11 +93,13 @@ export class PartitionRelay {
 
   async #work(check: () => void): Promise<Cycle> {
     const { database, keeper, clock, partition, demands } = this.#parts;
-    const facts = await keeper.facts();
+    // The record first: requests publish and record meanwhile, and a log that is looked at later
+    // than its record holds at least what that says.
     const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
       record: await readLogRecord(queries, partition),
       pending: await pendingAfter(queries, partition, undefined, PENDING_PAGE_MAX),
     }));
+    const facts = await keeper.facts();
     check();
     const judged = judgeLog(facts, record, demands, clock.wallMs());
     if (judged.kind === "wait") return { pauseMs: CYCLE_MS, problem: judged.problem };
