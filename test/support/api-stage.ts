@@ -2,7 +2,12 @@
 import { Agent, request as httpRequest } from "node:http";
 
 import { startApi, type Api, type ApiBounds } from "../../src/http/api-server.js";
-import type { RequestFailure } from "../../src/http/problem-desk.js";
+import type { Database } from "../../src/database/database.js";
+import type { NodesReader } from "../../src/http/nodes-route.js";
+import type { ApiAnswered, RequestFailure } from "../../src/http/problem-desk.js";
+import type { ListenAddress } from "../../src/listen/listen-address.js";
+import type { Outbox } from "../../src/outbox/outbox.js";
+import type { PasswordHasher } from "../../src/passwords/password-hasher.js";
 import type { Role } from "../../src/sessions/scopes.js";
 import type { SessionStage } from "./session-stage.js";
 import { type StagedUser } from "./session-stage.js";
@@ -34,12 +39,23 @@ export interface StagedCaller extends StagedUser {
 export interface ApiStageOptions {
   readonly trustedProxies?: readonly string[];
   readonly bounds?: Partial<ApiBounds>;
+  readonly listen?: ListenAddress;
+  /** Instead of the stage's own parts, where a fault is to be forced. */
+  readonly parts?: Partial<StagedParts>;
 }
+
+type StagedParts = Omit<SessionStage["parts"], "outbox" | "db" | "hasher"> & {
+  readonly outbox: Outbox;
+  readonly db: Database;
+  readonly hasher: PasswordHasher;
+};
 
 export class ApiStage {
   readonly stage: SessionStage;
   readonly failures: RequestFailure[] = [];
+  readonly answered: ApiAnswered[] = [];
   ready = true;
+  nodes: Awaited<ReturnType<NodesReader["readNodes"]>>;
   keys: readonly Readonly<Record<string, unknown>>[] = [STAGED_KEY];
   readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
@@ -51,16 +67,21 @@ export class ApiStage {
   static async start(stage: SessionStage, options: ApiStageOptions = {}): Promise<ApiStage> {
     const staged = new ApiStage(stage);
     const { trustedProxies = [], bounds = {} } = options;
-    const { parts } = stage;
+    const { listen = { kind: "tcp", host: "127.0.0.1", port: 0 } } = options;
+    const parts = { ...stage.parts, ...options.parts };
     staged.#api = await startApi(
-      { listen: { kind: "tcp", host: "127.0.0.1", port: 0 }, trustedProxies, bounds },
+      { listen, trustedProxies, bounds },
       {
         sessions: parts,
         admin: parts,
         outbox: parts.outbox,
         keys: { jwks: () => ({ keys: staged.keys }) },
+        nodes: { readNodes: () => Promise.resolve(staged.nodes) },
         isReady: () => staged.ready,
-        log: { requestFailed: (failure) => staged.failures.push(failure) },
+        log: {
+          requestFailed: (failure) => staged.failures.push(failure),
+          answered: (one) => staged.answered.push(one),
+        },
       },
     );
     return staged;
