@@ -7,6 +7,7 @@ import {
   addOwnSessionEnd,
   addOwnSessions,
 } from "./own-routes.js";
+import { addNodes } from "./nodes-route.js";
 import type { Routes } from "./route.js";
 import { addAudit, addTenantCreation, addTenants } from "./tenant-routes.js";
 import {
@@ -21,7 +22,7 @@ import { addUserCreation, addUsers, addUserSessions } from "./user-routes.js";
 
 /** In the order in which the OpenAPI document lists them. */
 export function addAllRoutes(routes: Routes, parts: ApiParts): void {
-  const { sessions, admin, outbox, keys } = parts;
+  const { sessions, admin, outbox, keys, nodes } = parts;
   const own = { ...sessions, outbox };
   addLogin(routes, sessions);
   addRefresh(routes, sessions);
@@ -43,5 +44,6 @@ export function addAllRoutes(routes: Routes, parts: ApiParts): void {
   addUnlock(routes, acts);
   addPasswordSetting(routes, acts);
   addAudit(routes, admin);
+  addNodes(routes, nodes);
   addKeySet(routes, keys);
 }

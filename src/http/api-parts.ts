@@ -6,6 +6,7 @@ import type { OwnSessionParts } from "../sessions/own-sessions.js";
 import type { PasswordChangeParts } from "../sessions/password-change.js";
 import type { RefreshParts } from "../sessions/refresh.js";
 import type { KeySet } from "./key-set-route.js";
+import type { NodesReader } from "./nodes-route.js";
 import type { ApiLog } from "./problem-desk.js";
 
 /** What the API stands on. */
@@ -18,6 +19,7 @@ export interface ApiParts {
   readonly admin: AdminParts;
   readonly outbox: Outbox;
   readonly keys: KeySet;
+  readonly nodes: NodesReader;
   /** False: nothing but the documentation is answered yet. */
   readonly isReady: () => boolean;
   readonly log: ApiLog;

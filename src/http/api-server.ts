@@ -72,6 +72,13 @@ export async function startApi(options: ApiOptions, parts: ApiParts): Promise<Ap
   const app = newServer(bounds, desk);
   const door = new Door(parts.isReady);
   door.guard(app, desk);
+  app.addHook("onResponse", (request, reply, done) => {
+    const { url } = request.routeOptions;
+    const operation = url === undefined ? undefined : `${request.method} ${url}`;
+    const { statusCode: status, elapsedTime: durationMs } = reply;
+    parts.log.answered({ operation, status, durationMs });
+    done();
+  });
   await describeApi(app);
   addAllRoutes(new Routes(app, { callers: parts.sessions, trusted, desk }), parts);
   await showApi(app);

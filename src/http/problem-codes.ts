@@ -32,6 +32,7 @@ export const PROBLEMS = {
   internal_error: { status: 500, title: "Something went wrong in the service" },
   database_unavailable: { status: 503, title: "The database cannot be reached" },
   keys_unavailable: { status: 503, title: "There is no key to sign or verify with" },
+  log_unavailable: { status: 503, title: "The revocation log cannot be read now" },
   overloaded: { status: 503, title: "Too much is being asked at once" },
   starting: { status: 503, title: "The service is starting" },
   stopping: { status: 503, title: "The service is stopping" },

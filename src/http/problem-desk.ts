@@ -6,6 +6,15 @@ import { commonHeaders, problemHeaders } from "./problem-headers.js";
 export interface ApiLog {
   /** The system's side: once for each answer of 500 and above. */
   requestFailed(failure: RequestFailure): void;
+  /** Each answer, when it is on its way. */
+  answered(answer: ApiAnswered): void;
+}
+
+export interface ApiAnswered {
+  /** The method and the route's pattern, which has no ids in it; undefined where there is none. */
+  readonly operation: string | undefined;
+  readonly status: number;
+  readonly durationMs: number;
 }
 
 export interface RequestFailure {

@@ -3,6 +3,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { systemClock } from "../clock/clock.js";
 import type { SessionsConfig } from "../config/sessions-config.js";
 import type { ApiParts } from "../http/api-parts.js";
+import type { NodesReader } from "../http/nodes-route.js";
+import type { ApiLog } from "../http/problem-desk.js";
 import type { Database } from "../database/database.js";
 import type { SigningKeys } from "../keys/signing-keys.js";
 import { DEFAULT_LIMITS, type LimitSettings } from "../limits/login-limits.js";
@@ -16,6 +18,7 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { RedisLogKeeper } from "../revocation/log-keeper-redis.js";
 import { RedisNodeRows } from "../revocation/node-rows-redis.js";
+import { reportNodes } from "../revocation/nodes-report.js";
 import { partitionKeys } from "../revocation/partition.js";
 import { RedisPublisher } from "../revocation/publisher-redis.js";
 import { ReceiptDesk } from "../revocation/receipt.js";
@@ -26,6 +29,7 @@ import type { RefreshParts } from "../sessions/refresh.js";
 /** The Redis side: where revocations go, and who sees to it that they arrive. */
 export interface KeptLog {
   readonly outbox: Outbox;
+  readonly nodes: NodesReader;
   readonly relay: Relay;
   close(): Promise<void>;
 }
@@ -66,6 +70,7 @@ export function keepLog(
   });
   return {
     outbox,
+    nodes: { readNodes: () => readNodes(rows) },
     relay,
     close: async () => {
       await relay.close();
@@ -73,6 +78,12 @@ export function keepLog(
       for (const one of [publishers.requests, publishers.relay, keeper, rows]) one.close();
     },
   };
+}
+
+async function readNodes(rows: RedisNodeRows): ReturnType<NodesReader["readNodes"]> {
+  const found = await rows.nodeRows();
+  const { meta } = found;
+  return typeof meta === "string" ? undefined : { log: meta, nodes: reportNodes(found, meta) };
 }
 
 export function loginLimits(
@@ -98,7 +109,9 @@ export function loginLimits(
 export function apiParts(
   config: SessionsConfig,
   given: Pick<LoginParts, "db" | "hasher" | "limits"> &
-    Pick<RefreshParts, "limits" | "outbox"> & {
+    Pick<RefreshParts, "limits" | "outbox"> &
+    Pick<ApiParts, "nodes"> & {
+      readonly answered: ApiLog["answered"];
       readonly hasher: PasswordHasher;
       readonly keys: SigningKeys;
       readonly lockout: LockoutSettings;
@@ -107,7 +120,7 @@ export function apiParts(
       readonly log: Logger;
     },
 ): ApiParts {
-  const { db, hasher, limits, keys, outbox, lockout, observers, life, log } = given;
+  const { db, hasher, limits, keys, outbox, lockout, observers, life, log, nodes } = given;
   const clock = systemClock;
   const tools = { db, clock, newEventId: randomUUID, randomBytes };
   return {
@@ -125,8 +138,10 @@ export function apiParts(
     admin: { ...tools, hasher, newUserId: randomUUID },
     outbox,
     keys,
+    nodes,
     isReady: () => life.prepared,
     log: {
+      answered: given.answered,
       requestFailed: ({ error, requestId, ...what }) => {
         log.error({ request_id: requestId, ...what, err: error }, "a request failed");
       },

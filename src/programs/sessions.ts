@@ -24,6 +24,9 @@ import { openDatabase } from "./open-database.js";
 import { Preparation } from "./preparation.js";
 import { apiParts, keepLog, loginLimits } from "./sessions-parts.js";
 
+/** For requests that are under way; the rest of the time that a platform waits is for the rest. */
+const DRAIN_TIMEOUT_MS = 5000;
+
 export interface RunningSessions {
   readonly listen: ListenAddress;
   readonly ops: ListenAddress;
@@ -107,15 +110,11 @@ export async function startSessions(config: SessionsConfig, log: Logger): Promis
       limitsProblem: limitsProblem(),
     });
   const parts = apiParts(config, {
-    db,
-    hasher,
-    limits,
-    keys,
-    outbox,
-    lockout,
-    observers,
-    life,
-    log,
+    ...{ db, hasher, limits, keys, outbox, lockout, observers, life, log },
+    nodes: revocations.nodes,
+    answered: ({ operation = "unknown", status, durationMs }) => {
+      metrics.answered(operation, status, durationMs);
+    },
   });
   const running = await listenOn(config, parts, {
     components,
@@ -163,7 +162,8 @@ async function listenOn(
   pages: OpsPages,
 ): Promise<{ readonly api: Api; readonly ops: OpsServer }> {
   const { listen, opsListen, trustedProxies } = config;
-  const api = await startApi({ listen, trustedProxies }, parts).catch(
+  const bounds = { closeMaxMs: DRAIN_TIMEOUT_MS };
+  const api = await startApi({ listen, trustedProxies, bounds }, parts).catch(
     cannotListen("SEKISHO_SESSIONS_LISTEN", listen),
   );
   try {
