@@ -1,6 +1,8 @@
-/** The parts of README.md that are written by a program: each stands between two markers. */
+/** The parts of the documents that are written by a program: each stands between two markers. */
 import { REASONS } from "../../src/check/reason.js";
+import { SESSION_VARIABLES } from "../../src/config/session-variables.js";
 import { VARIABLES } from "../../src/config/variables.js";
+import { PROBLEMS } from "../../src/http/problem-codes.js";
 import type { BenchmarkResult } from "./result.js";
 import { describeRun, latencyTable, markdownTable, verdict } from "./table.js";
 
@@ -52,12 +54,18 @@ function placeOf(document: string, name: string): { from: number; to: number } {
   return { from, to };
 }
 
-/** All blocks of README.md. */
-export function readmeBlocks(result: BenchmarkResult): Blocks {
+/** All blocks, by the path of their document. */
+export function documentBlocks(result: BenchmarkResult): Readonly<Record<string, Blocks>> {
   return {
-    benchmark: benchmarkBlock(result),
-    variables: variablesTable(),
-    reasons: reasonsTable(),
+    "README.md": { benchmark: benchmarkBlock(result), reasons: reasonsTable() },
+    "docs/configuration.md": {
+      "variables-common": variablesTable("common"),
+      "variables-sidecar": variablesTable("sidecar"),
+      "variables-sessions": variablesTable("sessions"),
+      "variables-commands": variablesTable("commands"),
+      "variables-scripts": variablesTable("scripts"),
+    },
+    "docs/sessions.md": { problems: problemsTable() },
   };
 }
 
@@ -68,8 +76,27 @@ function benchmarkBlock(result: BenchmarkResult): string {
 /** Defaults that are found out when a program starts. */
 const DEFAULT_IN_WORDS: Readonly<Record<string, string>> = { SEKISHO_NODE_ID: "the host's name" };
 
-export function variablesTable(): string {
-  const rows = Object.entries(VARIABLES).map(([name, { fallback, allowed, meaning }]) => {
+export const VARIABLE_GROUPS = ["common", "sidecar", "sessions", "commands", "scripts"] as const;
+type VariableGroup = (typeof VARIABLE_GROUPS)[number];
+
+const COMMON: readonly string[] = [
+  ...["SEKISHO_REDIS_URL", "SEKISHO_REDIS_MIN_REPLICAS", "SEKISHO_ISSUER", "SEKISHO_AUDIENCE"],
+  ...["SEKISHO_MAX_TOKEN_LIFETIME_S", "SEKISHO_CLOCK_SKEW_S", "SEKISHO_LOG_LEVEL"],
+];
+const COMMANDS: readonly string[] = ["SEKISHO_SESSIONS_URL", "SEKISHO_SESSIONS_TOKEN"];
+const SCRIPTS: readonly string[] = ["SEKISHO_ENVOY", "SEKISHO_POSTGRES"];
+
+/** Who reads it. */
+function groupOf(name: string): VariableGroup {
+  if (COMMON.includes(name)) return "common";
+  if (COMMANDS.includes(name)) return "commands";
+  if (SCRIPTS.includes(name)) return "scripts";
+  return Object.hasOwn(SESSION_VARIABLES, name) ? "sessions" : "sidecar";
+}
+
+export function variablesTable(group: VariableGroup): string {
+  const ofGroup = Object.entries(VARIABLES).filter(([name]) => groupOf(name) === group);
+  const rows = ofGroup.map(([name, { fallback, allowed, meaning }]) => {
     const known = fallback === undefined ? (DEFAULT_IN_WORDS[name] ?? "–") : `\`${fallback}\``;
     return [`\`${name}\``, known, allowed, meaning];
   });
@@ -87,4 +114,13 @@ export function reasonsTable(): string {
     title,
   ]);
   return markdownTable([{ title: "reason" }, { title: "HTTP" }, { title: "meaning" }], rows);
+}
+
+export function problemsTable(): string {
+  const rows = Object.entries(PROBLEMS).map(([code, { status, title }]) => [
+    `\`${code}\``,
+    String(status),
+    title,
+  ]);
+  return markdownTable([{ title: "code" }, { title: "HTTP" }, { title: "meaning" }], rows);
 }

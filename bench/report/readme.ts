@@ -1,6 +1,6 @@
 /**
- * Writes the tables and numbers of README.md that come from elsewhere: the recorded benchmark, the
- * variables, the reasons.
+ * Writes the tables and numbers of README.md and docs/ that come from elsewhere: the recorded
+ * benchmark, the variables, the reasons and problems.
  *
  * Exit codes: 0 written, or up to date; 1 out of date (with --check), or it could not be written;
  * 2 wrong usage.
@@ -10,45 +10,46 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { repositoryRoot } from "../../deploy/local/repository.js";
-import { fillBlocks, readmeBlocks } from "./readme-blocks.js";
+import { documentBlocks, fillBlocks } from "./readme-blocks.js";
 import { resultSchema } from "./result.js";
 
-const USAGE = `usage: node dist/bench/report/readme.js [--check] [FILE]
+const USAGE = `usage: node dist/bench/report/readme.js [--check]
 
-Fills in what stands between the markers of README.md (or FILE).
+Fills in what stands between the markers of README.md and of the documents in docs/.
   --check   changes nothing; exit code 1 if something is out of date`;
 
 async function main(): Promise<number> {
-  let options;
+  let check: boolean;
   try {
-    const check = { type: "boolean" } as const;
-    options = parseArgs({ allowPositionals: true, options: { check } });
-    if (options.positionals.length > 1) throw new Error("one file at most");
+    const { values } = parseArgs({ options: { check: { type: "boolean" } } });
+    check = values.check === true;
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
     return 2;
   }
-  const file = options.positionals[0] ?? join(repositoryRoot(), "README.md");
   const recorded = join(repositoryRoot(), "bench", "results", "added-latency.json");
   const result: unknown = JSON.parse(await readFile(recorded, "utf8"));
-  const before = await readFile(file, "utf8");
-  const { document, outOfDate } = fillBlocks(before, readmeBlocks(resultSchema.parse(result)));
-  if (outOfDate.length === 0) {
-    process.stdout.write("README: up to date\n");
-    return 0;
+  let exitCode = 0;
+  for (const [path, blocks] of Object.entries(documentBlocks(resultSchema.parse(result)))) {
+    const file = join(repositoryRoot(), path);
+    const { document, outOfDate } = fillBlocks(await readFile(file, "utf8"), blocks);
+    if (outOfDate.length === 0) {
+      process.stdout.write(`${path}: up to date\n`);
+    } else if (check) {
+      const names = outOfDate.join(", ");
+      process.stderr.write(`${path}: out of date: ${names}; npm run readme mends it\n`);
+      exitCode = 1;
+    } else {
+      await writeFile(file, document);
+      process.stdout.write(`${path}: written: ${outOfDate.join(", ")}\n`);
+    }
   }
-  if (options.values.check === true) {
-    process.stderr.write(`README: out of date: ${outOfDate.join(", ")}; npm run readme mends it\n`);
-    return 1;
-  }
-  await writeFile(file, document);
-  process.stdout.write(`README: written: ${outOfDate.join(", ")}\n`);
-  return 0;
+  return exitCode;
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`README: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`documents: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }

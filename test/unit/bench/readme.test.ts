@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -6,13 +5,16 @@ import { describe, expect, test } from "@jest/globals";
 
 import {
   BlockFault,
+  VARIABLE_GROUPS,
+  documentBlocks,
   fillBlocks,
-  readmeBlocks,
+  problemsTable,
   reasonsTable,
   variablesTable,
 } from "../../../bench/report/readme-blocks.js";
 import { resultSchema } from "../../../bench/report/result.js";
 import { repositoryRoot } from "../../../deploy/local/repository.js";
+import { VARIABLES } from "../../../src/config/variables.js";
 
 const DOCUMENT = `# Title
 
@@ -67,7 +69,7 @@ second
 
 describe("the tables", () => {
   test("have each variable with its default", () => {
-    const lines = variablesTable().split("\n");
+    const lines = VARIABLE_GROUPS.flatMap((group) => variablesTable(group).split("\n"));
     const starting = (name: string) => lines.filter((line) => line.startsWith(`| \`${name}\` |`));
     expect(starting("SEKISHO_LISTEN")[0]).toContain(
       "| `127.0.0.1:9191` | HOST:PORT or unix:/PATH |",
@@ -75,6 +77,21 @@ describe("the tables", () => {
     expect(starting("SEKISHO_REDIS_URL")[0]).toContain("| – |");
     expect(starting("SEKISHO_NODE_ID")[0]).toContain("| the host's name |");
     expect(new Set(lines.map((line) => line.split("|").length))).toEqual(new Set([6]));
+    const named = lines.flatMap((line) => /^\| `([A-Z_]+)` \|/.exec(line)?.[1] ?? []);
+    expect(named.sort()).toEqual(Object.keys(VARIABLES).sort());
+  });
+
+  test("tell apart what the sidecar, the session service and both of them read", () => {
+    expect(variablesTable("common")).toContain("`SEKISHO_REDIS_URL`");
+    expect(variablesTable("sidecar")).toContain("`SEKISHO_JWKS_URL`");
+    expect(variablesTable("sessions")).toContain("`SEKISHO_DATABASE_URL`");
+    expect(variablesTable("commands")).toContain("`SEKISHO_SESSIONS_TOKEN`");
+    expect(variablesTable("scripts")).toContain("`SEKISHO_POSTGRES`");
+  });
+
+  test("have each problem with its status", () => {
+    const line = "| `not_found` | 404 | There is no such thing |";
+    expect(problemsTable().split("\n")).toContain(line);
   });
 
   test("have each reason with its status", () => {
@@ -84,14 +101,18 @@ describe("the tables", () => {
   });
 });
 
-describe("README.md", () => {
-  test("says what the recorded run, the variables and the reasons say", async () => {
-    const root = repositoryRoot();
-    const file = join(root, "README.md");
-    const text = existsSync(file) ? await readFile(file, "utf8") : "";
-    const recorded = await readFile(join(root, "bench/results/added-latency.json"), "utf8");
-    const blocks = readmeBlocks(resultSchema.parse(JSON.parse(recorded)));
-    const marked = Object.entries(blocks).filter(([name]) => text.includes(`<!-- ${name}:`));
-    expect(fillBlocks(text, Object.fromEntries(marked)).outOfDate).toEqual([]);
-  });
+describe("the documents", () => {
+  test.each(["README.md", "docs/configuration.md", "docs/sessions.md"])(
+    "%s says what the recorded run, the variables, the reasons and the problems say",
+    async (path) => {
+      const root = repositoryRoot();
+      const recorded = await readFile(join(root, "bench/results/added-latency.json"), "utf8");
+      const blocks = documentBlocks(resultSchema.parse(JSON.parse(recorded)));
+      const text = await readFile(join(root, path), "utf8");
+      expect(fillBlocks(text, blocks[path] ?? {}).outOfDate).toEqual([]);
+      // A marker that nobody fills would stand there for ever.
+      const marked = [...text.matchAll(/<!-- ([a-z-]+):begin -->/g)].map(([, name]) => name);
+      expect(marked.sort()).toEqual(Object.keys(blocks[path] ?? {}).sort());
+    },
+  );
 });
