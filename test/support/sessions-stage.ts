@@ -5,6 +5,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { z } from "zod";
 import { PostgresServer } from "../../deploy/local/postgres-server.js";
 import {
   SessionsClient,
@@ -59,7 +61,12 @@ export interface KeptData {
   readonly database: DatabaseSetting;
   /** Where it is a PostgreSQL of the test's own. */
   readonly postgres: PostgresServer | undefined;
+  /** Asks for one number, past the service and its roles. A folder must not be in use. */
+  readonly count: (sql: string) => Promise<number>;
 }
+
+const countedSchema = z.tuple([z.object({ count: z.coerce.number() })]);
+const DATABASE = "sessions";
 
 export class SessionsStage {
   /** Redis, pods and pollers. */
@@ -230,10 +237,21 @@ async function inFolder(stage: E2eStage): Promise<KeptData> {
   );
   const folder = join(parent, "data");
   await copyPgliteTemplate(folder);
-  return { database: { folder }, postgres: undefined };
+  const count = async (sql: string): Promise<number> => {
+    const opened = await PGlite.create(join(folder, "postgres"));
+    try {
+      return countedSchema.parse((await opened.query(sql)).rows)[0].count;
+    } finally {
+      await opened.close();
+    }
+  };
+  return { database: { folder }, postgres: undefined, count };
 }
 
 async function inPostgres(stage: E2eStage): Promise<KeptData> {
   const postgres = await stage.keep(PostgresServer.start(), (server) => server.close());
-  return { database: { url: await postgres.createDatabase() }, postgres };
+  const url = await postgres.createDatabase(DATABASE);
+  const count = async (sql: string): Promise<number> =>
+    countedSchema.parse(await postgres.query(sql, { database: DATABASE }))[0].count;
+  return { database: { url }, postgres, count };
 }
