@@ -106,7 +106,8 @@ CREATE TABLE sekisho.revocations (
   CHECK (kind <> 'user_revoked' OR (user_id IS NOT NULL AND (epoch IS NOT NULL OR issued_before IS NOT NULL)))
 );
 --> statement-breakpoint
-CREATE INDEX revocations_pending ON sekisho.revocations (partition, at) WHERE published_at IS NULL;
+CREATE INDEX revocations_pending ON sekisho.revocations (partition, at, tenant_id, event_id)
+  WHERE published_at IS NULL;
 --> statement-breakpoint
 CREATE INDEX revocations_by_time ON sekisho.revocations (partition, at, tenant_id, event_id);
 --> statement-breakpoint

@@ -35,6 +35,9 @@ export async function importRevocations(
 
 const keyOf = (tenant: string, eventId: string): string => `${eventId} ${tenant}`;
 
+/** From so many on, looking through all of them for each user or session takes too long. */
+const FEW = 20;
+
 /** Locks users before sessions, in one order, as everybody does. */
 async function applyToTruth(
   queries: Queries,
@@ -45,6 +48,10 @@ async function applyToTruth(
     AS given (kind text, tenant text, "user" text, session text, epoch bigint, "issuedBefore" bigint)`;
   const ended = sql`ended_at = ${new Date(nowMs).toISOString()}::timestamptz,
     ended_by = 'revocation_imported'`;
+  if (imported.length > FEW) {
+    // A planner without statistics would do so; a hash does not.
+    await queries.execute(sql`SELECT set_config('enable_nestloop', 'off', true)`);
+  }
   await queries.execute(sql`
     SELECT 1 FROM sekisho.users
     WHERE (tenant_id, user_id) IN (

@@ -185,10 +185,10 @@ export class PartitionRelay {
   #failed(error: unknown): number {
     const problem = problemOf(error);
     this.#tell(problem);
-    const restMs =
-      this.#failedRestores === 0
-        ? 0
-        : RESTORE_RETRY_MIN_MS * 2 ** Math.min(this.#failedRestores, 10);
+    if (!this.#restoring) return PAUSES_MS[problem.code];
+    this.#restoring = false;
+    const restMs = RESTORE_RETRY_MIN_MS * 2 ** Math.min(this.#failedRestores, 10);
+    this.#failedRestores += 1;
     return Math.max(PAUSES_MS[problem.code], Math.min(restMs, RESTORE_RETRY_MAX_MS));
   }
 

@@ -45,6 +45,8 @@ import {
 import { noteRestored } from "./restore-note.js";
 import { decidedAfter, markPublished, type StoredRevocation } from "./stored-revocations-sql.js";
 
+/** Read from the database at once. */
+const PAGE_MAX_ROWS = 2500;
 const MARKED_AT_ONCE_MAX = 1000;
 
 export interface RestoreParts {
@@ -181,31 +183,39 @@ async function appendAll(
   marker: string,
   check: () => void,
 ): Promise<Appended> {
-  const { clock, keeper, demands } = parts;
+  const { clock, demands } = parts;
   const sinceMs = clock.wallMs() - demands.horizonS * 1000;
   const pending: CommittedRevocation[] = [];
   let entries = 0;
   let seq: number | undefined;
   let page = await readPage(parts, sinceMs, undefined);
   while (page.length > 0) {
-    check();
+    const last = page.at(-1);
     // The next page is read while this one is written.
-    const next =
-      page.length < APPEND_MAX_ENTRIES
-        ? Promise.resolve([])
-        : readPage(parts, sinceMs, page.at(-1));
-    const step = keeper.append(
-      marker,
-      demands.horizonS,
-      page.map((one) => ({ ...one, origin: undefined })),
-    );
-    const [read, appended] = await bothSettled(next, step);
-    seq = done("append", appended);
+    const next = page.length < PAGE_MAX_ROWS ? Promise.resolve([]) : readPage(parts, sinceMs, last);
+    const [read, appended] = await bothSettled(next, appendPage(parts, marker, page, check));
+    seq = appended;
     entries += page.length;
     pending.push(...page.filter((one) => one.pending));
     page = read;
   }
   return { entries, seq, pending };
+}
+
+async function appendPage(
+  { keeper, demands }: RestoreParts,
+  marker: string,
+  page: readonly StoredRevocation[],
+  check: () => void,
+): Promise<number | undefined> {
+  let seq: number | undefined;
+  for (let from = 0; from < page.length; from += APPEND_MAX_ENTRIES) {
+    check();
+    const some = page.slice(from, from + APPEND_MAX_ENTRIES);
+    const entries = some.map((one) => ({ ...one, origin: undefined }));
+    seq = done("append", await keeper.append(marker, demands.horizonS, entries));
+  }
+  return seq;
 }
 
 /** Nothing of it goes on in the background when it rejects. */
@@ -220,7 +230,7 @@ function readPage(
   after: CommittedRevocation | undefined,
 ): Promise<readonly StoredRevocation[]> {
   return database.transaction({ role: "relay" }, (queries) =>
-    decidedAfter(queries, { partition, sinceMs }, after, APPEND_MAX_ENTRIES),
+    decidedAfter(queries, { partition, sinceMs }, after, PAGE_MAX_ROWS),
   );
 }
 

@@ -24,13 +24,21 @@ export function pendingAfter(
   });
 }
 
-/** All that were decided at `sinceMs` or later, after `after` in the order of their times. */
-export function decidedAfter(
+/**
+ * All that were decided at `sinceMs` or later, after `after` in the order of their times.
+ *
+ * A planner without statistics (PGlite never gathers any) takes the table for small and sorts all of
+ * it for every page, so it is left no other way than along the index.
+ */
+export async function decidedAfter(
   queries: Queries,
   window: { readonly partition: number; readonly sinceMs: number },
   after: CommittedRevocation | undefined,
   count: number,
 ): Promise<readonly StoredRevocation[]> {
+  await queries.execute(
+    sql`SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`,
+  );
   return readAfter(queries, after, {
     count,
     where: and(
@@ -77,7 +85,13 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
   throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
 }
 
-/** Says that they are published; those that were known to be stay as they are. One statement. */
+/**
+ * Says that they are published; those that were known to be stay as they are. One statement.
+ *
+ * Each is looked up by the primary key, once, and updated where it was found. A join would leave it
+ * to a planner without statistics, which looks through all of the keys for each pending row; and so
+ * would IS NULL. One that is moved meanwhile stays pending, and is published once more.
+ */
 export async function markPublished(
   queries: Queries,
   published: readonly CommittedRevocation[],
@@ -85,17 +99,14 @@ export async function markPublished(
 ): Promise<void> {
   if (published.length === 0) return;
   const keys = published.map(({ eventId, revocation: { tenant } }) => ({ tenant, eventId }));
-  await queries
-    .update(revocations)
-    .set({ publishedAt: new Date(atMs) })
-    .where(
-      and(
-        isNull(revocations.publishedAt),
-        sql`(${revocations.tenantId}, ${revocations.eventId}) IN (
-          SELECT tenant, "eventId"
-          FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) AS keys (tenant text, "eventId" uuid))`,
-      ),
-    );
+  await queries.execute(sql`
+    UPDATE sekisho.revocations SET published_at = ${new Date(atMs).toISOString()}::timestamptz
+    WHERE ctid = ANY(ARRAY(
+        SELECT (SELECT ctid FROM sekisho.revocations
+                WHERE tenant_id = tenant AND event_id = "eventId")
+        FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb)
+          AS keys (tenant text, "eventId" uuid)))
+      AND coalesce(published_at, 'infinity') = 'infinity'`);
 }
 
 export interface PendingCount {

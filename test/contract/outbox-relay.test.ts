@@ -1,0 +1,247 @@
+/** What the relay does in the database, on both. */
+import { randomUUID } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { sql } from "drizzle-orm";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { sessions, users } from "../../src/database/schema-sql.js";
+import { initLog, endOf, publish, redis, KEYS } from "../support/following.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import {
+  commit,
+  commitEnds,
+  databasePublisher,
+  decided,
+  emptyTables,
+  rows,
+  seeLog,
+  startRelaying,
+  tenantRows,
+  type Relaying,
+} from "../support/relaying.js";
+
+describe.each(DATABASES)("the relay with $name", ({ start }) => {
+  let started: StartedDatabase;
+  let server: RedisServer;
+  let relaying: Relaying | undefined;
+
+  /** The last row of the audit trail before the test. */
+  let auditedBefore = 0;
+
+  beforeAll(async () => {
+    [started, server] = await Promise.all([start(), RedisServer.start()]);
+    await started.database.transaction({ role: "operator" }, (queries) =>
+      queries.execute(sql`INSERT INTO sekisho.tenants VALUES ('acme', 'Acme', now())`),
+    );
+  });
+  beforeEach(async () => {
+    await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
+    const trails = await Promise.all(
+      ["sekisho", "acme", "unheard-of"].map((tenant) =>
+        tenantRows(started.database, tenant, sql`SELECT max(audit_id) AS "id" FROM sekisho.audit`),
+      ),
+    );
+    auditedBefore = Math.max(...trails.map((found) => Number(found[0]?.["id"] ?? 0)));
+  });
+  afterEach(async () => {
+    await relaying?.close();
+    relaying = undefined;
+  });
+  afterAll(() => Promise.all([started.stop(), server.close()]));
+
+  const relay = (): Relaying => {
+    relaying = startRelaying({ database: started.database, url: server.url });
+    return relaying;
+  };
+  const record = async () => {
+    const [row] = await rows(started.database, "relay", sql`SELECT * FROM sekisho.log_records`);
+    return row;
+  };
+  const unpublished = async (): Promise<number> => {
+    const found = await rows(
+      started.database,
+      "relay",
+      sql`SELECT 1 FROM sekisho.revocations WHERE published_at IS NULL`,
+    );
+    return found.length;
+  };
+  const auditOf = (tenant: string, kind: string) =>
+    tenantRows(
+      started.database,
+      tenant,
+      sql`SELECT * FROM sekisho.audit WHERE kind = ${kind} AND audit_id > ${auditedBefore}
+        ORDER BY audit_id`,
+    );
+  /** A user of acme with one open session per name. */
+  const addUser = (user: string, epoch: number, ...names: readonly string[]) =>
+    started.database.transaction({ role: "tenant", tenant: "acme" }, async (queries) => {
+      const now = new Date();
+      await queries.insert(users).values({
+        tenantId: "acme",
+        userId: user,
+        login: user,
+        role: "user",
+        userEpoch: epoch,
+        createdAt: now,
+      });
+      for (const sessionId of names) {
+        await queries.insert(sessions).values({
+          tenantId: "acme",
+          sessionId,
+          userId: user,
+          deviceName: "",
+          address: "",
+          createdAt: now,
+          lastUsedAt: now,
+          lastUsedAddress: "",
+          refreshGeneration: 0,
+          rotatedAt: now,
+          idleExpiresAt: now,
+          expiresAt: now,
+          passwordChangeOnly: false,
+        });
+      }
+    });
+  const openSessions = async () => {
+    const found = await tenantRows(
+      started.database,
+      "acme",
+      sql`SELECT session_id FROM sekisho.sessions WHERE ended_at IS NULL ORDER BY session_id`,
+    );
+    return found.map((row) => row["session_id"]);
+  };
+  const epochOf = async (user: string) => {
+    const query = sql`SELECT user_epoch FROM sekisho.users WHERE user_id = ${user}`;
+    return Number((await tenantRows(started.database, "acme", query))[0]?.["user_epoch"]);
+  };
+
+  it("opens the log at the first start, covering everything", async () => {
+    const { untilRestored, restores, relay: one } = relay();
+    await untilRestored(1);
+    expect(restores).toMatchObject([{ cause: "log_missing", seq: 1, entries: 0 }]);
+    const { meta } = await seeLog(server.url);
+    expect(meta).toMatchObject({ authority: "database", coversFromMs: 0, seq: 1 });
+    expect(await record()).toMatchObject({ generation: meta.generation, covers_from: null });
+    expect(await auditOf("sekisho", "log_restored")).toMatchObject([
+      { reason: "log_missing", actor: "sekisho", detail: { entries: 0 } },
+    ]);
+    expect(one.status()).toMatchObject({ relaying: true, restores: 1 });
+  });
+
+  it("publishes what is pending, oldest first, and records it", async () => {
+    const { untilRestored, until, counts } = relay();
+    await untilRestored(1);
+    const [a, b] = [decided(endOf("a")), decided(endOf("b"), { atMs: Date.now() - 5000 })];
+    await commit(started.database, a, b);
+    await until("both to be recorded", async () => (await unpublished()) === 0);
+    const { eventIds, meta } = await seeLog(server.url);
+    expect([...eventIds].sort()).toEqual([a.eventId, b.eventId].sort());
+    expect(counts.published).toBe(2);
+    await until("the record to follow", async () => Number((await record())?.["seq"]) === meta.seq);
+  });
+
+  it("imports what was published past the service, and ends what it names", async () => {
+    await addUser("ann", 3, "ann-1", "ann-2");
+    await addUser("bob", 7, "bob-1");
+    await addUser("cid", 0, "cid-1");
+    await addUser("dan", 0, "dan-1", "dan-2");
+    const { untilRestored, until, counts } = relay();
+    await untilRestored(1);
+    const glass = databasePublisher(server.url, true);
+    const acme = { tenant: "acme" } as const;
+    const none = { epoch: undefined, issuedBefore: undefined };
+    const raised = { kind: "user_revoked", ...acme, ...none } as const;
+    const all = [
+      decided({ ...raised, user: "ann", epoch: 9 }, { reason: "stolen", actor: "cli:ops" }),
+      // An epoch that bob has passed long ago.
+      decided({ ...raised, user: "bob", epoch: 7 }),
+      decided({ ...raised, user: "cid", issuedBefore: Math.ceil(Date.now() / 1000) + 2 }),
+      decided(endOf("dan-1")),
+      decided(endOf("of-nobody", "unheard-of")),
+    ];
+    for (const one of all) expect(await glass.publish(one)).toMatchObject({ published: true });
+    glass.close();
+    await until("the import", () => counts.imported === all.length);
+    expect(await openSessions()).toEqual(["bob-1", "dan-2"]);
+    expect(await Promise.all(["ann", "bob", "cid"].map(epochOf))).toEqual([9, 7, 0]);
+    const trail = await auditOf("acme", "revocation_imported");
+    expect(trail).toHaveLength(4);
+    expect(trail[0]).toMatchObject({
+      user_id: "ann",
+      event_id: all[0]?.eventId,
+      reason: "stolen",
+      detail: { break_glass: true, published_by: "cli:ops" },
+    });
+    expect(await auditOf("unheard-of", "revocation_imported")).toMatchObject([
+      { session_id: "of-nobody" },
+    ]);
+    expect(await unpublished()).toBe(0);
+    // And they are part of what is restored.
+    await server.restart({ empty: true });
+    await relaying?.untilRestored(2);
+    const { eventIds } = await seeLog(server.url);
+    expect([...eventIds].sort()).toEqual(all.map(({ eventId }) => eventId).sort());
+    expect(counts.imported).toBe(all.length);
+  });
+
+  it("takes a log over that stood alone, with what is in it and what it covers", async () => {
+    await initLog(server.url, { nothingWasRevoked: false });
+    await publish(server.url, endOf("stood-alone"));
+    const before = await seeLog(server.url);
+    const { untilRestored, restores } = relay();
+    await untilRestored(1);
+    expect(restores[0]).toMatchObject({ cause: "authority_taken_over", imported: 1, entries: 1 });
+    const { meta, eventIds } = await seeLog(server.url);
+    expect(meta).toMatchObject({ authority: "database", coversFromMs: before.meta.coversFromMs });
+    expect(eventIds).toEqual(before.eventIds);
+    // It is still so after Redis has lost everything.
+    await server.restart({ empty: true });
+    await untilRestored(2);
+    const again = await seeLog(server.url);
+    expect(again.meta.coversFromMs).toBe(before.meta.coversFromMs);
+    expect(again.eventIds).toEqual(before.eventIds);
+  });
+
+  it("takes over the log of a database that was lost", async () => {
+    const first = startRelaying({ database: started.database, url: server.url });
+    await first.untilRestored(1);
+    await commitEnds(started.database, "a", "b");
+    await first.until("publishing", () => first.counts.published === 2);
+    await first.close();
+    await emptyTables(started.database);
+    const { untilRestored, restores } = relay();
+    await untilRestored(1);
+    expect(restores[0]).toMatchObject({ cause: "generation_differs", imported: 2, entries: 2 });
+    expect((await seeLog(server.url)).meta.coversFromMs).toBe(0);
+  });
+
+  it("owns up to an entry that cannot be read, once", async () => {
+    const { untilRestored, until, counts } = relay();
+    await untilRestored(1);
+    const before = Date.now();
+    await redis(server.url, "XADD", KEYS.log, "*", "what", "is this");
+    await until("it to be seen", () => counts.unreadable === 1);
+    await commitEnds(started.database, "after");
+    await until("two more cycles", () => counts.published === 1);
+    expect(await auditOf("sekisho", "revocation_imported")).toMatchObject([
+      { outcome: "failed", reason: "unreadable_entry" },
+    ]);
+    await server.restart({ empty: true });
+    await untilRestored(2);
+    expect((await seeLog(server.url)).meta.coversFromMs).toBeGreaterThanOrEqual(before);
+    expect(counts.unreadable).toBe(1);
+  });
+
+  it("imports an entry without a usable event id once, whatever is in its texts", async () => {
+    const { untilRestored, until, counts } = relay();
+    await untilRestored(1);
+    const glass = databasePublisher(server.url, true);
+    const odd = decided(endOf("odd"), { eventId: "not a uuid", reason: "nul \0 and \u{1F5DD}" });
+    expect(await glass.publish(odd)).toMatchObject({ published: true });
+    expect(await glass.publish({ ...odd, atMs: odd.atMs })).toMatchObject({ published: true });
+    glass.close();
+    await until("the import", () => counts.imported > 0);
+    await commitEnds(started.database, randomUUID());
+    await until("another cycle", () => counts.published === 1);
+    expect(counts.imported).toBe(1);
+  });
+});

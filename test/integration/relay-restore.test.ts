@@ -1,0 +1,310 @@
+/** What Redis may lose, and what the relay makes of it, seen by nodes. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { sql } from "drizzle-orm";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { systemClock } from "../../src/clock/clock.js";
+import type { CommittedRevocation } from "../../src/outbox/outbox.js";
+import { LogOutbox } from "../../src/outbox/log-outbox.js";
+import { endOf, follow, HORIZON_S, KEYS, redis, type Following } from "../support/following.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import {
+  commit,
+  commitEnds,
+  databasePublisher,
+  decided,
+  emptyTables,
+  rows,
+  seeLog,
+  startRelaying,
+  type Relaying,
+  type RelayingOptions,
+} from "../support/relaying.js";
+
+let started: StartedDatabase;
+let server: RedisServer;
+const relays: Relaying[] = [];
+const nodes: Following[] = [];
+
+beforeAll(async () => {
+  // What the two databases may do differently is tested by the contracts.
+  const postgres = DATABASES.find(({ name }) => name === "PostgreSQL");
+  if (postgres === undefined) throw new Error("no PostgreSQL");
+  [started, server] = await Promise.all([
+    postgres.start(),
+    RedisServer.start({ appendonly: true }),
+  ]);
+});
+beforeEach(async () => {
+  await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
+});
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map(({ follower }) => follower.close()));
+  await Promise.all(relays.splice(0).map((one) => one.close()));
+});
+afterAll(() => Promise.all([started.stop(), server.close()]));
+
+function relay(change: Partial<RelayingOptions> = {}): Relaying {
+  const one = startRelaying({ database: started.database, url: server.url, ...change });
+  relays.push(one);
+  return one;
+}
+function node(): Following {
+  const one = follow(server.url);
+  nodes.push(one);
+  return one;
+}
+const ends = (...sessions: readonly string[]) => commitEnds(started.database, ...sessions);
+const idsOf = (committed: readonly CommittedRevocation[]) =>
+  committed.map(({ eventId }) => eventId).sort();
+const names = (prefix: string, count: number) =>
+  Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+
+/** Keeps log and facts as they are now, to go back to. */
+const keepOld = async () => {
+  await redis(server.url, "COPY", KEYS.log, `${KEYS.log}:old`);
+  await redis(server.url, "COPY", KEYS.meta, `${KEYS.meta}:old`);
+};
+const goBack = async () => {
+  await redis(server.url, "RENAME", `${KEYS.log}:old`, KEYS.log);
+  await redis(server.url, "RENAME", `${KEYS.meta}:old`, KEYS.meta);
+};
+
+describe("Redis that comes back", () => {
+  it("empty is given everything again, and nodes refuse it, one started only then too", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const before = await ends("early-1", "early-2");
+    const running = node();
+    await running.until("the early ones", ({ knows }) => knows("early-1") && knows("early-2"));
+    await server.kill();
+    const meanwhile = await ends("late-1", "late-2", "late-3");
+    await one.until("the trouble", () => one.problems.at(-1) === "redis_unavailable");
+    await server.restart({ empty: true });
+    const backMs = performance.now();
+    const late = node();
+    for (const each of [running, late]) {
+      await each.until("all", ({ knows }) => idsKnown(knows));
+      await each.untilFresh();
+    }
+    process.stdout.write(
+      `all nodes refuse again ${Math.round(performance.now() - backMs)} ms after Redis is back\n`,
+    );
+    expect((await seeLog(server.url)).eventIds.toSorted()).toEqual(
+      idsOf([...before, ...meanwhile]),
+    );
+    expect(one.restores.at(-1)?.cause).toBe("log_missing");
+
+    function idsKnown(knows: (session: string) => boolean): boolean {
+      return ["early-1", "early-2", "late-1", "late-2", "late-3"].every(knows);
+    }
+  });
+
+  it("with its data, but as another process, is given everything again", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const [pending] = await ends("a");
+    await one.until("publishing", () => one.counts.published === 1);
+    await server.restart();
+    await one.untilRestored(2);
+    expect(one.restores[1]).toMatchObject({ cause: "server_changed", entries: 1 });
+    expect((await seeLog(server.url)).eventIds).toEqual([pending?.eventId]);
+  });
+
+  it("with older data is given what it lost", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    await ends("kept");
+    await one.until("publishing", () => one.counts.published === 1);
+    await keepOld();
+    await ends("forgotten");
+    await one.until("publishing", () => one.counts.published === 2);
+    await one.close();
+    await goBack();
+    await server.restart();
+    const [running, two] = [node(), relay()];
+    await running.until("both", ({ knows }) => knows("kept") && knows("forgotten"));
+    expect(two.restores).toMatchObject([{ cause: "server_changed", entries: 2 }]);
+  });
+
+  it.each([
+    ["fallen back under the same run id", "log_fell", goBack],
+    ["without the stream", "entries_missing", () => redis(server.url, "DEL", KEYS.log)],
+    ["without the facts", "log_missing", () => redis(server.url, "DEL", KEYS.meta)],
+    [
+      "with an older stream under the same facts",
+      "entries_missing",
+      () => redis(server.url, "RENAME", `${KEYS.log}:old`, KEYS.log),
+    ],
+    [
+      "with something else for a stream, and facts that are gone",
+      "log_missing",
+      async () => {
+        await redis(server.url, "DEL", KEYS.meta);
+        await redis(server.url, "SET", KEYS.log, "no stream");
+      },
+    ],
+    [
+      "with facts that nobody understands",
+      "log_unreadable",
+      () => redis(server.url, "HSET", KEYS.meta, "seq", "many"),
+    ],
+    [
+      "for ever being restored",
+      "restore_abandoned",
+      () => redis(server.url, "HSET", KEYS.meta, "restoring", "somebody who died"),
+    ],
+  ])("%s is restored", async (_what, cause, damage) => {
+    const one = relay();
+    await one.untilRestored(1);
+    await ends("kept");
+    await one.until("publishing", () => one.counts.published === 1);
+    await keepOld();
+    const all = await ends("forgotten");
+    await one.until("publishing", () => one.counts.published === 2);
+    const running = node();
+    await running.untilFresh();
+    await damage();
+    await one.untilRestored(2);
+    expect(one.restores[1]?.cause).toBe(cause);
+    await running.until("both", ({ knows }) => knows("kept") && knows("forgotten"));
+    const { generation } = (await seeLog(server.url)).meta;
+    expect(generation).toBe(one.restores.at(-1)?.generation);
+    await running.until(
+      "the new generation",
+      ({ follower }) => follower.stalenessMs() < 1000 && running.resyncs.length > 1,
+    );
+    expect((await seeLog(server.url)).eventIds).toContain(all[0]?.eventId);
+  });
+
+  it("gets what is pending within 250 ms", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    await server.stop();
+    const committed = await ends(...names("s", 3));
+    await one.until("the trouble", () => one.problems.at(-1) === "redis_unavailable");
+    await server.restart();
+    const backMs = performance.now();
+    await one.untilRestored(2);
+    const tookMs = performance.now() - backMs;
+    process.stdout.write(`pending revocations were out ${Math.round(tookMs)} ms after Redis\n`);
+    expect((await seeLog(server.url)).eventIds.toSorted()).toEqual(idsOf(committed));
+    expect(tookMs).toBeLessThan(2000);
+  });
+});
+
+describe("a restored log", () => {
+  it("holds what the horizon holds, and nothing older", async () => {
+    const old = decided(endOf("old"), { atMs: Date.now() - HORIZON_S * 1000 - 1000 });
+    const young = decided(endOf("young"), { atMs: Date.now() - HORIZON_S * 1000 + 60_000 });
+    await commit(started.database, old, young);
+    const one = relay();
+    await one.untilRestored(1);
+    expect(one.restores[0]?.entries).toBe(1);
+    // What was still pending is published all the same.
+    await one.until("the old one", () => one.counts.published === 1);
+    expect((await seeLog(server.url)).eventIds).toEqual([young.eventId, old.eventId]);
+  });
+
+  it("is made anew with a longer horizon when the settings ask for one", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    await one.close();
+    const two = relay({ horizonS: HORIZON_S + 30 });
+    await two.untilRestored(1);
+    expect(two.restores[0]?.cause).toBe("horizon_too_short");
+    expect((await seeLog(server.url)).meta.horizonS).toBe(HORIZON_S + 30);
+  });
+
+  it("is not made anew by the next relay if it is sound", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const { generation } = (await seeLog(server.url)).meta;
+    await one.close();
+    const two = relay();
+    await ends("s");
+    await two.until("publishing", () => two.counts.published === 1);
+    expect(two.restores).toEqual([]);
+    expect((await seeLog(server.url)).meta.generation).toBe(generation);
+  });
+
+  it("loses nothing that requests publish meanwhile", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const outbox = new LogOutbox({
+      database: started.database,
+      clock: systemClock,
+      partitions: [
+        { publisher: databasePublisher(server.url), receipts: { waitFor: () => never() } },
+      ],
+      observer: {
+        onPublished: () => undefined,
+        onLeft: () => undefined,
+        onRecordingFailed: () => undefined,
+      },
+    });
+    const committed: CommittedRevocation[] = [];
+    const acknowledged: boolean[] = [];
+    const request = async (i: number) => {
+      const decision = decided(endOf(`race-${i}`));
+      await commit(started.database, decision);
+      committed.push(decision);
+      acknowledged.push((await outbox.publish([decision], 0)).published);
+    };
+    for (let round = 0; round < 4; round += 1) {
+      const requests = names("r", 60).map((_, i) => request(round * 60 + i));
+      // In the middle of them; the relay begins while they go on.
+      await one.until("some answers", () => acknowledged.length >= round * 60 + 5);
+      await redis(server.url, "HDEL", KEYS.meta, "generation");
+      await Promise.all(requests);
+      await one.untilRestored(2 + round);
+    }
+    await outbox.close();
+    const all = idsOf(committed);
+    await one.until("everything in the last log", async () => {
+      const seen = await seeLog(server.url).catch(() => undefined);
+      return all.every((id) => seen?.eventIds.includes(id) === true);
+    });
+    expect(all).toHaveLength(240);
+    expect(new Set(acknowledged)).toEqual(new Set([true, false]));
+
+    function never(): never {
+      throw new Error("nobody waits");
+    }
+  });
+
+  it("is made of many pages", async () => {
+    // More than a page of the database's, and many that were decided at the same moment.
+    await rows(
+      started.database,
+      "relay",
+      sql`INSERT INTO sekisho.revocations
+            (tenant_id, event_id, partition, kind, session_id, at, origin)
+          SELECT 'acme', gen_random_uuid(), 0, 'session_revoked', 'many-' || i,
+            now() - interval '9 s' + i / 3000 * interval '1 s', 'service'
+          FROM generate_series(1, 12000) AS i`,
+    );
+    const one = relay();
+    await one.untilRestored(1);
+    process.stdout.write(`12,000 revocations restored in ${one.restores[0]?.tookMs ?? 0} ms\n`);
+    expect(one.restores[0]).toMatchObject({ entries: 12_000, seq: 12_001 });
+    const { eventIds } = await seeLog(server.url);
+    expect(new Set(eventIds).size).toBe(12_000);
+    // They are marked as published, not published once more.
+    await one.until("a look at the outbox", () => one.relay.status().pending?.count === 0);
+    expect(one.counts.published).toBe(0);
+    const running = node();
+    await running.until("all", ({ applied }) => applied.length >= 12_001);
+  });
+
+  it("follows a thousand pending revocations in one go", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const committed = await ends(...names("p", 1000));
+    const fromMs = performance.now();
+    await one.until("publishing", () => one.counts.published >= 1000);
+    process.stdout.write(
+      `1,000 pending revocations out in ${Math.round(performance.now() - fromMs)} ms\n`,
+    );
+    expect((await seeLog(server.url)).eventIds.toSorted()).toEqual(idsOf(committed));
+  });
+});

@@ -1,0 +1,137 @@
+/** One relay at a time, and what becomes of its work when it ends in the middle. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { sql } from "drizzle-orm";
+import { PostgresServer } from "../../deploy/local/postgres-server.js";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import type { Database } from "../../src/database/database.js";
+import { openPostgres } from "../../src/database/database-postgres.js";
+import { failingKeeper, STEPS, type Step } from "../support/failing-keeper.js";
+import { endOf, follow, KEYS, redis } from "../support/following.js";
+import {
+  commit,
+  commitEnds,
+  databasePublisher,
+  decided,
+  emptyTables,
+  seeLog,
+  startRelaying,
+  tenantRows,
+  type Relaying,
+  type RelayingOptions,
+} from "../support/relaying.js";
+
+const NAME = "relaying";
+let postgres: PostgresServer;
+let database: Database;
+let other: Database;
+let server: RedisServer;
+const relays: Relaying[] = [];
+
+beforeAll(async () => {
+  [postgres, server] = await Promise.all([PostgresServer.start(), RedisServer.start()]);
+  const url = await postgres.createDatabase(NAME);
+  [database, other] = [openPostgres({ url, poolMax: 10 }), openPostgres({ url, poolMax: 10 })];
+  await database.migrate();
+});
+beforeEach(() => Promise.all([emptyTables(database), redis(server.url, "FLUSHALL")]));
+afterEach(() => Promise.all(relays.splice(0).map((one) => one.close())));
+afterAll(async () => {
+  await Promise.all([database.close(), other.close()]);
+  await Promise.all([postgres.close(), server.close()]);
+});
+
+function relay(change: Partial<RelayingOptions> = {}): Relaying {
+  const one = startRelaying({ database, url: server.url, ...change });
+  relays.push(one);
+  return one;
+}
+const killLockConnections = () =>
+  postgres.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_locks
+     WHERE locktype = 'advisory' AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = $1)`,
+    { values: [NAME], database: NAME },
+  );
+const restoresInTrail = () =>
+  tenantRows(
+    database,
+    "sekisho",
+    sql`SELECT detail->>'generation' AS "generation" FROM sekisho.audit WHERE kind = 'log_restored'`,
+  );
+
+describe("two relays", () => {
+  it("never work at once, and the other goes on soon after one's end", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const two = relay({ database: other });
+    await commitEnds(database, "a");
+    await one.until("publishing", () => one.counts.published === 1);
+    expect(two.relay.status()).toMatchObject({ relaying: false });
+    const closedMs = performance.now();
+    await one.close();
+    await commitEnds(database, "b");
+    await two.until("publishing", () => two.counts.published === 1);
+    expect(performance.now() - closedMs).toBeLessThan(2000);
+    expect(two.restores).toEqual([]);
+  });
+
+  it("change places when the lock's connection dies", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const two = relay({ database: other });
+    await two.until("a count of what is pending", () => two.relay.status().pending?.count === 0);
+    await killLockConnections();
+    await one.until("the loss to be noticed", () => one.lock.includes(false));
+    await one.until(
+      "exactly one to relay",
+      () => [one, two].filter(({ relay: each }) => each.status().relaying).length === 1,
+    );
+    await commitEnds(database, "after");
+    await one.until("publishing", () => one.counts.published + two.counts.published === 1);
+  });
+});
+
+describe("a restore that ends at any step", () => {
+  const cases = STEPS.flatMap((step) =>
+    (["before", "after"] as const).map((when): [Step, "before" | "after"] => [step, when]),
+  );
+
+  it.each(cases)("is done anew by the next relay (%s, %s)", async (step, when) => {
+    const first = relay();
+    await first.untilRestored(1);
+    await first.close();
+    const early = await commitEnds(database, "early-1", "early-2");
+    const glass = databasePublisher(server.url, true);
+    const broken = decided(endOf("break-glass"));
+    expect(await glass.publish(broken)).toMatchObject({ published: true });
+    glass.close();
+    await redis(server.url, "HSET", KEYS.meta, "restoring", "somebody who died");
+    const dying = failingKeeper(step, when);
+    const one = relay({ around: dying.around });
+    await one.until("the fault", () => dying.failed());
+    await one.close();
+    const late = await commit(database, decided(endOf("late")));
+    const two = relay();
+    const wanted = [...early, ...late, broken].map(({ eventId }) => eventId).sort();
+    await two.until("everything in a sound log", async () => {
+      const seen = await seeLog(server.url).catch(() => undefined);
+      if (seen === undefined || seen.meta.restoring) return false;
+      return wanted.every((id) => seen.eventIds.includes(id));
+    });
+    const { meta } = await seeLog(server.url);
+    expect(meta.coversFromMs).toBe(0);
+    // Whoever finished it: the trail tells of this log, once.
+    await two.until("the trail", async () => {
+      const rows = await restoresInTrail();
+      return rows.filter((row) => row["generation"] === meta.generation).length === 1;
+    });
+    const node = follow(server.url);
+    try {
+      await node.until("all", ({ knows }) =>
+        ["early-1", "early-2", "break-glass", "late"].every(knows),
+      );
+    } finally {
+      await node.follower.close();
+    }
+  });
+});

@@ -1,0 +1,201 @@
+/** A relay against a real Redis and a real database, with everything that a test wants to see of it. */
+import { randomUUID } from "node:crypto";
+import { sql } from "drizzle-orm";
+import { waitUntil } from "../../deploy/local/wait-for.js";
+import { systemClock, type Clock } from "../../src/clock/clock.js";
+import type { Database } from "../../src/database/database.js";
+import type { Queries } from "../../src/database/queries-sql.js";
+import type { CommittedRevocation } from "../../src/outbox/outbox.js";
+import type { RelayProblem } from "../../src/outbox/relay-decision.js";
+import { Relay } from "../../src/outbox/relay.js";
+import type { Restored } from "../../src/outbox/restore.js";
+import { recordRevocations } from "../../src/outbox/revocation-record-sql.js";
+import { redisConnections } from "../../src/revocation/connection-redis.js";
+import type { Revocation } from "../../src/revocation/entry.js";
+import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
+import type { KeeperFacts, LogKeeper } from "../../src/revocation/log-keeper.js";
+import type { Publisher } from "../../src/revocation/publisher.js";
+import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
+import type { RecordedEntry } from "../../src/revocation/recorded-entry.js";
+import type { LogMeta } from "../../src/revocation/revocation-log.js";
+import { HORIZON_S, KEYS, endOf } from "./following.js";
+
+export interface Relaying {
+  readonly relay: Relay;
+  readonly restores: Restored[];
+  /** As they came; undefined: none any more. */
+  readonly problems: (RelayProblem["code"] | undefined)[];
+  /** Whether the lock was held, as it changed. */
+  readonly lock: boolean[];
+  readonly counts: { published: number; imported: number; unreadable: number };
+  readonly until: (what: string, isSo: () => boolean | Promise<boolean>) => Promise<void>;
+  readonly untilRestored: (times: number) => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+export interface RelayingOptions {
+  readonly database: Database;
+  readonly url: string;
+  readonly clock?: Clock;
+  readonly horizonS?: number;
+  /** Puts something around the keeper. */
+  readonly around?: (keeper: LogKeeper) => LogKeeper;
+}
+
+/** Starts a relay; the caller closes it. */
+export function startRelaying(options: RelayingOptions): Relaying {
+  const { database, url, clock = systemClock, horizonS = HORIZON_S, around } = options;
+  const real = new RedisLogKeeper(redisConnections(url), KEYS);
+  const keeper = around?.(real) ?? real;
+  const publisher = databasePublisher(url);
+  const restores: Restored[] = [];
+  const problems: (RelayProblem["code"] | undefined)[] = [];
+  const lock: boolean[] = [];
+  const counts = { published: 0, imported: 0, unreadable: 0 };
+  const relay = new Relay({
+    database,
+    clock,
+    partitions: [{ keeper, publisher }],
+    horizonS,
+    newId: randomUUID,
+    observer: {
+      onLock: (held) => lock.push(held),
+      onPublished: (count) => (counts.published += count),
+      onRestored: (restored) => restores.push(restored),
+      onImported: (imported, unreadable) => {
+        counts.imported += imported;
+        counts.unreadable += unreadable;
+      },
+      onProblem: (problem) => problems.push(problem?.code),
+    },
+  });
+  relay.start();
+  const until: Relaying["until"] = (what, isSo) =>
+    waitUntil(isSo, {
+      what,
+      timeoutMs: 10_000,
+      everyMs: 5,
+      failure: (message) => new Error(`${message}: ${JSON.stringify(relay.status())}`),
+    });
+  return {
+    relay,
+    restores,
+    problems,
+    lock,
+    counts,
+    until,
+    untilRestored: (times) => until(`restore ${times}`, () => restores.length >= times),
+    close: async () => {
+      await relay.close();
+      real.close();
+      publisher.close();
+    },
+  };
+}
+
+/** As the session service publishes, or past it. */
+export function databasePublisher(url: string, breakGlass = false): Publisher {
+  return new RedisPublisher({
+    open: redisConnections(url),
+    keys: KEYS,
+    clock: systemClock,
+    authority: "database",
+    breakGlass,
+    minReplicas: 0,
+    clockSkewS: 5,
+  });
+}
+
+export function decided(
+  revocation: Revocation,
+  change: Partial<CommittedRevocation> = {},
+): CommittedRevocation {
+  const [eventId, atMs] = [randomUUID(), Date.now()];
+  return { eventId, revocation, atMs, reason: undefined, actor: undefined, ...change };
+}
+
+/** Decides them as a request does, without publishing. */
+export async function commit(
+  database: Database,
+  ...revocations: readonly CommittedRevocation[]
+): Promise<readonly CommittedRevocation[]> {
+  await database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
+    recordRevocations(queries, revocations),
+  );
+  return revocations;
+}
+
+/** Decides the end of many sessions of the tenant acme, and publishes nothing. */
+export const commitEnds = (
+  database: Database,
+  ...sessions: readonly string[]
+): Promise<readonly CommittedRevocation[]> =>
+  commit(database, ...sessions.map((session) => decided(endOf(session))));
+
+/** As good as new, but for the audit trail; quicker than another database. */
+export async function emptyTables(database: Database): Promise<void> {
+  await database.transaction({ role: "relay" }, async (queries) => {
+    // As the tables' owner; the transaction's role ends with it.
+    await queries.execute(sql`SELECT set_config('role', 'none', true)`);
+    await queries.execute(sql`TRUNCATE sekisho.log_records, sekisho.revocations,
+      sekisho.refresh_tokens, sekisho.sessions, sekisho.credentials, sekisho.users`);
+  });
+}
+
+/** A row of a query, made by one of the roles. */
+export async function rows(
+  database: Database,
+  role: "relay" | "keys" | "purge" | "recovery",
+  query: ReturnType<typeof sql>,
+): Promise<readonly Record<string, unknown>[]> {
+  return database.transaction({ role }, (queries) => rowsOf(queries, query));
+}
+
+export async function tenantRows(
+  database: Database,
+  tenant: string,
+  query: ReturnType<typeof sql>,
+): Promise<readonly Record<string, unknown>[]> {
+  return database.transaction({ role: "tenant", tenant }, (queries) => rowsOf(queries, query));
+}
+
+async function rowsOf(
+  queries: Queries,
+  query: ReturnType<typeof sql>,
+): Promise<readonly Record<string, unknown>[]> {
+  const found: unknown = await queries.execute(query);
+  if (typeof found !== "object" || found === null || !("rows" in found)) throw new Error("no rows");
+  if (!Array.isArray(found.rows)) throw new Error("no rows");
+  return found.rows.flatMap((row: unknown) =>
+    typeof row === "object" && row !== null ? [Object.fromEntries(Object.entries(row))] : [],
+  );
+}
+
+export interface SeenLog {
+  readonly facts: KeeperFacts;
+  readonly meta: LogMeta;
+  readonly entries: readonly RecordedEntry[];
+  /** The ids of the revocations in it, in order. */
+  readonly eventIds: readonly string[];
+}
+
+/** The whole log as it stands in Redis. */
+export async function seeLog(url: string): Promise<SeenLog> {
+  const keeper = new RedisLogKeeper(redisConnections(url), KEYS);
+  try {
+    const facts = await keeper.facts();
+    const entries: RecordedEntry[] = [];
+    for (;;) {
+      const page = await keeper.entriesAfter(entries.at(-1)?.id, 500);
+      entries.push(...page);
+      if (page.length < 500) break;
+    }
+    if (typeof facts.meta === "string") throw new Error(`the log is ${facts.meta}`);
+    const eventIds = entries.flatMap((one) =>
+      one.kind === "revocation" && one.eventId !== undefined ? [one.eventId] : [],
+    );
+    return { facts, meta: facts.meta, entries, eventIds };
+  } finally {
+    keeper.close();
+  }
+}
