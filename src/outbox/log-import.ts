@@ -29,6 +29,8 @@ export interface ImportSearch {
   readonly after: string | undefined;
   /** The entry up to which the log is recorded as searched; read again, it is passed over. */
   readonly recorded: string | undefined;
+  /** What the log had reached by then, should that entry not say so itself. */
+  readonly recordedSeq: number;
   /** Entries up to this seq are known to be in the database and need not be looked up in it. */
   readonly knownUpToSeq: number;
   /** Whose search is recorded; undefined: it is not, because the log is about to go. */
@@ -57,7 +59,7 @@ export async function searchLog(parts: ImportParts, search: ImportSearch): Promi
       result = {
         imported: result.imported + found.imported,
         unreadable: result.unreadable + found.unreadable,
-        last: { id: last.id, seq: highestSeq(page, result.last?.seq ?? 0) },
+        last: { id: last.id, seq: highestSeq(page, search, result.last?.seq ?? 0) },
       };
     }
     if (page.length < READ_BACK_MAX_ENTRIES) return result;
@@ -121,6 +123,14 @@ function unreadableEntry(partition: number, entry: string, nowMs: number): Audit
   };
 }
 
-function highestSeq(page: readonly RecordedEntry[], before: number): number {
-  return page.reduce((highest, { seq = 0 }) => Math.max(highest, seq), before);
+/** An entry that cannot be read may have no seq; it is no reason to take the log for shorter. */
+function highestSeq(
+  page: readonly RecordedEntry[],
+  { recorded, recordedSeq }: ImportSearch,
+  before: number,
+): number {
+  return page.reduce(
+    (highest, { id, seq }) => Math.max(highest, seq ?? (id === recorded ? recordedSeq : 0)),
+    before,
+  );
 }

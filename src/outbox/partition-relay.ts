@@ -130,6 +130,7 @@ export class PartitionRelay {
     const found = await searchLog(this.#parts, {
       after: recorded === undefined ? undefined : justBefore(recorded),
       recorded,
+      recordedSeq: record.seq,
       knownUpToSeq: this.#known.generation === generation ? this.#known.seq : 0,
       generation,
       check,

@@ -157,6 +157,7 @@ async function searchOldLog(
     const { imported, unreadable } = await searchLog(parts, {
       after: searchedUpTo(facts, record),
       recorded: undefined,
+      recordedSeq: 0,
       knownUpToSeq: 0,
       generation: undefined,
       check,

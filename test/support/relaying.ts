@@ -30,6 +30,8 @@ export interface Relaying {
   readonly counts: { published: number; imported: number; unreadable: number };
   readonly until: (what: string, isSo: () => boolean | Promise<boolean>) => Promise<void>;
   readonly untilRestored: (times: number) => Promise<void>;
+  /** Until a cycle that began after this call has ended. */
+  readonly untilNextCycle: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -46,7 +48,9 @@ export interface RelayingOptions {
 export function startRelaying(options: RelayingOptions): Relaying {
   const { database, url, clock = systemClock, horizonS = HORIZON_S, around } = options;
   const real = new RedisLogKeeper(redisConnections(url), KEYS);
-  const keeper = around?.(real) ?? real;
+  const wrapped = around?.(real) ?? real;
+  let cycles = 0;
+  const keeper = countingFacts(wrapped, () => (cycles += 1));
   const publisher = databasePublisher(url);
   const restores: Restored[] = [];
   const problems: (RelayProblem["code"] | undefined)[] = [];
@@ -84,12 +88,33 @@ export function startRelaying(options: RelayingOptions): Relaying {
     lock,
     counts,
     until,
+    untilNextCycle: () => {
+      const enough = cycles + 2;
+      return until("another cycle", () => cycles >= enough);
+    },
     untilRestored: (times) => until(`restore ${times}`, () => restores.length >= times),
     close: async () => {
       await relay.close();
       real.close();
       publisher.close();
     },
+  };
+}
+
+/** Every cycle begins with asking for the facts. */
+function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
+  return {
+    facts: () => {
+      count();
+      return keeper.facts();
+    },
+    entriesAfter: (id, max) => keeper.entriesAfter(id, max),
+    beginRestore: (marker) => keeper.beginRestore(marker),
+    clear: (marker) => keeper.clear(marker),
+    append: (marker, horizonS, entries) => keeper.append(marker, horizonS, entries),
+    finish: (marker, log) => keeper.finish(marker, log),
+    removeSilentRows: (ms) => keeper.removeSilentRows(ms),
+    close: () => keeper.close(),
   };
 }
 
