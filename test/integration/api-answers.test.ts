@@ -416,3 +416,35 @@ test("the key set may be kept for a while", async () => {
     json: { keys: [STAGED_KEY] },
   });
 });
+
+test("the nodes are an operator's to see, and may be out of sight", async () => {
+  const { token } = await api.caller({ role: "operator" });
+  const seen = { seenMsAgo: 20, maxStalenessMs: 1000, onStale: "deny" } as const;
+  const log = { generation: "one", seq: 7, authority: "database" } as const;
+  api.nodes = { log, nodes: [{ node: "n1", state: "behind", seq: 6, group: "n1:x:1", ...seen }] };
+  const answer = await api.call("GET", "/v1/admin/nodes", { token });
+  expect(answer.status).toBe(200);
+  const told = { seen_ms_ago: 20, max_staleness_ms: 1000, on_stale: "deny" };
+  expect(answer.json).toEqual({
+    log,
+    nodes: [{ node: "n1", state: "behind", seq: 6, group: "n1:x:1", ...told }],
+  });
+  api.nodes = undefined;
+  expect(await api.call("GET", "/v1/admin/nodes", { token })).toMatchObject({
+    status: 503,
+    headers: { "retry-after": "1" },
+    json: { code: "log_unavailable" },
+  });
+});
+
+test("every answer is counted by its route, in which there are no ids", async () => {
+  api.answered.length = 0;
+  const { token } = await api.caller();
+  await api.call("DELETE", "/v1/me/sessions/none", { token });
+  await api.call("GET", "/nowhere");
+  const took = { durationMs: expect.any(Number) };
+  expect(api.answered).toEqual([
+    { operation: "DELETE /v1/me/sessions/:session", status: 404, ...took },
+    { operation: undefined, status: 404, ...took },
+  ]);
+});

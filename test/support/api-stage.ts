@@ -55,7 +55,10 @@ export class ApiStage {
   readonly failures: RequestFailure[] = [];
   readonly answered: ApiAnswered[] = [];
   ready = true;
-  nodes: Awaited<ReturnType<NodesReader["readNodes"]>>;
+  nodes: Awaited<ReturnType<NodesReader["readNodes"]>> = {
+    log: { generation: "one", seq: 7, authority: "database" },
+    nodes: [],
+  };
   keys: readonly Readonly<Record<string, unknown>>[] = [STAGED_KEY];
   readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
@@ -93,8 +96,8 @@ export class ApiStage {
     return address.port;
   }
 
+  /** The client's connections end with the server's. */
   async close(): Promise<void> {
-    this.#agent.destroy();
     await this.#api?.close();
   }
 
