@@ -1,7 +1,8 @@
 import { mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { findCommand, isExecutable, outputExcerpt, runCommand } from "./command.mjs";
+import { findCommand, isExecutable, runCommand } from "./command.mjs";
+import { installDebianPackage } from "./install-debian-package.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 
 /** The oldest that the PostgreSQL project still supports. */
@@ -16,9 +17,6 @@ const DEBIAN_PROGRAMS = "/usr/lib/postgresql";
 const DEBIAN_PACKAGE = "postgresql";
 /** What the package reads, in the end, to know whether to make a database cluster of its own. */
 const DEBIAN_SETTINGS = "/etc/postgresql-common/createcluster.d";
-
-/** How long to wait for another run of apt. */
-const LOCK_TIMEOUT_S = 60;
 
 const HOW_TO_SUPPLY =
   "  Any one of these will do; then run this again:\n" +
@@ -58,7 +56,7 @@ export async function providePostgresql(context, doing) {
   }
   const there = await find(context);
   if (there !== undefined) return there;
-  await installDebianPackage(context, doing);
+  await installServer(context, doing);
   const installed = await find(context);
   if (installed === undefined) {
     throw new SetUpFault(
@@ -106,37 +104,16 @@ async function versionIn(folder, { env, stop }) {
   return asked.succeeded && Number(match?.[2]) >= MAJOR_MINIMUM ? match[1] : undefined;
 }
 
-async function installDebianPackage({ env, stop, debianSettings = DEBIAN_SETTINGS }, doing) {
-  const missing =
-    `${PROGRAMS.join(" and ")} of PostgreSQL ${MAJOR_MINIMUM} or later were not found ` +
-    `on PATH, nor below ${DEBIAN_PROGRAMS}`;
-  if (findCommand("apt-get", env) === undefined) {
-    throw new SetUpFault(
-      `${missing},\nand there is no apt-get to install them with.\n${HOW_TO_SUPPLY}`,
-    );
-  }
-  if (process.getuid?.() !== 0) {
-    throw new SetUpFault(`${missing},\nand only root can install them here.\n${HOW_TO_SUPPLY}`);
-  }
-  const options = { env: { ...env, DEBIAN_FRONTEND: "noninteractive" }, stop, mustFinish: true };
-  // The machine itself may be installing something just now.
-  const wait = ["-o", `DPkg::Lock::Timeout=${LOCK_TIMEOUT_S}`];
-  const install = [...wait, "install", "-y", "--no-install-recommends", DEBIAN_PACKAGE];
-  await withoutCluster(debianSettings, async () => {
-    doing(`installing ${DEBIAN_PACKAGE} with apt-get`);
-    if ((await runCommand("apt-get", install, options)).succeeded) return;
-    // Package lists that are missing or too old are the usual reason.
-    doing("updating apt-get's package lists");
-    const update = await runCommand("apt-get", [...wait, "update"], options);
-    doing(`installing ${DEBIAN_PACKAGE} with apt-get`);
-    const second = await runCommand("apt-get", install, options);
-    if (second.succeeded) return;
-    throw new SetUpFault(
-      `${missing},\nand apt-get could not install ${DEBIAN_PACKAGE}:\n` +
-        `${outputExcerpt(`${update.succeeded ? "" : `${update.output}\n`}${second.output}`)}\n` +
-        HOW_TO_SUPPLY,
-    );
-  });
+async function installServer(context, doing) {
+  const { debianSettings = DEBIAN_SETTINGS } = context;
+  const wanted = {
+    name: DEBIAN_PACKAGE,
+    missing:
+      `${PROGRAMS.join(" and ")} of PostgreSQL ${MAJOR_MINIMUM} or later were not found on PATH,\n` +
+      `nor below ${DEBIAN_PROGRAMS}`,
+    howToSupply: HOW_TO_SUPPLY,
+  };
+  await withoutCluster(debianSettings, () => installDebianPackage(context, wanted, doing));
 }
 
 /**

@@ -2,6 +2,7 @@ import { mkdir, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 
 import { findCommand, outputExcerpt, runCommand } from "./command.mjs";
+import { installDebianPackage } from "./install-debian-package.mjs";
 import { SetUpFault } from "./set-up-fault.mjs";
 import { cacheFolder } from "./user-cache.mjs";
 
@@ -15,9 +16,6 @@ const MINIMUM = { major: 6, minor: 2 };
  */
 const DEBIAN_PACKAGE = "redis-tools";
 const DEBIAN_PROGRAM = "redis-check-rdb";
-
-/** How long to wait for another run of apt. */
-const LOCK_TIMEOUT_S = 60;
 
 const HOW_TO_SUPPLY =
   "  Any one of these will do; then run this again:\n" +
@@ -44,7 +42,12 @@ export async function provideRedisServer({ env, stop }, doing) {
   }
   let how = "";
   if (findCommand(DEBIAN_PROGRAM, env) === undefined) {
-    await installDebianPackage({ env, stop }, doing);
+    const wanted = {
+      name: DEBIAN_PACKAGE,
+      missing: "redis-server was not found on PATH",
+      howToSupply: HOW_TO_SUPPLY,
+    };
+    await installDebianPackage({ env, stop }, wanted, doing);
     how = `, installed with apt-get as part of ${DEBIAN_PACKAGE}`;
   }
   const program = findCommand(DEBIAN_PROGRAM, env);
@@ -58,37 +61,6 @@ export async function provideRedisServer({ env, stop }, doing) {
   const path = await linkAs(folder, program);
   const version = await requireVersion(path, { env, stop });
   return { path, outcome: `${version} at ${program}${how}`, addToPath: folder };
-}
-
-async function installDebianPackage({ env, stop }, doing) {
-  if (findCommand("apt-get", env) === undefined) {
-    throw new SetUpFault(
-      `redis-server was not found on PATH, and there is no apt-get to install it with.\n` +
-        HOW_TO_SUPPLY,
-    );
-  }
-  if (process.getuid?.() !== 0) {
-    throw new SetUpFault(
-      `redis-server was not found on PATH, and only root can install it here.\n${HOW_TO_SUPPLY}`,
-    );
-  }
-  const options = { env: { ...env, DEBIAN_FRONTEND: "noninteractive" }, stop, mustFinish: true };
-  // The machine itself may be installing something just now.
-  const wait = ["-o", `DPkg::Lock::Timeout=${LOCK_TIMEOUT_S}`];
-  const install = [...wait, "install", "-y", "--no-install-recommends", DEBIAN_PACKAGE];
-  doing(`installing ${DEBIAN_PACKAGE} with apt-get`);
-  if ((await runCommand("apt-get", install, options)).succeeded) return;
-  // Package lists that are missing or too old are the usual reason.
-  doing("updating apt-get's package lists");
-  const update = await runCommand("apt-get", [...wait, "update"], options);
-  doing(`installing ${DEBIAN_PACKAGE} with apt-get`);
-  const second = await runCommand("apt-get", install, options);
-  if (second.succeeded) return;
-  throw new SetUpFault(
-    `redis-server was not found on PATH, and apt-get could not install ${DEBIAN_PACKAGE}:\n` +
-      `${outputExcerpt(`${update.succeeded ? "" : `${update.output}\n`}${second.output}`)}\n` +
-      HOW_TO_SUPPLY,
-  );
 }
 
 /** The link is renamed into place, so that runs at the same time never see it missing. */

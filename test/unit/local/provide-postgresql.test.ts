@@ -132,7 +132,7 @@ describe("PostgreSQL's programs", () => {
     const asUser = await provide({}, 1000);
     expect(asUser[0]).toBe("SetUpFault 1");
     expect(asUser.join("\n")).toMatch(
-      /only root can install them here[^]*as root: apt-get install/,
+      /only root can install a package here[^]*as root: apt-get install/,
     );
     expect(existsSync(inSandbox("asked"))).toBe(false);
   });
