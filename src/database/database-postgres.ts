@@ -1,7 +1,7 @@
 /** PostgreSQL through node-postgres: a bounded pool, and every wait bounded on both sides. */
 import { drizzle } from "drizzle-orm/node-postgres";
 import { migrate } from "drizzle-orm/node-postgres/migrator";
-import { Pool, type Client, type ClientConfig, type PoolClient } from "pg";
+import { escapeLiteral, Pool, type Client, type ClientConfig, type PoolClient } from "pg";
 
 import { LOCK_CLASS, LOCKS, tryAdvisoryLock } from "./advisory-lock-postgres.js";
 import { connectionConfig, OwnConnection, Sockets } from "./connection-postgres.js";
@@ -15,8 +15,9 @@ import {
 } from "./database.js";
 import { isServersAnswer, toConnectionError, toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
-import { takeScope, type Queries } from "./queries-sql.js";
+import { scopeSettings, type Queries } from "./queries-sql.js";
 import { missingRoles } from "./roles-postgres.js";
+import { StatementNames, queriesOn } from "./named-statements-postgres.js";
 
 /** Who waits for a connection beyond that is refused at once. */
 const WAITING_MAX = 256;
@@ -51,6 +52,7 @@ class PostgresDatabase implements Database {
   readonly #pool: Pool;
   readonly #max: number;
   readonly #waitingMax: number;
+  readonly #names = new StatementNames();
   #closing: Promise<void> | undefined;
 
   constructor(options: PostgresOptions) {
@@ -87,11 +89,10 @@ class PostgresDatabase implements Database {
     const logQuery = () => {
       if (over) throw new DatabaseError("unexpected", "database: the transaction has ended");
     };
-    const queries = drizzle(client, { logger: { logQuery } });
+    const queries = queriesOn(client, this.#names, { logQuery });
     let reusable = false;
     try {
-      await client.query("BEGIN");
-      await takeScope(queries, scope);
+      await client.query(beginIn(scope));
       const result = await work(queries);
       over = true;
       reusable = await commit(client);
@@ -159,6 +160,14 @@ class PostgresDatabase implements Database {
       throw toConnectionError(error);
     }
   }
+}
+
+/** One way to the server instead of two: every request to the service begins with it, most twice. */
+function beginIn(scope: Scope): string {
+  const settings = Object.entries(scopeSettings(scope)).map(
+    ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, true)`,
+  );
+  return `BEGIN; SELECT ${settings.join(", ")}`;
 }
 
 function isUnavailable(error: unknown): boolean {
