@@ -26,10 +26,11 @@ export function divideCores(): Cores | undefined {
 
 /** As the kernel writes it: `0-3,8`. */
 export function readCoreList(list: string): readonly number[] {
-  return list.split(",").flatMap((range) => {
-    const [first, last] = range.split("-").map(Number);
-    if (first === undefined || !Number.isInteger(first)) return [];
-    return Array.from({ length: (last ?? first) - first + 1 }, (_, index) => first + index);
+  const ranges = list.matchAll(/(?<first>\d+)(?:-(?<last>\d+))?/gu);
+  return [...ranges].flatMap(({ groups }) => {
+    const first = Number(groups?.["first"]);
+    const last = Number(groups?.["last"] ?? first);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
   });
 }
 

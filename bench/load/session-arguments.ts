@@ -9,7 +9,7 @@ export interface SessionPlan {
   readonly ratePerS: number;
   readonly refreshS: number;
   readonly readS: number;
-  /** Not counted, before each kind of request. */
+  /** Not counted, before each kind of request; 0: none. */
   readonly warmUpS: number;
   readonly users: number;
   readonly sessionsPerUser: number;
@@ -25,8 +25,8 @@ export interface SessionPlan {
   /** Refreshes per second, in the order in which they are tried. */
   readonly steps: readonly number[];
   readonly stepS: number;
-  /** PostgreSQL and Redis run beside the load generator instead of on the service's core. */
-  readonly apart: boolean;
+  /** PostgreSQL and Redis share the service's core instead of running beside the load generator. */
+  readonly together: boolean;
 }
 
 export type SessionArguments =
@@ -38,14 +38,14 @@ const FULL = {
   ...{ rounds: 3, ratePerS: 200, refreshS: 8, readS: 3, warmUpS: 2 },
   ...{ users: 40, sessionsPerUser: 8, revokedUsers: 10, nodes: 3 },
   ...{ revocations: 40, revocationsPerS: 10, revocationS: 4, hashes: 20 },
-  ...{ steps: [200, 300, 400, 500, 600, 800], stepS: 4 },
+  ...{ steps: [100, 200, 300, 400, 600, 800], stepS: 4 },
 } as const;
 
 const SMALL = {
-  ...{ rounds: 1, ratePerS: 50, refreshS: 1, readS: 1, warmUpS: 1 },
+  ...{ rounds: 1, ratePerS: 40, refreshS: 1, readS: 1, warmUpS: 0 },
   ...{ users: 6, sessionsPerUser: 5, revokedUsers: 2, nodes: 3 },
   ...{ revocations: 4, revocationsPerS: 5, revocationS: 1, hashes: 2 },
-  ...{ steps: [50], stepS: 1 },
+  ...{ steps: [40], stepS: 1 },
 } as const;
 
 export const SESSION_USAGE = `usage: npm run bench -- sessions [options]
@@ -54,7 +54,7 @@ The session service with PostgreSQL: refreshes and reads at a fixed rate, logins
 receipt of three nodes, memory, and how many refreshes one core can do.
   --small       one short round: judges the answers, not the time
   --record      replaces the recorded result; goes with no other option
-  --apart       PostgreSQL and Redis do not share the service's core
+  --together    PostgreSQL and Redis share the service's core
   --help        this text
 
 The result is written to dist/bench-last-sessions.*, and with --record to bench/results. A target that
@@ -67,15 +67,15 @@ export function readSessionArguments(args: readonly string[]): SessionArguments 
     const help = { ...flag, short: "h" } as const;
     ({ values } = parseArgs({
       args: [...args],
-      options: { small: flag, record: flag, apart: flag, help },
+      options: { small: flag, record: flag, together: flag, help },
     }));
   } catch (error) {
     return { kind: "wrong", message: error instanceof Error ? error.message : String(error) };
   }
   if (values.help === true) return { kind: "help" };
-  const { small = false, record = false, apart = false } = values;
-  if (record && (small || apart)) {
+  const { small = false, record = false, together = false } = values;
+  if (record && (small || together)) {
     return { kind: "wrong", message: "--record goes with no other option: it is the full run" };
   }
-  return { kind: "run", plan: { small, record, apart, ...(small ? SMALL : FULL) } };
+  return { kind: "run", plan: { small, record, together, ...(small ? SMALL : FULL) } };
 }

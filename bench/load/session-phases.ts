@@ -33,8 +33,6 @@ export type Answers = Pick<SessionResult, "answers" | "requests">;
 
 /** Entries that a page has unless it is asked for more. */
 const PAGE = 50;
-/** With as many unanswered a rate is not kept up with. */
-const STEP_IN_FLIGHT_MAX = 300;
 /** What is this slow has been waiting in a queue that grows. */
 const STEP_P95_MAX_MS = 100;
 
@@ -69,7 +67,8 @@ export async function measureAnswers(measuring: Measuring): Promise<Answers> {
   const { ratePerS, warmUpS } = plan;
   const phases = phasesOf(measuring);
   for (const { name, act } of phases) {
-    await send(measuring, `${name}, warm-up`, { act, ratePerS, count: warmUpS * ratePerS });
+    const count = warmUpS * ratePerS;
+    if (count > 0) await send(measuring, `${name}, warm-up`, { act, ratePerS, count });
   }
   const rounds = new Map(phases.map(({ name }): [string, Percentiles[]] => [name, []]));
   const requests = { measured: 0, late: 0, latestMs: 0 };
@@ -155,8 +154,7 @@ export async function measureSteps(measuring: Measuring): Promise<SessionResult[
     const before = usageOf(measuring);
     const count = plan.stepS * ratePerS;
     const order = { act: { kind: "refresh" }, ratePerS, count } as const;
-    const limit = { inFlightMax: STEP_IN_FLIGHT_MAX };
-    const sent = await send(measuring, what, { ...order, ...limit }).catch((error: unknown) => {
+    const sent = await send(measuring, what, order).catch((error: unknown) => {
       if (error instanceof LoadBrokenOff) return undefined;
       throw error;
     });
@@ -202,12 +200,15 @@ function sharesBetween(before: Usage, after: Usage): Shares | null {
 }
 
 async function send(
-  { generator, progress }: Measuring,
+  { plan, generator, progress }: Measuring,
   what: string,
   order: SessionOrder,
 ): Promise<LoadResult> {
   progress.doing(what);
-  const result = await generator.run(order, (sent) =>
+  // A session waits for the answer to its last refresh, so no more can be under way.
+  const sessions = plan.users * plan.sessionsPerUser;
+  const limit = order.act.kind === "refresh" ? { inFlightMax: sessions } : {};
+  const result = await generator.run({ ...order, ...limit }, (sent) =>
     progress.doing(`${what}: ${sent} of ${order.count} requests`),
   );
   if (result.failures > 0) {

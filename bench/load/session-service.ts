@@ -158,7 +158,10 @@ async function measurePglite(
 }
 
 function show(result: SessionResult, { small }: SessionPlan): void {
-  process.stdout.write(`\n${mainTable(result)}\n\n${stepTable(result)}\n\n`);
+  const table = mainTable(result);
+  // So short a run has nothing to say about targets.
+  process.stdout.write(`\n${small ? table.replaceAll(" (missed)", "") : table}\n\n`);
+  process.stdout.write(`${stepTable(result)}\n\n`);
   process.stdout.write(`Cores: ${result.configuration.cores}.\n`);
   process.stdout.write(
     small

@@ -63,7 +63,7 @@ export async function openStage(closing: Closing, plan: SessionPlan): Promise<Se
   const database = { url: await postgres.createDatabase() };
   const served = await serve(closing, redis.url, database);
   if (cores !== undefined) {
-    const together = plan.apart ? [served.service] : [served.service, postgres, redis];
+    const together = plan.together ? [served.service, postgres, redis] : [served.service];
     for (const { pid } of together) pin(pid, [cores.measured]);
   }
   const nodes = await Promise.all(
@@ -77,11 +77,11 @@ export async function openStage(closing: Closing, plan: SessionPlan): Promise<Se
   return { ...served, redis, postgres, nodes, cores: describeCores(cores !== undefined, plan) };
 }
 
-function describeCores(pinned: boolean, { apart }: SessionPlan): string {
+function describeCores(pinned: boolean, { together }: SessionPlan): string {
   if (!pinned) return "not assigned: all processes share all cores";
-  const measured = apart ? "the service" : "the service, PostgreSQL and Redis";
-  const others = `${apart ? "PostgreSQL, Redis, " : ""}the nodes and the load generator`;
-  return `${measured} on one core (taskset); ${others} on the others`;
+  return together
+    ? "the service, PostgreSQL and Redis on one core (taskset); the nodes and the load generator on the others"
+    : "the service on one core (taskset); PostgreSQL, Redis, the nodes and the load generator on the others";
 }
 
 async function startNode(
