@@ -1,19 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
 
 import { z } from "zod";
 
-import { environmentWithoutSettings } from "./authz-node.js";
-import { StartedProcess, describeExit, parseJsonLine, type Exit } from "./child-process.js";
-import { repositoryRoot } from "./repository.js";
+import { parseJsonLine, type Exit, type StartedProcess } from "./child-process.js";
+import { SekishoProgram, startSekisho, untilListening } from "./sekisho-program.js";
 import { waitFor } from "./wait-for.js";
 
 const START_TIMEOUT_MS = 20_000;
-const READY_TIMEOUT_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 30_000;
-const OPS_TIMEOUT_MS = 2_000;
-/** The program promises to end within 10 s of SIGTERM. */
-const STOP_TIMEOUT_MS = 12_000;
 
 /** SEKISHO_DATABASE_URL, or the folder of a database inside the service. */
 export type DatabaseSetting = { readonly url: string } | { readonly folder: string };
@@ -31,14 +25,6 @@ export interface SessionsServiceOptions {
   readonly killed?: AbortSignal;
 }
 
-const listeningSchema = z.object({
-  msg: z.literal("listening"),
-  listen: z.string(),
-  ops: z.string(),
-});
-
-type Listening = z.infer<typeof listeningSchema>;
-
 const operatorSchema = z.object({
   tenant: z.string(),
   user_id: z.string(),
@@ -52,101 +38,20 @@ export const SESSIONS_ISSUER = "https://sessions.example";
 export const SESSIONS_AUDIENCE = "api";
 
 /** One `sekisho sessions` as a process of its own, from the compiled program. */
-export class SessionsService {
-  /** What to set SEKISHO_SESSIONS_LISTEN to, to start another one in its place. */
-  readonly listen: string;
-  readonly url: string;
-  readonly opsUrl: string;
-  readonly #process: StartedProcess;
-
-  private constructor(started: StartedProcess, listening: Listening) {
-    this.#process = started;
-    this.listen = listening.listen;
-    this.url = `http://${listening.listen}`;
-    this.opsUrl = `http://${listening.ops}`;
-  }
-
+export class SessionsService extends SekishoProgram {
   /** Starts it and waits until it listens, which is before it is ready. */
   static async start(options: SessionsServiceOptions): Promise<SessionsService> {
     const started = run("sekisho sessions", ["sessions"], options);
-    options.killed?.addEventListener("abort", () => void started.kill(), { once: true });
-    try {
-      const listening = await started.waitForLine(
-        (line) => listeningSchema.safeParse(parseJsonLine(line)).data,
-        { what: "it listened", timeoutMs: START_TIMEOUT_MS },
-      );
-      return new SessionsService(started, listening);
-    } catch (error) {
-      await started.kill();
-      throw error;
-    }
+    return new SessionsService(started, await untilListening(started, START_TIMEOUT_MS));
+  }
+
+  get url(): string {
+    return `http://${this.listen}`;
   }
 
   /** Where nodes find the public keys. */
   get jwksUrl(): string {
     return `${this.url}/.well-known/jwks.json`;
-  }
-
-  get pid(): number | undefined {
-    return this.#process.pid;
-  }
-
-  get lines(): readonly string[] {
-    return this.#process.lines;
-  }
-
-  get exited(): Promise<Exit> {
-    return this.#process.exited;
-  }
-
-  /** Waits until /readyz says 200. */
-  async waitReady(timeoutMs = READY_TIMEOUT_MS): Promise<void> {
-    let last = "/readyz gave no answer";
-    await this.#process
-      .waitFor(
-        async () => {
-          const response = await this.ops("/readyz").catch(() => undefined);
-          if (response !== undefined) last = `/readyz answered ${response.status} ${response.body}`;
-          return response?.status === 200 || undefined;
-        },
-        { what: "it was ready", timeoutMs },
-      )
-      .catch((error: unknown) => {
-        throw new Error(`${error instanceof Error ? error.message : String(error)}\n  ${last}`);
-      });
-  }
-
-  /** Reads a page of the ops interface. */
-  async ops(path: string): Promise<{ status: number; body: string }> {
-    const response = await fetch(`${this.opsUrl}${path}`, {
-      signal: AbortSignal.timeout(OPS_TIMEOUT_MS),
-    });
-    return { status: response.status, body: await response.text() };
-  }
-
-  pause(): void {
-    this.#process.pause();
-  }
-
-  resume(): void {
-    this.#process.resume();
-  }
-
-  /** SIGKILL, and waits for its end. */
-  async kill(): Promise<void> {
-    await this.#process.kill();
-  }
-
-  /**
-   * Lets it finish what is under way and end.
-   *
-   * @throws Error when it ends with another exit code than 0, or had to be killed
-   */
-  async stop(): Promise<void> {
-    const exit = await this.#process.stop(STOP_TIMEOUT_MS);
-    if (exit.code !== 0) {
-      throw this.#process.failure(`ended with ${describeExit(exit)} after SIGTERM`);
-    }
   }
 }
 
@@ -192,22 +97,16 @@ function run(
   options: Partial<SessionsServiceOptions> & Pick<SessionsServiceOptions, "database">,
 ): StartedProcess {
   const { database, redisUrl, listen, keySecret } = options;
-  return new StartedProcess({
-    name,
-    file: process.execPath,
-    args: [join(repositoryRoot(), "dist", "src", "main.js"), ...args],
-    env: {
-      ...environmentWithoutSettings(process.env),
-      SEKISHO_SESSIONS_LISTEN: listen ?? "127.0.0.1:0",
-      SEKISHO_SESSIONS_OPS_LISTEN: "127.0.0.1:0",
-      ...(redisUrl === undefined ? {} : { SEKISHO_REDIS_URL: redisUrl }),
-      SEKISHO_ISSUER: SESSIONS_ISSUER,
-      SEKISHO_AUDIENCE: SESSIONS_AUDIENCE,
-      SEKISHO_SESSIONS_KEY_SECRET: keySecret ?? newKeySecret(),
-      ...("url" in database
-        ? { SEKISHO_DATABASE_URL: database.url }
-        : { SEKISHO_DATA_DIR: database.folder }),
-      ...options.settings,
-    },
+  return startSekisho(name, args, {
+    SEKISHO_SESSIONS_LISTEN: listen ?? "127.0.0.1:0",
+    SEKISHO_SESSIONS_OPS_LISTEN: "127.0.0.1:0",
+    ...(redisUrl === undefined ? {} : { SEKISHO_REDIS_URL: redisUrl }),
+    SEKISHO_ISSUER: SESSIONS_ISSUER,
+    SEKISHO_AUDIENCE: SESSIONS_AUDIENCE,
+    SEKISHO_SESSIONS_KEY_SECRET: keySecret ?? newKeySecret(),
+    ...("url" in database
+      ? { SEKISHO_DATABASE_URL: database.url }
+      : { SEKISHO_DATA_DIR: database.folder }),
+    ...options.settings,
   });
 }

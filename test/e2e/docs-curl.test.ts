@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";

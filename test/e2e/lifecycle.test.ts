@@ -1,7 +1,7 @@
 /** How a node ends: killed, asked to, and asked to while Redis is away. */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import { environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
 import { StartedProcess } from "../../deploy/local/child-process.js";
 import type { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";

@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 
-import { AuthzNode, environmentWithoutSettings } from "../../deploy/local/authz-node.js";
+import { AuthzNode } from "../../deploy/local/authz-node.js";
+import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";

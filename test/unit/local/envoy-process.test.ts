@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 
-import { environmentWithoutSettings } from "../../../deploy/local/authz-node.js";
+import { environmentWithoutSettings } from "../../../deploy/local/sekisho-program.js";
 import { findEnvoy } from "../../../deploy/local/envoy-process.js";
 
 let folder: string;
