@@ -1,7 +1,7 @@
 /** A relay against a real Redis and a real database, with everything that a test wants to see of it. */
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock, type Clock } from "../../src/clock/clock.js";
 import type { Database } from "../../src/database/database.js";
 import type { Queries } from "../../src/database/queries-sql.js";
@@ -17,7 +17,7 @@ import type { KeeperFacts, LogKeeper } from "../../src/revocation/log-keeper.js"
 import type { Publisher } from "../../src/revocation/publisher.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation/recorded-entry.js";
-import type { LogMeta } from "../../src/revocation/revocation-log.js";
+import { RevocationLogError, type LogMeta } from "../../src/revocation/revocation-log.js";
 import { HORIZON_S, KEYS, endOf } from "./following.js";
 
 export interface Relaying {
@@ -204,8 +204,20 @@ export interface SeenLog {
   readonly eventIds: readonly string[];
 }
 
-/** The whole log as it stands in Redis. */
-export async function seeLog(url: string): Promise<SeenLog> {
+/** The whole log as it stands in Redis, which a busy machine may let answer late. */
+export function seeLog(url: string): Promise<SeenLog> {
+  const look = async (): Promise<SeenLog | undefined> => {
+    try {
+      return await readLog(url);
+    } catch (error) {
+      if (error instanceof RevocationLogError && error.code === "unavailable") return undefined;
+      throw error;
+    }
+  };
+  return waitFor(look, { what: "an answer from Redis", timeoutMs: 10_000 });
+}
+
+async function readLog(url: string): Promise<SeenLog> {
   const keeper = new RedisLogKeeper(redisConnections(url), KEYS);
   try {
     const facts = await keeper.facts();
