@@ -6,7 +6,8 @@ import { parseJsonLine, type Exit, type StartedProcess } from "./child-process.j
 import { SekishoProgram, startSekisho, untilListening } from "./sekisho-program.js";
 import { waitFor } from "./wait-for.js";
 
-const START_TIMEOUT_MS = 20_000;
+/** After a kill PGlite first brings each of its thousand files to disk, whose time a busy disk decides. */
+const START_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 
 /** SEKISHO_DATABASE_URL, or the folder of a database inside the service. */

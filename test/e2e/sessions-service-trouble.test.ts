@@ -1,0 +1,358 @@
+/** What the session service does where its surroundings are not as they should be, and at its end. */
+import { createServer } from "node:net";
+import { afterEach, describe, expect, it } from "@jest/globals";
+import { z } from "zod";
+import { SessionsClient, type ApiAnswer } from "../../deploy/local/sessions-client.js";
+import {
+  newKeySecret,
+  runToEnd,
+  type SessionsService,
+} from "../../deploy/local/sessions-service.js";
+import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import type { PostgresServer } from "../../deploy/local/postgres-server.js";
+import { formatMs, reportMeasured } from "../support/e2e-report.js";
+import {
+  KEPT_IN,
+  OPERATORS,
+  PASSWORD,
+  RunningStage,
+  SessionsStage,
+} from "../support/sessions-stage.js";
+
+const POSTGRESQL = { name: "PostgreSQL" } as const;
+/** A connection that is refused is noticed at once… */
+const REFUSED_WITHIN_MS = 3000;
+/** …and a server that says nothing at all, after its statement's and its own time. */
+const SILENT_WITHIN_MS = 12_000;
+const BACK_WITHIN_MS = 10_000;
+/** What platforms give a program after SIGTERM. */
+const ENDS_WITHIN_MS = 10_000;
+/** More than are hashed at once, so that some wait when it is told to end. */
+const LOGINS = 12;
+const UNDER_WAY = 4;
+const START_MS = 60_000;
+const TEST_MS = 90_000;
+
+const problemSchema = z.object({ code: z.string() });
+const readinessSchema = z.object({
+  status: z.string(),
+  components: z.record(z.string(), z.object({ status: z.string(), detail: z.string().optional() })),
+});
+const statusSchema = z.object({
+  relay: z.object({ pending: z.object({ count: z.number() }).optional() }),
+});
+
+const stages: (SessionsStage | RunningStage)[] = [];
+afterEach(async () => {
+  for (const stage of stages.splice(0)) await stage.close();
+});
+
+async function opened<T extends SessionsStage | RunningStage>(opening: Promise<T>): Promise<T> {
+  const stage = await opening;
+  stages.push(stage);
+  return stage;
+}
+
+/** "200", "503 database_unavailable", and how long it took. */
+async function timed(asking: Promise<ApiAnswer>): Promise<{ what: string; ms: number }> {
+  const askedMs = performance.now();
+  const { status, body, atMs } = await asking;
+  const code = status < 400 ? "" : ` ${problemSchema.parse(body).code}`;
+  return { what: `${status}${code}`, ms: atMs - askedMs };
+}
+
+async function readiness(service: SessionsService) {
+  const { status, body } = await service.ops("/readyz");
+  return { http: status, ...readinessSchema.parse(JSON.parse(body)) };
+}
+
+/** Waits until `/readyz` says that of a component, and returns the page. */
+async function untilTold(service: SessionsService, component: string, why: RegExp) {
+  return waitFor(
+    async () => {
+      const page = await readiness(service);
+      const told = page.components[component];
+      return why.test(`${told?.status ?? ""}: ${told?.detail ?? ""}`) ? page : undefined;
+    },
+    {
+      what: `/readyz to say ${why} of ${component}`,
+      timeoutMs: START_MS,
+      failure: (message) => new Error(`${message}\n${service.lines.slice(-8).join("\n")}`),
+    },
+  );
+}
+
+const postgresOf = ({ data }: SessionsStage): PostgresServer => {
+  if (data.postgres === undefined) throw new Error("this database is no server");
+  return data.postgres;
+};
+
+describe("with PostgreSQL", () => {
+  it(
+    "starts while the database is away, says so, and is ready when it is there",
+    async () => {
+      const stage = await opened(SessionsStage.open(POSTGRESQL));
+      const operator = await stage.createOperator("root");
+      await postgresOf(stage).stop();
+      const service = await stage.startService();
+      const client = await stage.connect(service.url);
+      const page = await untilTold(service, "database", /^failed: .+/);
+      expect(page).toMatchObject({ http: 503, status: "not_ready" });
+      expect((await service.ops("/livez")).status).toBe(200);
+      const body = {
+        tenant: OPERATORS,
+        login: "root",
+        password: PASSWORD,
+        device_name: "a device",
+      };
+      const login = await timed(client.ask("POST", "/v1/login", { body }));
+      expect(login.what).toBe("503 starting");
+      expect(login.ms).toBeLessThan(REFUSED_WITHIN_MS);
+
+      await postgresOf(stage).restart();
+      await service.waitReady();
+      const oneTimePassword = operator.one_time_password;
+      await client.enter({ tenant: OPERATORS, login: "root", oneTimePassword }, PASSWORD);
+    },
+    TEST_MS,
+  );
+
+  it(
+    "answers 503 in time while the database is stopped or hangs, and goes on by itself",
+    async () => {
+      const running = await opened(RunningStage.open(POSTGRESQL));
+      const { client, service, operatorToken: token } = running;
+      await running.addTenant("acme");
+      const person = await running.enter("acme", "ann");
+      const requests = (): Promise<ApiAnswer>[] => [
+        client.ask("GET", "/v1/admin/tenants", { token }),
+        client.ask("POST", "/v1/refresh", { body: { refresh_token: person.refreshToken } }),
+        client.ask("POST", "/v1/login", {
+          body: { tenant: "acme", login: "ann", password: PASSWORD, device_name: "a device" },
+        }),
+        client.ask("POST", "/v1/admin/tenants/acme/users/ann/revoke-all", { token, body: {} }),
+      ];
+      const postgres = postgresOf(running.base);
+      const troubles = [
+        {
+          withinMs: REFUSED_WITHIN_MS,
+          begin: () => postgres.stop(),
+          end: () => postgres.restart(),
+        },
+        {
+          what: "silent",
+          withinMs: SILENT_WITHIN_MS,
+          begin: () => postgres.pause(),
+          end: () => postgres.resume(),
+        },
+      ];
+      for (const { what: trouble, withinMs, begin, end } of troubles) {
+        await begin();
+        const answers = await Promise.all(requests().map(timed));
+        expect(answers.map(({ what }) => what)).toEqual(
+          answers.map(() => "503 database_unavailable"),
+        );
+        const longestMs = Math.max(...answers.map(({ ms }) => ms));
+        expect(longestMs).toBeLessThan(withinMs);
+        reportMeasured(`PostgreSQL ${trouble}: answered 503 after at most ${formatMs(longestMs)}`);
+        const page = await untilTold(service, "database", /^degraded: .+/);
+        expect(page).toMatchObject({ http: 200, status: "ready" });
+        // Who checks tokens needs the keys and no database.
+        expect((await client.ask("GET", "/.well-known/jwks.json")).status).toBe(200);
+        await end();
+        await waitUntil(
+          async () => (await client.ask("GET", "/v1/admin/tenants", { token })).status === 200,
+          { what: "the database to be used again", timeoutMs: BACK_WITHIN_MS, everyMs: 50 },
+        );
+        await untilTold(service, "database", /^ok: $/);
+      }
+      // Nothing of what was answered with 503 was done in the end: the token that was left is good.
+      await client.refresh(person.refreshToken);
+    },
+    TEST_MS,
+  );
+
+  it(
+    "takes the tokens that another instance on the same database has minted",
+    async () => {
+      const running = await opened(RunningStage.open(POSTGRESQL));
+      const other = await running.base.startService();
+      await other.waitReady();
+      const otherClient = await running.base.connect(other.url);
+      await running.addTenant("acme");
+      await running.addUser("acme", "ann");
+      const credentials = { tenant: "acme", login: "ann", password: PASSWORD };
+      const pods = [
+        await running.addPod("keys-of-the-one"),
+        await running.base.addPod("keys-of-the-other", other.jwksUrl),
+      ];
+      for (const [minting, accepting] of [
+        [running.client, otherClient],
+        [otherClient, running.client],
+      ] as const) {
+        const { accessToken: token, refreshToken } = await minting.login(credentials);
+        expect((await accepting.ask("GET", "/v1/me/sessions", { token })).status).toBe(200);
+        for (const { client } of pods) expect(await client.seen("/things", { token })).toBe("200");
+        await accepting.refresh(refreshToken);
+      }
+    },
+    TEST_MS,
+  );
+
+  it(
+    "says which secret is wrong where it cannot read the keys of the others",
+    async () => {
+      const running = await opened(RunningStage.open(POSTGRESQL));
+      const other = await running.base.startService({ keySecret: newKeySecret() });
+      const page = await untilTold(
+        other,
+        "database",
+        /^failed: .*cannot be decrypted: .*SEKISHO_SESSIONS_KEY_SECRET/,
+      );
+      expect(page).toMatchObject({ http: 503, status: "not_ready" });
+      const client = await running.base.connect(other.url);
+      expect((await timed(client.ask("GET", "/.well-known/jwks.json"))).what).toBe("503 starting");
+      // The one with the right secret is not disturbed.
+      await running.addTenant("acme");
+    },
+    TEST_MS,
+  );
+});
+
+describe("with PGlite", () => {
+  it(
+    "refuses to start where another instance has the folder",
+    async () => {
+      const running = await opened(RunningStage.open({ name: "PGlite" }));
+      const { exit, said } = await runToEnd(["sessions"], {
+        database: running.base.data.database,
+        settings: settingsOf(running.stage.redis.url),
+      });
+      expect({ code: exit.code, said }).toMatchObject({
+        code: 2,
+        said: expect.stringMatching(
+          /another program is using the data folder .*SEKISHO_DATABASE_URL/,
+        ),
+      });
+      await running.addTenant("acme");
+    },
+    TEST_MS,
+  );
+});
+
+describe.each(KEPT_IN)("on $name", (keptIn) => {
+  it(
+    "is ready and answers while Redis is away from the start, and publishes when it is there",
+    async () => {
+      const stage = await opened(SessionsStage.open(keptIn));
+      const operator = await stage.createOperator("root");
+      const { redis } = stage.stage;
+      await redis.kill();
+      const service = await stage.startService();
+      await service.waitReady();
+      await untilTold(service, "revocation_log", /^degraded: .*Redis/);
+      const client = await stage.connect(service.url);
+      const oneTimePassword = operator.one_time_password;
+      const entry = { tenant: OPERATORS, login: "root", oneTimePassword };
+      const { accessToken: token } = await client.enter(entry, PASSWORD);
+      await client.createTenant(token, "acme");
+      await client.createUser(token, "acme", { userId: "ann", login: "ann", password: PASSWORD });
+      const ann = await client.login({ tenant: "acme", login: "ann", password: PASSWORD });
+      const whose = { tenant: "acme", user: "ann" };
+      expect(await client.revokeUser(token, whose)).toMatchObject({
+        status: 202,
+        published: false,
+      });
+
+      await redis.restart();
+      await untilTold(service, "revocation_log", /^ok: $/);
+      await waitUntil(async () => (await pendingOf(service)) === 0, {
+        what: "everything to be published",
+        timeoutMs: BACK_WITHIN_MS,
+      });
+      const pod = await stage.addPod("node-1", service.jwksUrl);
+      const refusal = await pod.client.seen("/things", { token: ann.accessToken });
+      expect(refusal).toBe("401 user_epoch_superseded");
+    },
+    TEST_MS,
+  );
+
+  it(
+    "names the address that another program has",
+    async () => {
+      const stage = await opened(SessionsStage.open(keptIn));
+      const port = await stage.stage.keep(listenSomewhere(), (taken) => taken.close());
+      const { exit, said } = await runToEnd(["sessions"], {
+        database: stage.data.database,
+        settings: { ...settingsOf(stage.stage.redis.url), SEKISHO_SESSIONS_LISTEN: port.address },
+      });
+      expect({ code: exit.code, said }).toMatchObject({
+        code: 2,
+        said: expect.stringMatching(
+          `cannot listen on SEKISHO_SESSIONS_LISTEN=${port.address}: .*EADDRINUSE`,
+        ),
+      });
+    },
+    TEST_MS,
+  );
+
+  it(
+    "finishes what is under way at SIGTERM, ends with 0, and leaves nothing behind",
+    async () => {
+      const running = await opened(RunningStage.open(keptIn));
+      const { service, base } = running;
+      await running.addTenant("acme");
+      await running.addUser("acme", "ann");
+      const credentials = { tenant: "acme", login: "ann", password: PASSWORD };
+      const logins = Array.from({ length: LOGINS }, () => running.client.login(credentials));
+      const settled = Promise.allSettled(logins);
+      await waitUntil(async () => (await hashing(service)) >= UNDER_WAY, {
+        what: "logins to be under way",
+        timeoutMs: BACK_WITHIN_MS,
+        everyMs: 1,
+      });
+      const askedMs = performance.now();
+      const stopping = service.stop();
+      const outcomes = await settled;
+      await stopping;
+      expect(performance.now() - askedMs).toBeLessThan(ENDS_WITHIN_MS);
+      expect(() => process.kill(service.pid ?? 0, 0)).toThrow("ESRCH");
+      const late = new SessionsClient(service.url);
+      await expect(late.login(credentials)).rejects.toThrow("ECONNREFUSED");
+      late.close();
+      const open = "SELECT count(*) FROM sekisho.sessions WHERE tenant_id = 'acme'";
+      const answered = outcomes.filter(({ status }) => status === "fulfilled").length;
+      expect(answered).toBeGreaterThanOrEqual(UNDER_WAY);
+      // Who came too late was told so, and nothing was done for them.
+      expect(await base.data.count(open)).toBe(answered);
+      // In a folder it is the one who asks.
+      const connected = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sekisho'";
+      expect(await base.data.count(connected)).toBe(0);
+    },
+    TEST_MS,
+  );
+});
+
+const settingsOf = (redisUrl: string) => ({ SEKISHO_REDIS_URL: redisUrl });
+
+async function pendingOf(service: SessionsService): Promise<number | undefined> {
+  const { body } = await service.ops("/statusz");
+  return statusSchema.parse(JSON.parse(body)).relay.pending?.count;
+}
+
+/** Passwords that are being hashed or wait for it. */
+async function hashing(service: SessionsService): Promise<number> {
+  const { body } = await service.ops("/metrics");
+  const counts = [...body.matchAll(/^sekisho_password_hashing\{[^}]*\} (\d+)$/gm)];
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+async function listenSomewhere(): Promise<{ readonly address: string; close(): Promise<void> }> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
+  const { port } = z.object({ port: z.number() }).parse(server.address());
+  return {
+    address: `127.0.0.1:${port}`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
