@@ -28,13 +28,15 @@ function parseDatabaseUrl(value: string): string | undefined {
   return URL.canParse(value.replace("@/", "@localhost/")) ? value : undefined;
 }
 
-/** Addresses and networks (`10.0.0.0/8`), separated by commas. */
+/** Addresses, networks (`10.0.0.0/8`) and `unix`, separated by commas. */
 function parseProxies(value: string): readonly string[] | undefined {
   const proxies = value.split(/[\s,]+/).filter((one) => one !== "");
   return proxies.every(isAddressOrNetwork) ? proxies : undefined;
 }
 
 function isAddressOrNetwork(value: string): boolean {
+  // The peer of a Unix socket has no address.
+  if (value === "unix") return true;
   const [address, prefix, ...rest] = value.split("/");
   const version = isIP(address ?? "");
   if (version === 0 || rest.length > 0) return false;
@@ -110,7 +112,7 @@ export const SESSION_VARIABLES = {
   ),
   SEKISHO_TRUSTED_PROXIES: variable(
     "whose X-Forwarded-For is believed; unset: nobody's",
-    "addresses and networks (10.0.0.0/8), separated by commas",
+    "addresses, networks (10.0.0.0/8) and `unix` (whoever uses the Unix socket), separated by commas",
     undefined,
     parseProxies,
   ),

@@ -80,6 +80,7 @@ describe("the other variables", () => {
     ["SEKISHO_DATABASE_URL", "postgres://db/sekisho", "postgres://db/sekisho"],
     ["SEKISHO_DATA_DIR", "/var/lib/sekisho", "/var/lib/sekisho"],
     ["SEKISHO_TRUSTED_PROXIES", "10.0.0.0/8, ::1", ["10.0.0.0/8", "::1"]],
+    ["SEKISHO_TRUSTED_PROXIES", "unix", ["unix"]],
     ["SEKISHO_SESSIONS_URL", "https://sessions.example", "https://sessions.example"],
     ["SEKISHO_SESSIONS_TOKEN", "a.b.c", "a.b.c"],
   ] as const)("%s takes %j", (name, text, value) => {
