@@ -19,6 +19,8 @@ const steps = documentedSteps(document);
 let folder: string;
 let redis: RedisServer;
 let bash: BashSession;
+/** Where it went wrong; what comes after that says nothing any more. */
+let brokenOff: number | undefined;
 /** Addresses that stand in the document, and those that are free here. */
 const addresses = new Map<string, string>();
 
@@ -67,6 +69,8 @@ describe("docs/sessions.md", () => {
   it.each(steps.map((step) => [step.line, step] as const))(
     "is answered as it says in line %d",
     async (line, { commands, answer, before }) => {
+      if (brokenOff !== undefined) throw new Error(`not run, because line ${brokenOff} failed`);
+      brokenOff = line;
       for (const told of before) {
         if (told !== "redis goes away") throw new Error(`line ${line}: what is "${told}"?`);
         await redis.kill();
@@ -81,6 +85,7 @@ describe("docs/sessions.md", () => {
             `printed, with status ${status}:\n${printed}\n${complained}`,
         );
       }
+      brokenOff = undefined;
     },
     STEP_TIMEOUT_MS + 5000,
   );

@@ -48,9 +48,9 @@ export class Account {
     this.#output.write(text === "" ? "\n" : `  ${text}\n`);
   }
 
-  /** A command that does the same by hand. */
-  command(text: string): void {
-    this.#output.write(`  ${this.#style("dim", `$ ${text}`)}\n`);
+  /** What the session service is asked, as HTTP has it. */
+  request(text: string): void {
+    this.#output.write(`  ${this.#style("dim", `→ ${text}`)}\n`);
   }
 
   /** The first column to the left, the others to the right, where numbers stand. */

@@ -30,7 +30,9 @@ async function perform(account: Account, closing: Closing): Promise<Stage> {
   const stage = await Stage.open(closing, given === "" ? undefined : given, (text) =>
     account.doing(text),
   );
-  account.doing(`starting ${NODES.length} times Envoy, Sekisho and an API`);
+  account.doing(
+    `starting ${NODES.length} nodes: an API, Envoy before it, and Sekisho beside Envoy`,
+  );
   await Promise.all(NODES.map((name) => stage.addPod(name)));
   account.table([
     ["session service", stage.service.url],
@@ -44,8 +46,12 @@ async function perform(account: Account, closing: Closing): Promise<Stage> {
   }
   account.chapter("Who did what at acme: the end of the audit trail");
   await tellAuditTrail(stage, account, "acme");
-  const longest = milliseconds(Math.max(...telling.refusedAfterMs));
-  account.chapter(`Longest time from an acknowledged revocation to its refusal: ${longest}`);
+  const longestMs = Math.max(...telling.refusedAfterMs);
+  account.chapter(
+    longestMs < 0
+      ? "Every node refused before the acknowledgement had arrived"
+      : `Longest time from an acknowledged revocation to its refusal: ${milliseconds(longestMs)}`,
+  );
   return stage;
 }
 
@@ -72,7 +78,9 @@ async function main(): Promise<number> {
     if (typeof outcome === "string") {
       performance.catch(() => undefined);
       exitCode = 128 + constants.signals[outcome];
-    } else if (args.keep === true) {
+    } else if (args.keep !== true) {
+      account.line("By hand: npm run demo -- --keep. The API by example: docs/sessions.md.");
+    } else {
       await keepRunning(outcome, account);
       await stopped;
     }

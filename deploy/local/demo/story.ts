@@ -57,7 +57,7 @@ export const STORY: readonly Step[] = [
 ];
 
 async function twoDevicesPass({ stage, cast, account }: Telling): Promise<void> {
-  account.command("POST /v1/login");
+  account.request("POST /v1/login");
   for (const device of ["laptop", "phone"] as const) {
     const { accessToken: token, sessionId } = cast[device];
     const answers = await expectEverywhere(stage.pods, { token }, "200");
@@ -75,7 +75,7 @@ async function oneSessionIsRevoked(telling: Telling): Promise<void> {
   const { stage, cast, account } = telling;
   const { sessionId: session, accessToken: token } = cast.phone;
   const whose = { tenant: "acme", user: "ann", session };
-  account.command(`DELETE ${userPath(whose)}/sessions/${session}?wait_ms=${RECEIPT_WAIT_MS}`);
+  account.request(`DELETE ${userPath(whose)}/sessions/${session}?wait_ms=${RECEIPT_WAIT_MS}`);
   await revokeAndWatch(telling, {
     act: () => stage.sessions.revokeSession(stage.operator.accessToken, whose, RECEIPT_WAIT_MS),
     token,
@@ -88,7 +88,7 @@ async function oneSessionIsRevoked(telling: Telling): Promise<void> {
 async function theUserIsRevoked(telling: Telling): Promise<void> {
   const { stage, cast, account } = telling;
   const whose = { tenant: "acme", user: "ann" };
-  account.command(`POST ${userPath(whose)}/revoke-all?wait_ms=0`);
+  account.request(`POST ${userPath(whose)}/revoke-all?wait_ms=0`);
   await revokeAndWatch(telling, {
     act: () => stage.sessions.revokeUser(stage.operator.accessToken, whose),
     token: cast.laptop.accessToken,
@@ -109,7 +109,7 @@ async function aRefreshTokenIsReused(telling: Telling): Promise<void> {
   const second = await stage.sessions.refresh(first.refreshToken);
   const third = await stage.sessions.refresh(second.refreshToken);
   account.seen("her tablet has exchanged its refresh token twice; each is good for one use");
-  account.command("POST /v1/refresh   (with the first one, by the thief)");
+  account.request("POST /v1/refresh, by the thief, with the first one");
   await revokeAndWatch(telling, {
     act: () => expectRefreshRefused(stage, first.refreshToken, "refresh_token_reused"),
     token: third.accessToken,
@@ -222,17 +222,24 @@ async function revokeAndWatch(
     account.seen(`the receipt: applied by ${receipt.length} of ${acknowledged.nodes ?? 0} nodes`);
   }
   account.table([
-    ["", "after sending", receipt === undefined ? "after acknowledgement" : "in the receipt"],
+    [
+      "",
+      "refused, after sending",
+      receipt === undefined ? "refused, after acknowledgement" : "applied, by the receipt",
+    ],
     ...pods.map(({ name }, index) => [
       name,
       milliseconds((refusedAt[index] ?? Infinity) - sentAtMs),
-      milliseconds(
-        receipt === undefined
-          ? (afterMs[index] ?? Infinity)
-          : (receipt.find(({ node }) => node === name)?.ms ?? Infinity),
-      ),
+      receipt === undefined
+        ? sinceAcknowledgement(afterMs[index] ?? Infinity)
+        : milliseconds(receipt.find(({ node }) => node === name)?.ms ?? Infinity),
     ]),
   ]);
+}
+
+/** A node may refuse before the answer has found its way back. */
+function sinceAcknowledgement(ms: number): string {
+  return ms < 0 ? "before it" : milliseconds(ms);
 }
 
 /** Wants this refusal; returns its answer, which tells that the revocation is acknowledged. */

@@ -25,7 +25,7 @@ export async function tellAuditTrail(
   tenant: string,
 ): Promise<void> {
   const path = `/v1/admin/tenants/${tenant}/audit?limit=${ENTRIES_SHOWN}`;
-  account.command(`GET ${path}`);
+  account.request(`GET ${path}`);
   const answer = await sessions.ask("GET", path, { token: operator.accessToken });
   const { entries } = trailSchema.parse(answer.body);
   const operatorsName = `user:${operator.tenant}/${operator.user}`;
