@@ -6,9 +6,14 @@ export interface TurnBounds {
   readonly waitMaxMs: number;
 }
 
+interface Waiting {
+  readonly timer: NodeJS.Timeout;
+  readonly go: () => void;
+}
+
 export class Turns {
   readonly #bounds: TurnBounds;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<Waiting>();
   #taken = false;
 
   constructor(bounds: TurnBounds) {
@@ -38,11 +43,20 @@ export class Turns {
     };
   }
 
-  /** The turn goes to the next one directly, so that nobody can come between. */
+  /**
+   * The turn goes to the next one, and stays taken meanwhile, so that nobody can come between. Not at
+   * once: a database inside this process answers without ever waiting for anything, and a queue of
+   * its users would keep sockets and timers out until it is empty.
+   */
   #next(): void {
     const [next] = this.#waiting;
-    if (next === undefined) this.#taken = false;
-    else next();
+    if (next === undefined) {
+      this.#taken = false;
+      return;
+    }
+    clearTimeout(next.timer);
+    this.#waiting.delete(next);
+    setImmediate(next.go);
   }
 
   async #wait(): Promise<void> {
@@ -54,16 +68,12 @@ export class Turns {
       );
     }
     await new Promise<void>((resolve, reject) => {
-      const go = () => {
-        clearTimeout(timer);
-        this.#waiting.delete(go);
-        resolve();
-      };
       const timer = setTimeout(() => {
-        this.#waiting.delete(go);
+        this.#waiting.delete(waiting);
         reject(new DatabaseError("unavailable", `database: no turn within ${waitMaxMs} ms`));
       }, waitMaxMs);
-      this.#waiting.add(go);
+      const waiting = { timer, go: resolve };
+      this.#waiting.add(waiting);
     });
   }
 }

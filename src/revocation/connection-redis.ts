@@ -88,7 +88,14 @@ async function within<T>(
   }
 }
 
-/** A client that has ended by itself would only start a timer that holds up the program's end. */
+const disconnecting = new WeakSet<Redis>();
+
+/**
+ * Once: many commands may time out together. A client that has ended by itself would only start a
+ * timer that holds up the program's end.
+ */
 function disconnect(client: Redis): void {
-  if (client.status !== "end") client.disconnect();
+  if (client.status === "end" || disconnecting.has(client)) return;
+  disconnecting.add(client);
+  client.disconnect();
 }

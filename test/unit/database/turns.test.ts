@@ -52,3 +52,17 @@ test("gives a turn back once only", async () => {
   second();
   expect(turns.taken).toBe(false);
 });
+
+test("lets the event loop look around between two of them", async () => {
+  const turns = new Turns({ waitingMax: 100, waitMaxMs: 5000 });
+  const seen: string[] = [];
+  const use = async (name: string): Promise<void> => {
+    const giveBack = await turns.take();
+    seen.push(name);
+    giveBack();
+  };
+  const uses = ["first", "second", "third"].map(use);
+  setImmediate(() => seen.push("something else"));
+  await Promise.all(uses);
+  expect(seen.indexOf("something else")).toBeLessThan(seen.indexOf("third"));
+});
