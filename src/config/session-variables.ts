@@ -138,7 +138,7 @@ export const SESSION_VARIABLES = {
     "how many logins are tried from one address in a minute",
     60,
     1,
-    1_000_000,
+    100_000,
   ),
   SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS: wholeNumber(
     "how many different accounts are tried from one address in ten minutes",
@@ -150,7 +150,7 @@ export const SESSION_VARIABLES = {
     "how many refreshes are tried from one address in a minute",
     600,
     1,
-    1_000_000,
+    100_000,
   ),
   SEKISHO_SESSIONS_LOCKOUT_FAILURES: wholeNumber(
     "after how many wrong passwords within a quarter of an hour a login is locked",
