@@ -264,8 +264,14 @@ describe("what the URL says", () => {
     ];
     for (const wrong of urls) {
       const one = open({ url: wrong });
-      for (const act of [count(one), one.migrate(), one.ping(), one.tryLock("relay")]) {
-        const error = await fault(act);
+      const acts = [
+        () => count(one),
+        () => one.migrate(),
+        () => one.ping(),
+        () => one.tryLock("relay"),
+      ];
+      for (const act of acts) {
+        const error = await fault(act());
         expect(error.code).toBe("unavailable");
         expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("hunter2");
       }
