@@ -1,6 +1,7 @@
 /** The session service's metrics, as Prometheus reads them. */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PoolCounts } from "../database/database.js";
+import { sessionsCounters, type SessionsCounters } from "./sessions-counters.js";
 
 /** What is read when Prometheus asks. undefined where it is not known. */
 export interface SessionsGauges {
@@ -14,16 +15,7 @@ export interface SessionsGauges {
   readonly limitsInProcess: () => boolean;
 }
 
-export interface SessionsMetrics {
-  readonly login: (outcome: string, reason: string) => void;
-  readonly refresh: (outcome: string, reason: string) => void;
-  readonly reuse: () => void;
-  readonly lockout: () => void;
-  readonly limited: (limit: string) => void;
-  readonly published: (by: "request" | "relay", count: number) => void;
-  readonly imported: (count: number) => void;
-  readonly restored: (cause: string) => void;
-  readonly purged: (table: string, rows: number) => void;
+export interface SessionsMetrics extends SessionsCounters {
   readonly answered: (operation: string, status: number, durationMs: number) => void;
   readonly page: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -34,34 +26,6 @@ export function sessionsMetrics(gauges: SessionsGauges): SessionsMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   registerGauges(registry, gauges);
-  const counter = (name: string, help: string, labelNames: readonly string[] = []): Counter =>
-    new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
-  const logins = counter(
-    "sekisho_login_total",
-    "Logins. `refused` and `limited` are the user's side, `failed` is the system's.",
-    ["outcome", "reason"],
-  );
-  const refreshes = counter("sekisho_refresh_total", "Refreshes, by outcome and reason.", [
-    "outcome",
-    "reason",
-  ]);
-  const reuses = counter(
-    "sekisho_refresh_reuse_total",
-    "Refresh tokens that were used after they had been replaced; their sessions were ended.",
-  );
-  const lockouts = counter("sekisho_lockouts_total", "Logins that were locked.");
-  const limits = counter("sekisho_limits_hit_total", "Requests refused by a limit.", ["limit"]);
-  const published = counter(
-    "sekisho_revocations_published_total",
-    "Revocations published: at once by the request, or later by the relay.",
-    ["by"],
-  );
-  const imported = counter(
-    "sekisho_revocations_imported_total",
-    "Revocations found in the log that were published past the service.",
-  );
-  const restores = counter("sekisho_log_restores_total", "Times the log was restored.", ["cause"]);
-  const purged = counter("sekisho_purged_rows_total", "Expired rows deleted.", ["table"]);
   const duration = new Histogram({
     name: "sekisho_api_request_duration_seconds",
     help: "Time from receiving a request of the API to answering it.",
@@ -70,15 +34,7 @@ export function sessionsMetrics(gauges: SessionsGauges): SessionsMetrics {
     registers: [registry],
   });
   return {
-    login: (outcome, reason) => logins.inc({ outcome, reason }),
-    refresh: (outcome, reason) => refreshes.inc({ outcome, reason }),
-    reuse: () => reuses.inc(),
-    lockout: () => lockouts.inc(),
-    limited: (limit) => limits.inc({ limit }),
-    published: (by, count) => published.inc({ by }, count),
-    imported: (count) => imported.inc(count),
-    restored: (cause) => restores.inc({ cause }),
-    purged: (table, rows) => purged.inc({ table }, rows),
+    ...sessionsCounters(registry),
     answered: (operation, status, durationMs) => {
       duration.observe({ operation, status: String(status) }, durationMs / 1000);
     },

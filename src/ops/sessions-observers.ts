@@ -44,9 +44,7 @@ export function sessionsObservers(log: Logger, metrics: SessionsMetrics): Sessio
     outbox: outboxObserver(log, metrics),
     relay: relayObserver(log, metrics),
     purge: {
-      onPurged: (rows) => {
-        for (const [table, count] of Object.entries(rows)) metrics.purged(table, Number(count));
-      },
+      onPurged: metrics.purged,
       onPurgeFailed: (error) =>
         log.warn({ problem: messageOf(error) }, "expired rows are not deleted"),
     },

@@ -1,0 +1,100 @@
+import { describe, expect, test } from "@jest/globals";
+
+import { describeReadiness, isReady } from "../../../src/ops/health.js";
+import { sessionsComponents, type SessionsState } from "../../../src/ops/sessions-components.js";
+
+function componentsIn(situation: Partial<SessionsState> & { readonly prepared?: boolean } = {}) {
+  const { prepared = true, ...state } = situation;
+  return sessionsComponents({
+    life: { prepared, closing: false },
+    ...{ preparationProblem: undefined, databaseProblem: undefined, keysProblem: undefined },
+    ...{ logProblem: undefined, pending: undefined, limitsProblem: undefined },
+    ...state,
+  });
+}
+
+const OK = { status: "ok", detail: undefined };
+
+test("a service that is well is ready, and so are all of its components", () => {
+  const components = componentsIn({ pending: { count: 0, oldestAgeMs: undefined } });
+  expect(isReady(components)).toBe(true);
+  for (const [name, component] of Object.entries(components)) {
+    expect([name, component]).toEqual([name, expect.objectContaining({ status: "ok" })]);
+  }
+  expect(Object.keys(components)).toEqual([
+    ...["service", "database", "signing_keys", "revocation_log", "login_limits"],
+  ]);
+});
+
+test("a service that shuts down is not ready", () => {
+  const components = componentsIn({ life: { prepared: true, closing: true } });
+  expect(components["service"]).toEqual({ status: "failed", detail: "shutting down" });
+  expect(isReady(components)).toBe(false);
+});
+
+describe("before it is prepared, the service is not ready", () => {
+  test("while nothing is wrong", () => {
+    const components = componentsIn({ prepared: false });
+    const detail = "bringing the tables up to date";
+    expect(components["database"]).toEqual({ status: "failed", detail });
+    expect(isReady(components)).toBe(false);
+  });
+
+  test("and says what keeps it from it", () => {
+    const components = componentsIn({ prepared: false, preparationProblem: "wrong secret" });
+    expect(components["database"]).toEqual({ status: "failed", detail: "wrong secret" });
+    expect(JSON.stringify(describeReadiness(components))).toContain("wrong secret");
+  });
+
+  test.each([
+    ["database", { databaseProblem: "away" }],
+    ["signing_keys", { keysProblem: "away" }],
+  ] as const)("where %s has a problem", (name, problem) => {
+    const components = componentsIn({ prepared: false, ...problem });
+    expect(components[name]).toEqual({ status: "failed", detail: "away" });
+  });
+});
+
+describe("once it is prepared, it stays ready", () => {
+  test.each([
+    ["database", { databaseProblem: "away" }, "away"],
+    ["signing_keys", { keysProblem: "away" }, "away"],
+    ["revocation_log", { logProblem: "away" }, "away"],
+    [
+      "login_limits",
+      { limitsProblem: "refused" },
+      "counted in this process only, for Redis is away: refused",
+    ],
+  ] as const)("while %s has a problem", (name, problem, detail) => {
+    const components = componentsIn(problem);
+    expect(components[name]).toEqual({ status: "degraded", detail });
+    expect(isReady(components)).toBe(true);
+    const others = Object.entries(components).filter(([other]) => other !== name);
+    for (const [, component] of others) expect(component).toMatchObject({ status: "ok" });
+  });
+});
+
+describe("revocations that wait", () => {
+  test.each([
+    [1999, OK.status],
+    [2000, "degraded"],
+    [2001, "degraded"],
+  ])("for %d ms are %s", (oldestAgeMs, status) => {
+    const { revocation_log: log } = componentsIn({ pending: { count: 3, oldestAgeMs } });
+    expect(log).toMatchObject({ status });
+  });
+
+  test("are told of by number and age, with the cause where it is known", () => {
+    const pending = { count: 3, oldestAgeMs: 4400 };
+    expect(componentsIn({ pending })["revocation_log"]?.detail).toBe(
+      "revocations wait to be published; 3 revocations are not in force yet, the oldest for 4 s",
+    );
+    expect(componentsIn({ pending, logProblem: "Redis is away" })["revocation_log"]?.detail).toBe(
+      "Redis is away; 3 revocations are not in force yet, the oldest for 4 s",
+    );
+  });
+
+  test("in unknown number are not made up", () => {
+    expect(componentsIn({ logProblem: "away" })["revocation_log"]?.detail).toBe("away");
+  });
+});
