@@ -65,7 +65,8 @@ function listCommandsWhereUnknown(command: Command): void {
   command.helpCommand(false).configureOutput({
     outputError: (message, write) => {
       write(message);
-      if (message.includes("unknown command")) write(commandList(command));
+      // A command that also does something by itself calls them arguments of its own.
+      if (/unknown command|too many arguments/.test(message)) write(commandList(command));
     },
   });
   command.commands.forEach(listCommandsWhereUnknown);

@@ -54,11 +54,12 @@ export class Preparation {
         await run();
         done += 1;
       }
-      this.#problem = undefined;
-      if (!this.#closed) this.#onDone();
     } catch (error) {
       this.#failed(done, error);
+      return;
     }
+    this.#problem = undefined;
+    if (!this.#closed) this.#onDone();
   }
 
   #failed(done: number, error: unknown): void {

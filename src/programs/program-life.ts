@@ -35,6 +35,8 @@ export async function runUntilStopped(
     process.exit(EXIT.done);
   }, CLOSE_TIMEOUT_MS);
   process.once("SIGINT", () => process.exit(EXIT.failed));
+  // Asked again, by whoever forwards signals, it goes on: the end is near.
+  process.on("SIGTERM", () => undefined);
   await running.close();
   clearTimeout(overdue);
   log.info("closed");

@@ -31,7 +31,10 @@ export interface KeptLog {
   readonly outbox: Outbox;
   readonly nodes: NodesReader;
   readonly relay: Relay;
+  /** Settles when what requests have published is recorded. The relay is closed by itself. */
   close(): Promise<void>;
+  /** From Redis; whoever still waits for it is told so. */
+  disconnect(): void;
 }
 
 export function keepLog(
@@ -72,9 +75,8 @@ export function keepLog(
     outbox,
     nodes: { readNodes: () => readNodes(rows) },
     relay,
-    close: async () => {
-      await relay.close();
-      await outbox.close();
+    close: () => outbox.close(),
+    disconnect: () => {
       for (const one of [publishers.requests, publishers.relay, keeper, rows]) one.close();
     },
   };

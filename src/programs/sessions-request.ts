@@ -38,20 +38,40 @@ export async function askService(
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const text = await response.text();
-    const body: unknown = text.length > ANSWER_MAX_BYTES ? undefined : parse(text);
+    const text = await readBounded(response);
+    const body: unknown = text === undefined ? undefined : parse(text);
     if (response.ok && body !== undefined) return { ok: true, status: response.status, body };
     return { ok: false, message: explain(response.status, body, url) };
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    return {
-      ok: false,
-      message:
-        `the session service at ${new URL(url).origin} cannot be reached: ${message}\n` +
-        "If it must be now: --break-glass publishes straight into Redis (SEKISHO_REDIS_URL)",
-    };
+    return { ok: false, message: explainFailure(error, url) };
   }
+}
+
+/** undefined where it is longer than any answer of the service. */
+async function readBounded({ body }: Response): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let [text, bytes] = ["", 0];
+  if (body === null) return text;
+  // Node's own type of this stream says what its parts are; leaving the loop ends the connection.
+  for await (const part of ReadableStream.from<Uint8Array>(body)) {
+    bytes += part.byteLength;
+    if (bytes > ANSWER_MAX_BYTES) return undefined;
+    text += decoder.decode(part, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function explainFailure(error: unknown, url: string): string {
+  const { origin } = new URL(url);
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const timedOut = error instanceof Error && error.name === "TimeoutError";
+  return (
+    (timedOut
+      ? `the session service at ${origin} gave no answer within ${TIMEOUT_MS / 1000} s: whether it was done is unknown\n`
+      : `the session service at ${origin} cannot be reached: ${message}\n`) +
+    "If it must be now: --break-glass goes past it, straight to Redis (SEKISHO_REDIS_URL)"
+  );
 }
 
 function parse(text: string): unknown {

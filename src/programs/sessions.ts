@@ -1,6 +1,7 @@
 /** `sekisho sessions`, the session service: wires everything, and closes it again in order. */
 import { systemClock } from "../clock/clock.js";
 import type { SessionsConfig } from "../config/sessions-config.js";
+import type { Database } from "../database/database.js";
 import type { ApiParts } from "../http/api-parts.js";
 import { startApi, type Api } from "../http/api-server.js";
 import { SqlSigningKeyStore } from "../keys/signing-key-store-sql.js";
@@ -12,7 +13,6 @@ import { listenForOps, type OpsPages, type OpsServer } from "../ops/ops-server.j
 import { sessionsComponents } from "../ops/sessions-components.js";
 import { sessionsMetrics } from "../ops/sessions-metrics.js";
 import { sessionsObservers } from "../ops/sessions-observers.js";
-
 import {
   Argon2PasswordHasher,
   DEFAULT_HASHING_LIMITS,
@@ -20,12 +20,20 @@ import {
 import { DEFAULT_LOCKOUT } from "../sessions/lockout.js";
 import { Purger } from "../sessions/purge.js";
 import { cannotListen } from "./cannot-listen.js";
+import { endAll, type Ending } from "./endings.js";
 import { openDatabase } from "./open-database.js";
 import { Preparation } from "./preparation.js";
 import { apiParts, keepLog, loginLimits } from "./sessions-parts.js";
 
 /** For requests that are under way; the rest of the time that a platform waits is for the rest. */
 const DRAIN_TIMEOUT_MS = 5000;
+/** The server cuts its connections by itself before. */
+const SERVER_END_MS = DRAIN_TIMEOUT_MS + 500;
+/** Parts that may be waiting for a database or a Redis that hangs, from which they are then cut. */
+const PART_END_MS = 3000;
+const LATE_PART_END_MS = 1000;
+/** PostgreSQL's connections take a second at most, and PGlite as long as what it has begun. */
+const DATABASE_END_MS = 2000;
 
 export interface RunningSessions {
   readonly listen: ListenAddress;
@@ -39,9 +47,22 @@ export interface RunningSessions {
  * says so and goes on when they are back.
  */
 export async function startSessions(config: SessionsConfig, log: Logger): Promise<RunningSessions> {
+  const db = await openDatabase(config.database);
+  try {
+    return await startOn(db, config, log);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+async function startOn(
+  db: Database,
+  config: SessionsConfig,
+  log: Logger,
+): Promise<RunningSessions> {
   const clock = systemClock;
   const life = { prepared: false, closing: false };
-  const db = await openDatabase(config.database);
   const metrics = sessionsMetrics({
     pool: () => db.pool,
     hashing: () => ({ pending: hasher.pending, queued: hasher.queued }),
@@ -123,7 +144,6 @@ export async function startSessions(config: SessionsConfig, log: Logger): Promis
   }).catch(async (error: unknown) => {
     limits.close();
     await hasher.close();
-    await db.close();
     throw error;
   });
   watch.start();
@@ -141,18 +161,26 @@ export async function startSessions(config: SessionsConfig, log: Logger): Promis
     ops: running.ops.address,
     close: async () => {
       life.closing = true;
-      await preparation.close();
-      await running.api.close();
-      await purger.close();
-      await revocations.close();
-      await keys.close();
+      // The relay's lock is given up at once, for another instance that goes on.
+      await endAll(log, [
+        { part: "requests", maxMs: SERVER_END_MS, end: () => running.api.close() },
+        ...within(PART_END_MS, { preparation, relay, purger }),
+      ]);
+      // What requests need until the last of them has been answered.
+      await endAll(log, within(LATE_PART_END_MS, { outbox: revocations, keys, watch, hasher }));
       limits.close();
-      await hasher.close();
-      await watch.close();
-      await db.close();
+      revocations.disconnect();
+      await endAll(log, within(DATABASE_END_MS, { database: db }));
       await running.ops.close();
     },
   };
+}
+
+function within(
+  maxMs: number,
+  parts: Readonly<Record<string, { close(): Promise<unknown> }>>,
+): Ending[] {
+  return Object.entries(parts).map(([part, one]) => ({ part, maxMs, end: () => one.close() }));
 }
 
 /** Both addresses, or neither and an error that says which could not be had. */
