@@ -20,7 +20,7 @@ async function endOne(log: Pick<Logger, "warn">, { part, maxMs, end }: Ending): 
     timer = setTimeout(() => resolve(`not within ${maxMs} ms`), maxMs);
   });
   try {
-    const problem = await end().then(() => undefined);
+    const problem = await Promise.race([end().then(() => undefined), patience]);
     if (problem !== undefined) log.warn({ part, problem }, "did not end in order");
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
