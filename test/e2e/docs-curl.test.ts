@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
+import { Closing } from "../../deploy/local/demo/stage.js";
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
@@ -16,7 +17,7 @@ const STEP_TIMEOUT_MS = 90_000;
 const document = readFileSync(join(repositoryRoot(), "docs", "sessions.md"), "utf8");
 const steps = documentedSteps(document);
 
-let folder: string;
+const closing = new Closing();
 let redis: RedisServer;
 let bash: BashSession;
 /** Where it went wrong; what comes after that says nothing any more. */
@@ -25,8 +26,10 @@ let brokenOff: number | undefined;
 const addresses = new Map<string, string>();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "docs-"));
-  redis = await RedisServer.start();
+  const folder = await closing.keep(mkdtemp(join(tmpdir(), "docs-")), (made) =>
+    rm(made, { recursive: true, force: true }),
+  );
+  redis = await closing.keep(RedisServer.start(), (started) => started.close());
   const main = join(repositoryRoot(), "dist", "src", "main.js");
   const command = `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`;
   await writeFile(join(folder, "sekisho"), command, { mode: 0o755 });
@@ -45,11 +48,10 @@ beforeAll(async () => {
     cwd: folder,
     env: { ...environmentWithoutSettings(process.env), ...listen, PATH },
   });
+  await closing.keep(Promise.resolve(bash), (started) => started.close());
 });
 afterAll(async () => {
-  await bash.close();
-  await redis.close();
-  await rm(folder, { recursive: true, force: true });
+  expect(await closing.close()).toEqual([]);
 });
 
 describe("docs/sessions.md", () => {
