@@ -1,0 +1,40 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+
+import { repositoryRoot } from "../../deploy/local/repository.js";
+import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
+
+const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
+const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;
+/** Far longer than any command takes. */
+const END_MS = 30_000;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/**
+ * Runs the compiled command to its end; no settings but these reach it.
+ *
+ * @throws Error where it had to be killed, or printed a stack
+ */
+export async function sekisho(
+  args: readonly string[],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...environmentWithoutSettings(process.env), ...settings },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: END_MS,
+    killSignal: "SIGKILL",
+  });
+  let [out, err] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  const said = `${out}${err}`;
+  if (code === null || STACK.test(said)) throw new Error(`sekisho ${args.join(" ")}: ${said}`);
+  return { code, out, err };
+}
