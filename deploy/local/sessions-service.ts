@@ -8,7 +8,7 @@ import { waitFor } from "./wait-for.js";
 
 /** After a kill PGlite first brings each of its thousand files to disk, whose time a busy disk decides. */
 const START_TIMEOUT_MS = 60_000;
-const COMMAND_TIMEOUT_MS = 30_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 
 /** SEKISHO_DATABASE_URL, or the folder of a database inside the service. */
 export type DatabaseSetting = { readonly url: string } | { readonly folder: string };
