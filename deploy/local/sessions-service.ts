@@ -43,6 +43,7 @@ export class SessionsService extends SekishoProgram {
   /** Starts it and waits until it listens, which is before it is ready. */
   static async start(options: SessionsServiceOptions): Promise<SessionsService> {
     const started = run("sekisho sessions", ["sessions"], options);
+    options.killed?.addEventListener("abort", () => void started.kill(), { once: true });
     return new SessionsService(started, await untilListening(started, START_TIMEOUT_MS));
   }
 
