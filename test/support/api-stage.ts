@@ -59,6 +59,7 @@ export class ApiStage {
     log: { generation: "one", seq: 7, authority: "database" },
     nodes: [],
   };
+  readNodes: NodesReader["readNodes"] = () => Promise.resolve(this.nodes);
   keys: readonly Readonly<Record<string, unknown>>[] = [STAGED_KEY];
   readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
@@ -79,7 +80,7 @@ export class ApiStage {
         admin: parts,
         outbox: parts.outbox,
         keys: { jwks: () => ({ keys: staged.keys }) },
-        nodes: { readNodes: () => Promise.resolve(staged.nodes) },
+        nodes: { readNodes: () => staged.readNodes() },
         isReady: () => staged.ready,
         log: {
           requestFailed: (failure) => staged.failures.push(failure),

@@ -1,0 +1,94 @@
+/** Who may ask the API for the nodes, and what it answers. */
+import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+
+import { RevocationLogError } from "../../src/revocation/revocation-log.js";
+import type { NodesReader } from "../../src/http/nodes-route.js";
+import { ApiStage, type StagedCaller } from "../support/api-stage.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { SessionStage } from "../support/session-stage.js";
+
+const PATH = "/v1/admin/nodes";
+const NODE = {
+  ...{ node: "node-1", state: "behind", seq: 3, seenMsAgo: 12, maxStalenessMs: 1000 },
+  ...{ onStale: "deny", group: "node-1:abc:1" },
+} as const;
+const LOG = { generation: "g", seq: 4, authority: "database" } as const;
+
+let started: StartedDatabase;
+let stage: SessionStage;
+let api: ApiStage;
+let operator: StagedCaller;
+
+beforeAll(async () => {
+  const [pglite] = DATABASES;
+  if (pglite === undefined) throw new Error("there is no database");
+  started = await pglite.start();
+  stage = new SessionStage(started.database);
+  api = await ApiStage.start(stage);
+  operator = await api.caller({ role: "operator" });
+});
+beforeEach(() => {
+  api.readNodes = () => Promise.resolve({ log: LOG, nodes: [NODE] });
+  api.failures.length = 0;
+});
+afterAll(async () => {
+  await api.close();
+  await stage.close();
+  await started.stop();
+});
+
+const ask = (token?: string) => api.call("GET", PATH, token === undefined ? {} : { token });
+const answers = (reader: NodesReader["readNodes"]) => (api.readNodes = reader);
+
+test("an operator sees the log and what each node has applied of it", async () => {
+  const { status, json } = await ask(operator.token);
+  expect(status).toBe(200);
+  expect(json).toEqual({
+    log: LOG,
+    nodes: [
+      {
+        ...{ node: "node-1", state: "behind", seq: 3, seen_ms_ago: 12, max_staleness_ms: 1000 },
+        ...{ on_stale: "deny", group: "node-1:abc:1" },
+      },
+    ],
+  });
+});
+
+test("a log that nobody follows has no nodes", async () => {
+  answers(() => Promise.resolve({ log: LOG, nodes: [] }));
+  expect((await ask(operator.token)).json).toEqual({ log: LOG, nodes: [] });
+});
+
+test.each([["tenant_admin"], ["user"]] as const)("a %s is refused", async (role) => {
+  const { token } = await api.caller({ role });
+  expect(await ask(token)).toMatchObject({ status: 403, json: { code: "scope_insufficient" } });
+});
+
+test("nobody in particular is refused", async () => {
+  expect(await ask()).toMatchObject({ status: 401, json: { code: "token_missing" } });
+});
+
+test.each([
+  ["there is none to follow", () => Promise.resolve(undefined)],
+  [
+    "Redis is away",
+    () => Promise.reject(new RevocationLogError("unavailable", "redis: refused hunter2")),
+  ],
+])("where %s, it is the system's fault and passes by itself", async (_, reader) => {
+  answers(reader);
+  const answer = await ask(operator.token);
+  expect(answer).toMatchObject({
+    status: 503,
+    headers: { "retry-after": "1" },
+    json: { code: "log_unavailable" },
+  });
+  expect(answer.text).not.toContain("hunter2");
+});
+
+test("a bug is answered as one and told in the log", async () => {
+  answers(() => Promise.reject(new TypeError("of undefined")));
+  const answer = await ask(operator.token);
+  expect(answer).toMatchObject({ status: 500, json: { code: "internal_error" } });
+  expect(answer.text).not.toContain("of undefined");
+  expect(api.failures).toHaveLength(1);
+});
