@@ -54,6 +54,8 @@ export class PartitionRelay {
   readonly #parts: PartitionRelayParts;
   readonly #pending: PendingPublishing;
   #problem: RelayProblem | undefined;
+  /** What the observer was told last. */
+  #told: RelayProblem["code"] | undefined;
   /** Up to where this relay has looked up every entry of the generation. */
   #known = { generation: "", seq: 0 };
   #restoring = false;
@@ -86,9 +88,12 @@ export class PartitionRelay {
     }
   }
 
-  /** Somebody else's problem from now on. */
+  /**
+   * Somebody else's problem from now on. Nobody is told that it is over: it may not be. The first
+   * cycle without it says so, should the lock come back.
+   */
   stopped(): void {
-    this.#tell(undefined);
+    this.#problem = undefined;
   }
 
   async #work(check: () => void): Promise<Cycle> {
@@ -194,9 +199,10 @@ export class PartitionRelay {
   }
 
   #tell(problem: RelayProblem | undefined): void {
-    const before = this.#problem?.code;
     this.#problem = problem;
-    if (before !== problem?.code) this.#parts.observer.onProblem(problem, this.#parts.partition);
+    if (this.#told === problem?.code) return;
+    this.#told = problem?.code;
+    this.#parts.observer.onProblem(problem, this.#parts.partition);
   }
 }
 

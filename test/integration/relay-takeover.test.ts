@@ -89,6 +89,14 @@ describe("two relays", () => {
     await commitEnds(database, "after");
     await one.until("publishing", () => one.counts.published + two.counts.published === 1);
   });
+
+  it("do not call a problem over because they have lost the lock", async () => {
+    const one = relay({ url: "redis://127.0.0.1:1" });
+    await one.until("a problem", () => one.problems.length > 0);
+    await killLockConnections();
+    await one.until("the loss to be noticed", () => one.lock.includes(false));
+    expect(one.problems).toEqual(["redis_unavailable"]);
+  });
 });
 
 describe("a restore that ends at any step", () => {
