@@ -66,7 +66,9 @@ function knownFault(error: unknown): DatabaseError | undefined {
   const faults: readonly unknown[] =
     "errors" in error && Array.isArray(error.errors) ? error.errors : [error];
   const first = faults.find(isConnectionFault);
-  return first === undefined ? undefined : new DatabaseError("unavailable", messageOf(first));
+  if (first === undefined) return undefined;
+  const advice = isSocketFault(first) ? " (is it up, and is SEKISHO_DATABASE_URL right?)" : "";
+  return new DatabaseError("unavailable", messageOf(first) + advice);
 }
 
 function unexpected(error: unknown): DatabaseError {
@@ -102,9 +104,14 @@ function constraintOf(error: unknown): { readonly constraint?: string } {
 
 function isConnectionFault(error: unknown): boolean {
   if (!isNativeError(error)) return false;
+  if (isSocketFault(error)) return true;
   if ("code" in error && typeof error.code === "string") {
-    if (SOCKET_CODES.includes(error.code) || error.code.startsWith("ERR_SOCKET")) return true;
     if (error.code.startsWith("ERR_TLS") || error.code.startsWith("CERT_")) return true;
   }
   return CONNECTION_MESSAGES.test(error.message);
+}
+
+function isSocketFault(error: unknown): boolean {
+  if (!isNativeError(error) || !("code" in error) || typeof error.code !== "string") return false;
+  return SOCKET_CODES.includes(error.code) || error.code.startsWith("ERR_SOCKET");
 }

@@ -53,6 +53,14 @@ describe("an error of the database", () => {
     expect(toDatabaseError(new Error(message))).toMatchObject({ code: "unavailable" });
   });
 
+  test("says what to look at where nobody is reached, and only there", () => {
+    const advice = "(is it up, and is SEKISHO_DATABASE_URL right?)";
+    expect(String(toDatabaseError(withCode("ENOTFOUND")))).toContain(advice);
+    // It answers, or is only slow.
+    expect(String(toDatabaseError(withCode("3D000")))).not.toContain(advice);
+    expect(String(toDatabaseError(new Error("Query read timeout")))).not.toContain(advice);
+  });
+
   test("names the rule that was broken", () => {
     const error = withCode("23505", "duplicate", { constraint: "users_pkey" });
     expect(toDatabaseError(asQuery(error))).toMatchObject({ constraint: "users_pkey" });
