@@ -44,7 +44,7 @@ export interface ApiBounds {
   readonly closeMaxMs: number;
 }
 
-export const DEFAULT_API_BOUNDS: ApiBounds = {
+const DEFAULT_API_BOUNDS: ApiBounds = {
   connectionsMax: 4096,
   bodyMaxBytes: 64 * 1024,
   headersMaxBytes: 16 * 1024,

@@ -6,7 +6,7 @@
 import { BlockList, isIP, SocketAddress } from "node:net";
 
 /** A connection over a Unix socket comes from this machine and has no address. */
-export const UNIX_PEER = "unix";
+const UNIX_PEER = "unix";
 
 export interface TrustedProxies {
   has(address: string): boolean;

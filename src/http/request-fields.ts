@@ -79,7 +79,7 @@ function queryNumber(
 }
 
 export const WAIT_MAX_MS = 10_000;
-export const WAIT_DEFAULT_MS = 1000;
+const WAIT_DEFAULT_MS = 1000;
 
 export const waitMsField = queryNumber(
   "How long to wait for the nodes to have applied it, in milliseconds.",
@@ -90,7 +90,7 @@ export const limitField = queryNumber("How many to list.", {
   max: PAGE_LIMIT_MAX,
   preset: PAGE_LIMIT_DEFAULT,
 });
-export const cursorField = z
+const cursorField = z
   .string()
   .min(1)
   .max(CURSOR_MAX_CHARACTERS)

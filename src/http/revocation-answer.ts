@@ -22,7 +22,7 @@ export async function publishAndAnswer(
   return { status: receipt.published ? 200 : 202, body: revocationBody(receipt, event_ids) };
 }
 
-export function revocationBody(
+function revocationBody(
   { published, code, nodes }: RevocationReceipt,
   event_ids: string[],
 ): RevocationBody {

@@ -23,10 +23,7 @@ export interface ReadableKey extends RotatedKey {
  *
  * @throws {SigningKeyError} `wrong_secret`, `key_unreadable`
  */
-export async function readStoredKey(
-  stored: StoredSigningKey,
-  secrets: KeySecrets,
-): Promise<ReadableKey> {
+async function readStoredKey(stored: StoredSigningKey, secrets: KeySecrets): Promise<ReadableKey> {
   const { kid, algorithm, sealedPrivateKey } = stored;
   const { privateKey, outdated } = openPrivateKey(sealedPrivateKey, stored, secrets);
   try {

@@ -131,7 +131,7 @@ export function inheritedCoversFromMs(
 }
 
 /** Whether the log was made from this database. */
-export function isOwnLog(meta: LogMeta, record: LogRecord | undefined): boolean {
+function isOwnLog(meta: LogMeta, record: LogRecord | undefined): boolean {
   return meta.authority === "database" && meta.generation === record?.generation;
 }
 

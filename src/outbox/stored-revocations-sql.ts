@@ -117,7 +117,7 @@ export interface PendingCount {
 }
 
 /** Counting further than this would cost more than it says. */
-export const PENDING_COUNT_MAX = 10_001;
+const PENDING_COUNT_MAX = 10_001;
 
 const countSchema = z.object({
   rows: z.tuple([z.object({ count: z.coerce.number(), oldest: z.coerce.number().nullable() })]),
