@@ -123,6 +123,8 @@ describe("Redis that comes back", () => {
     await server.restart();
     const [running, two] = [node(), relay()];
     await running.until("both", ({ knows }) => knows("kept") && knows("forgotten"));
+    // The node may know before the relay has noted it.
+    await two.untilRestored(1);
     expect(two.restores).toMatchObject([{ cause: "server_changed", entries: 2 }]);
   });
 
