@@ -31,6 +31,17 @@ export interface By {
   readonly reason?: string | undefined;
 }
 
+/** For acts that hash a password first, which may have to wait for its turn. */
+export interface PatientBy extends By {
+  /** Asked when the password is hashed: whether the caller may still act. */
+  readonly isStillGood: () => Promise<boolean>;
+}
+
+/** The caller was revoked meanwhile; nothing was done. */
+export interface CallerEnded {
+  readonly kind: "caller_ended";
+}
+
 export interface UserTarget {
   readonly tenant: string;
   readonly user: string;

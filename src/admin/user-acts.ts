@@ -10,6 +10,8 @@ import {
   OPERATORS_TENANT,
   type AdminParts,
   type By,
+  type CallerEnded,
+  type PatientBy,
   type Revoked,
   type UserTarget,
 } from "./admin-act.js";
@@ -104,12 +106,13 @@ export type SetPasswordOutcome =
       /** Told this once only. undefined: the password was given. */
       readonly oneTimePassword: string | undefined;
     } & Revoked)
-  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] };
+  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] }
+  | CallerEnded;
 
 /** Replaces the password, by a one-time one unless it is given, and ends everything. */
 export async function setPassword(
   parts: AdminParts,
-  by: By,
+  by: PatientBy,
   target: UserTarget & { readonly password?: string | undefined },
 ): Promise<SetPasswordOutcome | undefined> {
   const { tenant, user } = target;
@@ -122,6 +125,7 @@ export async function setPassword(
   const password = target.password ?? oneTimePassword(parts.randomBytes);
   const oneTime = target.password === undefined;
   const passwordHash = await parts.hasher.hash(password);
+  if (!(await by.isStillGood())) return { kind: "caller_ended" };
   return parts.db.transaction(scope, async (queries) => {
     const detail = { one_time_password: oneTime };
     const ended = await endAll(queries, { parts, by, target, kind: "password_set", detail });

@@ -4,7 +4,13 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import type { Act } from "../sessions/ending-sql.js";
-import { actOf, OPERATORS_TENANT, type AdminParts, type By } from "./admin-act.js";
+import {
+  actOf,
+  OPERATORS_TENANT,
+  type AdminParts,
+  type CallerEnded,
+  type PatientBy,
+} from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -36,21 +42,22 @@ export type CreateUserOutcome =
   | { readonly kind: "tenant_not_found" }
   /** Operators live in their own tenant, and nobody else does. */
   | { readonly kind: "role_unfit" }
-  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] };
+  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] }
+  | CallerEnded;
 
 export async function createUser(
   parts: AdminParts,
-  by: By,
+  by: PatientBy,
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
-  return enrol(parts, actOf(by), tenant, order);
+  return enrol(parts, { act: actOf(by), isStillGood: by.isStillGood }, tenant, order);
 }
 
 /** The same for whoever acts, be it nobody who has logged in (`operators.ts`). */
 export async function enrol(
   parts: AdminParts,
-  act: Act,
+  { act, isStillGood }: { readonly act: Act } & Pick<PatientBy, "isStillGood">,
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
@@ -72,6 +79,7 @@ export async function enrol(
   const password = order.password ?? oneTimePassword(parts.randomBytes);
   const oneTime = order.password === undefined;
   const passwordHash = await hasher.hash(password);
+  if (!(await isStillGood())) return { kind: "caller_ended" };
   return db.transaction(scope, async (queries) => {
     const atMs = clock.wallMs();
     const added = { tenant, user, login, role, passwordHash, oneTime, atMs };

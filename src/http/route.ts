@@ -3,13 +3,14 @@
  * gets only what has been found good, and gives back a value; how that becomes HTTP is decided here,
  * once for all routes.
  *
- * In this order, and the first refusal is the answer: the access token, the right to act, then all
- * fields of path, query and body at once. A handler that was called has been asked in good order.
+ * In this order, and the first refusal is the answer: the access token, the right to act, then, once
+ * the body has arrived, whether the caller's session is open still, and all fields of path, query and
+ * body at once. A handler that was called has been asked in good order.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type {} from "@fastify/swagger";
 import { z } from "zod";
-import { callerOf, type Caller, type CallerParts } from "../sessions/caller.js";
+import { callerOf, isStillGood, type Caller, type CallerParts } from "../sessions/caller.js";
 import { answerResponses, problemResponses } from "./answer-schemas.js";
 import { bearerOf, refusalOf, type Need } from "./authority.js";
 import { clientAddress, type TrustedProxies } from "./client-address.js";
@@ -53,6 +54,8 @@ export interface Asked<Path, Query, Body> {
 
 export interface AskedByCaller<Path, Query, Body> extends Asked<Path, Query, Body> {
   readonly caller: Caller;
+  /** For a handler that does something long before it acts: whether the caller may still act. */
+  readonly isStillGood: () => Promise<boolean>;
 }
 
 interface Answered {
@@ -143,9 +146,14 @@ export class Routes {
       handler: async (request, reply) => {
         const caller = callers.get(request);
         if (caller === undefined) throw new Error("a handler was asked by nobody");
+        const stillGood = () => isStillGood(this.#tools.callers, caller);
+        // Who sends a body decides how long that takes.
+        if (request.body !== undefined && !(await stillGood())) {
+          return this.#tools.desk.answer(reply, { code: "invalid_token" });
+        }
         const asked = this.#read(plan, request);
         if ("problem" in asked) return this.#tools.desk.answer(reply, asked.problem);
-        return this.#send(reply, await handle({ ...asked, caller }));
+        return this.#send(reply, await handle({ ...asked, caller, isStillGood: stillGood }));
       },
     });
   }

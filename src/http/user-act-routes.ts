@@ -98,13 +98,17 @@ export function addPasswordSetting(routes: Routes, parts: ActParts): void {
     answers: { 200: passwordSetAnswer, 202: passwordSetAnswer },
     problems: ["not_found", "password_unacceptable"],
   } as const;
-  routes.guarded(plan, async ({ caller, address, path, query, body: { password, reason } }) => {
-    const outcome = await setPassword(parts, { caller, address, reason }, { ...path, password });
+  routes.guarded(plan, async ({ caller, isStillGood, address, path, query, body }) => {
+    const { password, reason } = body;
+    const by = { caller, isStillGood, address, reason };
+    const outcome = await setPassword(parts, by, { ...path, password });
     if (outcome === undefined) return refused("not_found");
+    if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "password_unacceptable")
       return { problem: unacceptable(outcome.problems) };
-    const { status, body } = await publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
-    return answered(status, { ...body, one_time_password: outcome.oneTimePassword });
+    const answer = await publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    const { oneTimePassword: one_time_password } = outcome;
+    return answered(answer.status, { ...answer.body, one_time_password });
   });
 }
 

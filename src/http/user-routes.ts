@@ -40,9 +40,9 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
     answers: { 201: createdUserAnswer },
     problems: ["password_unacceptable", "not_found", "user_id_exists", "login_exists"],
   } as const;
-  routes.guarded(plan, async ({ caller, address, path, body }) => {
+  routes.guarded(plan, async ({ caller, isStillGood, address, path, body }) => {
     const { user_id: userId, login, role, password, reason } = body;
-    const by = { caller, address, reason };
+    const by = { caller, isStillGood, address, reason };
     const outcome = await createUser(parts, by, path.tenant, { userId, login, role, password });
     switch (outcome.kind) {
       case "created":
@@ -60,6 +60,8 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
       }
       case "password_unacceptable":
         return { problem: unacceptable(outcome.problems) };
+      case "caller_ended":
+        return refused("invalid_token");
     }
   });
 }

@@ -37,6 +37,21 @@ export async function callerOf(parts: CallerParts, bearer: string): Promise<Call
 }
 
 /**
+ * Whether somebody who was let in would be let in still. To be asked again after anything that a
+ * caller can draw out (a body that trickles in, a password that waits to be hashed): whoever expects
+ * to be revoked could otherwise keep a request open, and finish it afterwards.
+ */
+export async function isStillGood(
+  { db, clock }: Pick<CallerParts, "db" | "clock">,
+  { tenant, user, session }: Caller,
+): Promise<boolean> {
+  const standing = await db.transaction({ role: "tenant", tenant }, (queries) =>
+    readStanding(queries, { tenant, session }),
+  );
+  return standing?.user === user && isOpen(standing, clock.wallMs());
+}
+
+/**
  * The epoch must be the user's very own: an earlier one was revoked, and a later one was never given
  * (it can only come from a database that has since been set back).
  */
@@ -45,13 +60,12 @@ export function isGood(
   standing: SessionStanding,
   nowMs: number,
 ): boolean {
-  return (
-    standing.user === token.user &&
-    standing.epoch === token.epoch &&
-    !standing.disabled &&
-    !standing.ended &&
-    !hasExpired(standing, nowMs)
-  );
+  return standing.user === token.user && standing.epoch === token.epoch && isOpen(standing, nowMs);
+}
+
+/** Whatever raises the epoch ends the sessions, too. */
+function isOpen(standing: SessionStanding, nowMs: number): boolean {
+  return !standing.disabled && !standing.ended && !hasExpired(standing, nowMs);
 }
 
 /** What the token says, but nothing that the user may no longer do. */

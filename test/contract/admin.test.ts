@@ -1,7 +1,7 @@
 /** What administrators do, on both databases. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 
-import type { By } from "../../src/admin/admin-act.js";
+import type { PatientBy } from "../../src/admin/admin-act.js";
 import { createOperator } from "../../src/admin/operators.js";
 import type { Page, PageRequest } from "../../src/admin/page.js";
 import { createTenant, listTenants } from "../../src/admin/tenants.js";
@@ -41,7 +41,7 @@ async function allOf<Item>(
 describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   let started: StartedDatabase;
   let stage: SessionStage;
-  let by: By;
+  let by: PatientBy;
   beforeAll(async () => {
     started = await start();
     stage = new SessionStage(started.database);
@@ -55,6 +55,18 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   });
 
   const actor = "user:sekisho/an%20operator";
+
+  test("does nothing that needs a password to be hashed if they are revoked meanwhile", async () => {
+    const user = await stage.addUser();
+    const { tenant } = user;
+    const before = await tenantRows(stage.db, tenant);
+    const late = { ...by, isStillGood: () => Promise.resolve(false) };
+    const order = { login: "backdoor", role: "user" } as const;
+    const ended = { kind: "caller_ended" };
+    expect(await createUser(stage.parts, late, tenant, order)).toEqual(ended);
+    expect(await setPassword(stage.parts, late, user)).toEqual(ended);
+    expect(await tenantRows(stage.db, tenant)).toEqual(before);
+  });
 
   describe("creates a tenant", () => {
     test("once, and its trail begins with that", async () => {

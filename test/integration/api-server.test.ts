@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { waitUntil } from "../../deploy/local/wait-for.js";
 import { PROBLEM_CODES } from "../../src/http/problem-codes.js";
 import type { Outbox, RevocationReceipt } from "../../src/outbox/outbox.js";
+import type { PasswordHasher } from "../../src/passwords/password-hasher.js";
 import { operationsOf } from "../support/api-operations.js";
 import { ApiStage, inPath, type ApiStageOptions } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
@@ -83,6 +84,51 @@ describe("the address in an answer's trail", () => {
 
   test("keeps the server from starting where a proxy's is none", async () => {
     await expect(open({ trustedProxies: ["proxy.example"] })).rejects.toThrow(RangeError);
+  });
+});
+
+describe("a caller who is revoked", () => {
+  test("while the body is on its way is refused when it has arrived", async () => {
+    const api = await open();
+    const operator = await api.caller({ role: "operator" });
+    const body = JSON.stringify({ tenant: "a late tenant", name: "late" });
+    const slow = await dial(api);
+    const head = [
+      "POST /v1/admin/tenants HTTP/1.1",
+      "host: x",
+      `authorization: Bearer ${operator.token}`,
+      "content-type: application/json",
+      `content-length: ${body.length}`,
+    ];
+    slow.write(`${head.join("\r\n")}\r\n\r\n${body.slice(0, -1)}`);
+    // By then the head of the first has been looked at, for they come one after the other.
+    expect((await api.call("GET", "/v1/me/sessions", { token: operator.token })).status).toBe(200);
+    const gone = await api.call("POST", "/v1/logout", { token: operator.token, body: {} });
+    expect(gone.status).toBe(200);
+    slow.write(body.slice(-1));
+    await slow.heard('"code":"invalid_token"');
+    expect(await stage.trailOf("a late tenant")).toEqual([]);
+  });
+
+  test("while a password is hashed does nothing", async () => {
+    let whileHashing = (): Promise<unknown> => Promise.resolve();
+    const hasher: PasswordHasher = {
+      pending: 0,
+      queued: 0,
+      hash: async (password) => {
+        await whileHashing();
+        return stage.hasher.hash(password);
+      },
+      verify: (hash, password) => stage.hasher.verify(hash, password),
+      needsRehash: (hash) => stage.hasher.needsRehash(hash),
+      close: () => Promise.resolve(),
+    };
+    const api = await open({ parts: { hasher } });
+    const { token, user } = await api.caller({ role: "operator" });
+    whileHashing = () => api.call("POST", "/v1/logout", { token });
+    const path = `/v1/admin/tenants/sekisho/users/${inPath(user)}/password`;
+    const slow = api.call("POST", path, { token, body: {} });
+    expect(await slow).toMatchObject({ status: 401, json: { code: "invalid_token" } });
   });
 });
 

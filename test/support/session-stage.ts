@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 import { eq } from "drizzle-orm";
 
-import type { By } from "../../src/admin/admin-act.js";
+import type { PatientBy } from "../../src/admin/admin-act.js";
 import type { Database } from "../../src/database/database.js";
 import {
   audit,
@@ -221,10 +221,10 @@ export class SessionStage {
   }
 
   /** An administrator who acts from outside. */
-  get administrator(): By {
+  get administrator(): PatientBy {
     const scopes = new Set(["operator"]);
     const caller = { tenant: "sekisho", user: "an operator", session: "theirs", scopes };
-    return { caller, address: ADDRESS };
+    return { caller, address: ADDRESS, isStillGood: () => Promise.resolve(true) };
   }
 
   asTenant<T>(tenant: string, work: Parameters<typeof this.db.transaction<T>>[1]): Promise<T> {
