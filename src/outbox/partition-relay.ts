@@ -47,6 +47,13 @@ interface Cycle {
   readonly problem?: RelayProblem;
 }
 
+interface Known {
+  readonly generation: string;
+  readonly seq: number;
+  /** What the database says of it: see `LogRecord.importedEntryId`. */
+  readonly entryId: string | undefined;
+}
+
 /** The lock is not held any more, or the program ends. */
 export class RelayStopped extends Error {}
 
@@ -56,8 +63,8 @@ export class PartitionRelay {
   #problem: RelayProblem | undefined;
   /** What the observer was told last. */
   #told: RelayProblem["code"] | undefined;
-  /** Up to where this relay has looked up every entry of the generation. */
-  #known = { generation: "", seq: 0 };
+  /** Up to where this relay has looked up every entry of the generation, and recorded it. */
+  #known: Known = { generation: "", seq: 0, entryId: undefined };
   #restoring = false;
   #failedRestores = 0;
   #restoresAtOnce = 0;
@@ -132,11 +139,14 @@ export class PartitionRelay {
     const { database, partition, observer } = this.#parts;
     const { generation } = meta;
     const recorded = record.importedEntryId;
+    // A database that remembers less than this relay has recorded (a failover to a standby that was
+    // behind) may have lost what this relay has seen in it, too.
+    const agrees = this.#known.generation === generation && this.#known.entryId === recorded;
     const found = await searchLog(this.#parts, {
       after: recorded === undefined ? undefined : justBefore(recorded),
       recorded,
       recordedSeq: record.seq,
-      knownUpToSeq: this.#known.generation === generation ? this.#known.seq : 0,
+      knownUpToSeq: agrees ? this.#known.seq : 0,
       generation,
       check,
     });
@@ -145,7 +155,7 @@ export class PartitionRelay {
     }
     const seq = found.last?.seq ?? 0;
     if (seq < meta.seq) return false;
-    this.#known = { generation, seq };
+    this.#known = { generation, seq, entryId: found.last?.id };
     if (seq > record.seq) {
       await database.transaction({ role: "relay" }, (queries) =>
         recordSeq(queries, partition, { generation, seq }),
@@ -167,7 +177,7 @@ export class PartitionRelay {
     this.#failedRestores = 0;
     this.#restoresAtOnce += 1;
     this.#restoredAtMs = clock.monotonicMs();
-    this.#known = { generation: restored.generation, seq: restored.seq };
+    this.#known = { generation: restored.generation, seq: restored.seq, entryId: undefined };
     observer.onRestored({ ...restored, partition });
     if (restored.imported > 0 || restored.unreadable > 0) {
       observer.onImported(restored.imported, restored.unreadable);

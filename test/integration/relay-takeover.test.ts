@@ -99,6 +99,33 @@ describe("two relays", () => {
   });
 });
 
+describe("a database that has failed over to a standby that was behind", () => {
+  it("is told again what it has lost, by the very relay that had read it there", async () => {
+    const { untilRestored, untilNextCycle, until } = relay();
+    await untilRestored(1);
+    await untilNextCycle();
+    const ask = (text: string, values: readonly unknown[] = []) =>
+      postgres.query(text, { database: NAME, values });
+    const [before] = await ask("SELECT seq, imported_entry_id FROM sekisho.log_records");
+    const [lost] = await commitEnds(database, "lost");
+    const known = async () => {
+      const rows = await ask(
+        "SELECT event_id FROM sekisho.revocations WHERE published_at IS NOT NULL",
+      );
+      return rows.map((row) => row["event_id"]);
+    };
+    await until("publishing", async () => (await known()).length === 1);
+    await untilNextCycle();
+    await ask("DELETE FROM sekisho.revocations");
+    await ask("UPDATE sekisho.log_records SET seq = $1, imported_entry_id = $2", [
+      before?.["seq"],
+      before?.["imported_entry_id"],
+    ]);
+    await until("the import", async () => (await known()).length === 1);
+    expect(await known()).toEqual([lost?.eventId]);
+  });
+});
+
 describe("a restore that ends at any step", () => {
   const cases = STEPS.flatMap((step) =>
     (["before", "after"] as const).map((when): [Step, "before" | "after"] => [step, when]),
