@@ -73,7 +73,10 @@ function listCommandsWhereUnknown(command: Command): void {
 }
 
 function commandList(command: Command): string {
-  const lines = command.commands.map((one) => `  ${one.name().padEnd(10)}${one.description()}\n`);
+  const width = Math.max(8, ...command.commands.map((one) => one.name().length)) + 2;
+  const lines = command.commands.map(
+    (one) => `  ${one.name().padEnd(width)}${one.description()}\n`,
+  );
   return `The commands are:\n${lines.join("")}`;
 }
 

@@ -5,6 +5,7 @@ import { readMaintenanceConfig, readSessionsConfig } from "../config/sessions-co
 import { DatabaseError, type Database } from "../database/database.js";
 import { openLog } from "../ops/log.js";
 import { afterRestore } from "../outbox/after-restore.js";
+import { CUT_OFF_MARGIN_S } from "../revocation/horizon.js";
 import { createFirstOperator } from "./admin-create.js";
 import type { CommandContext } from "./command-line.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
@@ -13,6 +14,9 @@ import { runUntilStopped } from "./program-life.js";
 import { parseId } from "./revoke-arguments.js";
 import { commandActor } from "./revoke-through-redis.js";
 import { startSessions } from "./sessions.js";
+
+/** On top of the skew: for how long beyond now the log covers nothing, and whole seconds in tokens. */
+const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
 
 export function addSessionsCommand(program: Command, context: CommandContext): void {
   const sessions = program
@@ -52,7 +56,8 @@ async function endEverythingAfterRestore(env: NodeJS.ProcessEnv): Promise<ExitCo
     process.stdout.write(
       `Raised the epochs of ${users} users in ${tenants} tenants and ended ${sessions} sessions.\n` +
         "The session service publishes that as soon as it runs. Until tokens from before now have expired,\n" +
-        "nodes answer those of users whom this database does not know as stale.\n",
+        "nodes answer those of users whom this database does not know as stale.\n" +
+        `So they do for whoever logs in within the next ${config.clockSkewS + FRESH_AFTER_S} s: start the service after that.\n`,
     );
     return EXIT.done;
   } catch (error) {
