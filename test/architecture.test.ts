@@ -306,9 +306,11 @@ describe("code", () => {
 
   test("of tests waits for a state, never for a time", () => {
     const sleeping = /timers\/promises|setTimeout\(\s*(resolve|done|\(\)\s*=>\s*resolve)|\bsleep\(/;
-    // Two pause between two looks at a state. In the third, time that passes is what is tested.
+    // Two pause between two looks at a state. In one, time that passes is what is tested; another
+    // kills at moments that are drawn by lot.
     const looking = [
       "test/e2e/guarantee.test.ts",
+      "test/e2e/sessions-killed.test.ts",
       "test/integration/local-setup.test.ts",
       "test/support/e2e-poller.ts",
     ];
