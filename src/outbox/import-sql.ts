@@ -4,14 +4,20 @@
  *
  * Where the database has no such session or user, the revocation is recorded all the same: it is in
  * force, and stays so when the log is restored.
+ *
+ * A cut-off says nothing of tokens that were issued after it, and until it is imported the database
+ * lets its user refresh: after hours, where it was the database that was away. So what a cut-off ends
+ * here is revoked by its session, too.
  */
+import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
+import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { AuditEntry } from "../audit/audit-trail.js";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { ImportedRevocation } from "./imported-entry.js";
-import { revocationRow } from "./revocation-record-sql.js";
+import { recordRevocations, revocationRow } from "./revocation-record-sql.js";
 
 /** Imports those that are not known yet and returns them; the others are passed over. */
 export async function importRevocations(
@@ -28,7 +34,16 @@ export async function importRevocations(
   const byKey = new Map(found.map((one) => [keyOf(one.revocation.tenant, one.eventId), one]));
   const imported = added.flatMap((row) => byKey.get(keyOf(row.tenant, row.eventId)) ?? []);
   if (imported.length === 0) return [];
-  await applyToTruth(queries, imported, nowMs);
+  const cutOff = await applyToTruth(queries, imported, nowMs);
+  const act = { atMs: nowMs, reason: "revocation_imported", actor: "sekisho" };
+  await recordRevocations(
+    queries,
+    cutOff.map((ended) => ({
+      eventId: randomUUID(),
+      revocation: { kind: "session_revoked", ...ended },
+      ...act,
+    })),
+  );
   await recordAudit(queries, ...imported.map((one) => auditEntry(one, nowMs)));
   return imported;
 }
@@ -38,12 +53,19 @@ const keyOf = (tenant: string, eventId: string): string => `${eventId} ${tenant}
 /** From so many on, looking through all of them for each user or session takes too long. */
 const FEW = 20;
 
-/** Locks users before sessions, in one order, as everybody does. */
+const endedSchema = z.object({
+  rows: z.array(z.object({ tenant: z.string(), user: z.string(), session: z.string() })),
+});
+
+/**
+ * Locks users before sessions, in one order, as everybody does. Returns the sessions that were ended
+ * by a cut-off.
+ */
 async function applyToTruth(
   queries: Queries,
   imported: readonly ImportedRevocation[],
   nowMs: number,
-): Promise<void> {
+): Promise<z.infer<typeof endedSchema>["rows"]> {
   const given = sql`jsonb_to_recordset(${JSON.stringify(imported.map(({ revocation }) => revocation))}::jsonb)
     AS given (kind text, tenant text, "user" text, session text, epoch bigint, "issuedBefore" bigint)`;
   const ended = sql`ended_at = ${new Date(nowMs).toISOString()}::timestamptz,
@@ -73,14 +95,16 @@ async function applyToTruth(
     UPDATE sekisho.sessions SET ${ended} FROM raised
     WHERE sessions.tenant_id = raised.tenant_id AND sessions.user_id = raised.user_id
       AND ended_at IS NULL`);
-  await queries.execute(sql`
+  const cutOff = await queries.execute(sql`
     UPDATE sekisho.sessions SET ${ended} FROM ${given}
     WHERE kind = 'user_revoked' AND tenant_id = tenant AND user_id = "user"
-      AND extract(epoch FROM created_at) < "issuedBefore" AND ended_at IS NULL`);
+      AND extract(epoch FROM created_at) < "issuedBefore" AND ended_at IS NULL
+    RETURNING tenant_id AS "tenant", user_id AS "user", session_id AS "session"`);
   await queries.execute(sql`
     UPDATE sekisho.sessions SET ${ended} FROM ${given}
     WHERE kind = 'session_revoked' AND tenant_id = tenant AND session_id = session
       AND ended_at IS NULL`);
+  return endedSchema.parse(cutOff).rows;
 }
 
 /** Who published it is what the entry claims, and nobody has checked that. */

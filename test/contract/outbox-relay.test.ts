@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { sql } from "drizzle-orm";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { sessions, users } from "../../src/database/schema-sql.js";
-import { initLog, endOf, publish, redis, KEYS } from "../support/following.js";
+import { follow, initLog, endOf, publish, redis, KEYS } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import {
   commit,
@@ -173,13 +173,39 @@ describe.each(DATABASES)("the relay with $name", ({ start }) => {
     expect(await auditOf("unheard-of", "revocation_imported")).toMatchObject([
       { session_id: "of-nobody" },
     ]);
-    expect(await unpublished()).toBe(0);
-    // And they are part of what is restored.
+    // And they are part of what is restored, with the session that a cut-off has ended.
+    await until("publishing", async () => (await unpublished()) === 0);
     await server.restart({ empty: true });
     await relaying?.untilRestored(2);
     const { eventIds } = await seeLog(server.url);
-    expect([...eventIds].sort()).toEqual(all.map(({ eventId }) => eventId).sort());
+    expect(eventIds).toHaveLength(all.length + 1);
+    expect(eventIds).toEqual(expect.arrayContaining(all.map(({ eventId }) => eventId)));
     expect(counts.imported).toBe(all.length);
+  });
+
+  it("revokes what a cut-off has ended by session, too, for it may have been refreshed since", async () => {
+    await addUser("eve", 0, "eve-1", "eve-2");
+    const { untilRestored, until } = relay();
+    await untilRestored(1);
+    // Nobody imports it while the service is away; then eve refreshes before the relay comes to it.
+    await relaying?.close();
+    relaying = undefined;
+    const glass = databasePublisher(server.url, true);
+    const issuedBefore = Math.ceil(Date.now() / 1000);
+    const eve = { kind: "user_revoked", tenant: "acme", user: "eve", epoch: undefined } as const;
+    expect(await glass.publish(decided({ ...eve, issuedBefore }))).toMatchObject({
+      published: true,
+    });
+    glass.close();
+    const node = follow(server.url);
+    try {
+      relay();
+      await node.until("both sessions", ({ knows }) => ["eve-1", "eve-2"].every(knows));
+    } finally {
+      await node.follower.close();
+    }
+    await until("publishing", async () => (await unpublished()) === 0);
+    expect(await openSessions()).toEqual([]);
   });
 
   it("takes a log over that stood alone, with what is in it and what it covers", async () => {
