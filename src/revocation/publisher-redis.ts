@@ -29,7 +29,9 @@ const WAIT_TIMEOUT_MS = 1000;
  * the margin in the horizon covers.
  *
  * The horizon is the log's, never the publisher's. Trimming goes by the earlier of the two clocks,
- * and `~` leaves more rather than less.
+ * and `~` leaves more rather than less. Past the session service nothing is trimmed: what was
+ * published so is nowhere but in the log until the service is back and imports it, and a session whose
+ * end it never learnt of would go on.
  */
 const PUBLISH_SCRIPT = `
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
@@ -57,7 +59,9 @@ local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
 local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
   'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 9))
-redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', earlier_ms - horizon_ms))
+if ARGV[1] ~= '' or meta[3] ~= 'database' then
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', earlier_ms - horizon_ms))
+end
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][2]
 for i = 1, #oldest, 2 do
   if oldest[i] == 'seq' then redis.call('HSET', KEYS[2], 'first_seq', oldest[i + 1]) end

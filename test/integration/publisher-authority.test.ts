@@ -158,6 +158,31 @@ describe("breaking the glass", () => {
     }
   });
 
+  it("trims nothing, for the database has yet to be told of what was published so", async () => {
+    await initLog(url, { authority: "database" });
+    await redis(url, "HSET", KEYS.meta, "horizon_s", "0");
+    const publisher = new RedisPublisher({
+      open: redisConnections(url),
+      keys: KEYS,
+      clock: systemClock,
+      authority: "redis",
+      breakGlass: true,
+      minReplicas: 0,
+      clockSkewS: 5,
+    });
+    try {
+      const rest = { atMs: Date.now(), reason: undefined, actor: undefined };
+      for (let i = 0; i < 350; i += 1) {
+        await publisher.publish({ revocation: endOf(`s-${i}`), eventId: randomUUID(), ...rest });
+      }
+    } finally {
+      publisher.close();
+    }
+    expect(await reader.page(undefined, 1000)).toHaveLength(351);
+    expect(codeOf(await publish(endOf("s"), { authority: "database" }))).toBe("published");
+    expect((await reader.page(undefined, 1000)).length).toBeLessThan(350);
+  });
+
   it("still needs a log, with the right partitions, that is not being restored", async () => {
     const broken = { breakGlass: true };
     expect(codeOf(await publish(endOf("s-1"), broken))).toBe("log_missing");
