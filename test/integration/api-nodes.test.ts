@@ -1,6 +1,7 @@
 /** Who may ask the API for the nodes, and what it answers. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 
+import type { NodeReport } from "../../src/revocation/nodes-report.js";
 import { RevocationLogError } from "../../src/revocation/revocation-log.js";
 import type { NodesReader } from "../../src/http/nodes-route.js";
 import { ApiStage, type StagedCaller } from "../support/api-stage.js";
@@ -8,10 +9,10 @@ import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage } from "../support/session-stage.js";
 
 const PATH = "/v1/admin/nodes";
-const NODE = {
+const NODE: NodeReport = {
   ...{ node: "node-1", state: "behind", seq: 3, seenMsAgo: 12, maxStalenessMs: 1000 },
   ...{ onStale: "deny", group: "node-1:abc:1" },
-} as const;
+};
 const LOG = { generation: "g", seq: 4, authority: "database" } as const;
 
 let started: StartedDatabase;

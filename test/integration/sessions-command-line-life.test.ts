@@ -116,7 +116,9 @@ describe("a start that cannot succeed", () => {
       if (bound === null || typeof bound === "string") throw new Error("no port");
       address = `127.0.0.1:${bound.port}`;
     });
-    afterAll(() => taken.close());
+    afterAll(() => {
+      taken.close();
+    });
 
     test.each([["SEKISHO_SESSIONS_LISTEN"], ["SEKISHO_SESSIONS_OPS_LISTEN"]])(
       "%s: ends with one message, and gives the folder back",
