@@ -6,9 +6,9 @@ import { systemClock } from "../clock/clock.js";
 import { readMaintenanceConfig } from "../config/sessions-config.js";
 import { DatabaseError, type Database } from "../database/database.js";
 import { Argon2PasswordHasher } from "../passwords/password-hasher-argon2.js";
+import { commandActor } from "./command-actor.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 import { openDatabase } from "./open-database.js";
-import { commandActor } from "./revoke-through-redis.js";
 
 export async function createFirstOperator(
   env: NodeJS.ProcessEnv,

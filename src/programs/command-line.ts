@@ -7,7 +7,6 @@ import { EXIT, type ExitCode } from "./exit-codes.js";
 import { addLogCommand } from "./log.js";
 import { addNodesCommand } from "./nodes.js";
 import { addRevokeCommand } from "./revoke.js";
-import { runAuthz } from "./run-authz.js";
 import { addSessionsCommand } from "./sessions-command.js";
 
 /** Where commands leave their exit code. */
@@ -50,7 +49,10 @@ function commandLine(context: CommandContext): Command {
   program
     .command("authz")
     .description("run the sidecar: Envoy's external authorization over gRPC")
-    .action(async () => context.end(await runAuthz(context.env)));
+    .action(async () => {
+      const { runAuthz } = await import("./run-authz.js");
+      context.end(await runAuthz(context.env));
+    });
   addSessionsCommand(program, context);
   addRevokeCommand(program, context);
   addNodesCommand(program, context);

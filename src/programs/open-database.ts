@@ -1,11 +1,12 @@
 import type { DatabasePlace } from "../config/sessions-config.js";
-import { openPglite } from "../database/database-pglite.js";
-import { openPostgres } from "../database/database-postgres.js";
 import type { Database } from "../database/database.js";
 
-/** Rejects with a DatabaseError where the folder cannot be had; PostgreSQL may be away. */
+/** Only what is asked for is loaded. Rejects with a DatabaseError where the folder cannot be had; PostgreSQL may be away. */
 export async function openDatabase(place: DatabasePlace): Promise<Database> {
-  return place.kind === "folder"
-    ? openPglite(place.path)
-    : openPostgres({ url: place.url, poolMax: place.poolMax });
+  if (place.kind === "folder") {
+    const { openPglite } = await import("../database/database-pglite.js");
+    return openPglite(place.path);
+  }
+  const { openPostgres } = await import("../database/database-postgres.js");
+  return openPostgres({ url: place.url, poolMax: place.poolMax });
 }

@@ -1,6 +1,5 @@
 /** `sekisho revoke` where no session service stands behind the log, or past it in an emergency. */
 import { randomUUID } from "node:crypto";
-import { userInfo } from "node:os";
 import { systemClock } from "../clock/clock.js";
 import type { OperatorConfig } from "../config/operator-config.js";
 import { redisConnections } from "../revocation/connection-redis.js";
@@ -11,6 +10,7 @@ import { RedisPublisher } from "../revocation/publisher-redis.js";
 import type { PublishOutcome } from "../revocation/publisher.js";
 import { ReceiptDesk, type Receipt } from "../revocation/receipt.js";
 import { RevocationLogError } from "../revocation/revocation-log.js";
+import { commandActor } from "./command-actor.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 import { tellRevocation, type RevocationAnswer } from "./revoke-answer.js";
 
@@ -79,13 +79,4 @@ function exitCodeFor({ outcome, receipt }: RevocationAnswer): ExitCode {
   if (!outcome.published) return EXIT.failed;
   if (receipt === undefined) return EXIT.done;
   return receipt === "unknown" || receipt.pending.length > 0 ? EXIT.unconfirmed : EXIT.done;
-}
-
-/** Who ran the command, as far as this machine knows. */
-export function commandActor(): string {
-  try {
-    return `cli:${userInfo().username}`;
-  } catch {
-    return "cli";
-  }
 }

@@ -1,28 +1,19 @@
-/** `sekisho sessions`: the session service, and what an operator does beside it. */
+/**
+ * `sekisho sessions`: the session service, and what an operator does beside it. Each is loaded only
+ * when it is asked for: neither the sidecar nor a short command should carry database and web server.
+ */
 import type { Command } from "commander";
-import { systemClock } from "../clock/clock.js";
-import { readMaintenanceConfig, readSessionsConfig } from "../config/sessions-config.js";
-import { DatabaseError, type Database } from "../database/database.js";
-import { openLog } from "../ops/log.js";
-import { afterRestore } from "../outbox/after-restore.js";
-import { CUT_OFF_MARGIN_S } from "../revocation/horizon.js";
-import { createFirstOperator } from "./admin-create.js";
 import type { CommandContext } from "./command-line.js";
-import { EXIT, type ExitCode } from "./exit-codes.js";
-import { openDatabase } from "./open-database.js";
-import { runUntilStopped } from "./program-life.js";
 import { parseId } from "./revoke-arguments.js";
-import { commandActor } from "./revoke-through-redis.js";
-import { startSessions } from "./sessions.js";
-
-/** On top of the skew: for how long beyond now the log covers nothing, and whole seconds in tokens. */
-const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
 
 export function addSessionsCommand(program: Command, context: CommandContext): void {
   const sessions = program
     .command("sessions")
     .description("run the session service: login, refresh, logout, revocation, audit")
-    .action(async () => context.end(await runSessions(context.env)));
+    .action(async () => {
+      const { runSessions } = await import("./run-sessions.js");
+      context.end(await runSessions(context.env));
+    });
   sessions
     .command("admin")
     .description("operators: those who may act in every tenant")
@@ -31,40 +22,14 @@ export function addSessionsCommand(program: Command, context: CommandContext): v
     .requiredOption("--login <name>", "by which the operator logs in", parseId)
     .option("--json", "answer in JSON")
     .action(async ({ login, json }: { login: string; json?: true }) => {
+      const { createFirstOperator } = await import("./admin-create.js");
       context.end(await createFirstOperator(context.env, { login, json: json === true }));
     });
   sessions
     .command("after-restore")
     .description("end every session, after the database was brought back from a backup")
-    .action(async () => context.end(await endEverythingAfterRestore(context.env)));
-}
-
-/** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
-async function runSessions(env: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const config = readSessionsConfig(env);
-  const programLog = openLog(config.logLevel, {});
-  return runUntilStopped("sessions", programLog, () => startSessions(config, programLog.log));
-}
-
-async function endEverythingAfterRestore(env: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const config = readMaintenanceConfig(env);
-  let db: Database | undefined;
-  try {
-    db = await openDatabase(config.database);
-    await db.migrate();
-    const { tenants, users, sessions } = await afterRestore(db, systemClock, commandActor());
-    process.stdout.write(
-      `Raised the epochs of ${users} users in ${tenants} tenants and ended ${sessions} sessions.\n` +
-        "The session service publishes that as soon as it runs. Until tokens from before now have expired,\n" +
-        "nodes answer those of users whom this database does not know as stale.\n" +
-        `So they do for whoever logs in within the next ${config.clockSkewS + FRESH_AFTER_S} s: start the service after that.\n`,
-    );
-    return EXIT.done;
-  } catch (error) {
-    if (!(error instanceof DatabaseError)) throw error;
-    process.stderr.write(`sekisho sessions after-restore: nothing was changed: ${error.message}\n`);
-    return EXIT.failed;
-  } finally {
-    await db?.close();
-  }
+    .action(async () => {
+      const { endEverythingAfterRestore } = await import("./run-sessions.js");
+      context.end(await endEverythingAfterRestore(context.env));
+    });
 }

@@ -103,7 +103,7 @@ describe("help", () => {
 
 describe("wrong usage ends with 2", () => {
   test.each([
-    [["bogus"], ["authz", "revoke", "nodes", "log"]],
+    [["bogus"], ["authz", "sessions", "revoke", "nodes", "log"]],
     [
       ["revoke", "bogus"],
       ["session", "user"],
