@@ -172,7 +172,7 @@ describe("Redis in trouble", () => {
       ({ follower }) =>
         (follower.freshness.provenAt?.monotonicMs ?? 0) > (provenAt?.monotonicMs ?? 0) + 2000,
     );
-    expect(following.problems).toEqual(["unreachable"]);
+    expect(following.problems).toStrictEqual(["unreachable"]);
     expect(following.follower.status().problem?.message).toContain("maxmemory");
     await redis(server.url, "CONFIG", "SET", "maxmemory", "0");
     await following.until("its end", ({ problems }) => problems.length === 2);

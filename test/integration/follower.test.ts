@@ -284,7 +284,7 @@ describe("a log that cannot be followed", () => {
     expect(await redis(url, "EXISTS", KEYS.log)).toBe(0);
     await initLog(url);
     await following.untilFresh();
-    expect(following.problems).toEqual(["log_missing", undefined]);
+    expect(following.problems).toStrictEqual(["log_missing", undefined]);
   });
 
   it("remembers too little, until its horizon is raised", async () => {

@@ -95,7 +95,7 @@ describe("two relays", () => {
     await one.until("a problem", () => one.problems.length > 0);
     await killLockConnections();
     await one.until("the loss to be noticed", () => one.lock.includes(false));
-    expect(one.problems).toEqual(["redis_unavailable"]);
+    expect(one.problems).toStrictEqual(["redis_unavailable"]);
   });
 });
 

@@ -286,7 +286,7 @@ describe("while the database is away", () => {
     await nextReload(keys);
     expect(keys.status().lastProblem).toBeUndefined();
     expect(timers.map(({ delayMs }) => delayMs)).toEqual([REFRESH_MS]);
-    expect(problems).toEqual([undefined, "database: away", undefined]);
+    expect(problems).toStrictEqual([undefined, "database: away", undefined]);
   });
 });
 

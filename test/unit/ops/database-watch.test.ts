@@ -38,7 +38,7 @@ test("a change is told once, and the present problem is kept in its own words", 
   await until(() => watch.problem === "starting up");
   expect(told).toEqual(["away"]);
   await until(() => told.length === 2);
-  expect([told, watch.problem]).toEqual([["away", undefined], undefined]);
+  expect([told, watch.problem]).toStrictEqual([["away", undefined], undefined]);
 });
 
 test("closing waits for the question that is under way and asks no other", async () => {
