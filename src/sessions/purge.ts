@@ -2,7 +2,9 @@
  * Deletes what has expired. The audit trail is never touched.
  *
  * - refresh tokens: when they have expired. Until then a used one is kept, to notice its reuse.
- * - sessions: when they have expired and no refresh token is left of them.
+ * - sessions: a day after they have expired, if no refresh token is left of them. An access token may
+ *   outlive its session, and as long as it does the session must be there to be revoked: by id, and
+ *   with all the others when a password is changed.
  * - counted failures: when they count no more.
  * - revocations: after 35 days, if Redis has them. A log never looks back further than its horizon,
  *   which is far less.
@@ -54,6 +56,8 @@ const INTERVAL_MS = 60_000;
 const BATCH_ROWS = 500;
 /** Of one table in one run: with the default interval 600,000 rows an hour. */
 const BATCHES_MAX = 20;
+/** More than SEKISHO_MAX_TOKEN_LIFETIME_S can be, and the clocks' skew. */
+const SESSIONS_KEPT_MS = 25 * 3_600_000;
 const REVOCATIONS_KEPT_MS = 35 * 86_400_000;
 
 /** Runs once in a while, never twice at a time. */
@@ -102,12 +106,13 @@ export class Purger {
     const nowMs = this.#options.clock.wallMs();
     const { windowMs } = this.#options.lockout;
     const expired = { expiredMs: nowMs };
+    const over = { expiredMs: nowMs - SESSIONS_KEPT_MS };
     const failures = { lastFailedMs: nowMs - windowMs - 1, lockedUntilMs: nowMs };
     return {
       refreshTokens: await this.#inBatches((queries, max) =>
         purgeRefreshTokens(queries, expired, max),
       ),
-      sessions: await this.#inBatches((queries, max) => purgeSessions(queries, expired, max)),
+      sessions: await this.#inBatches((queries, max) => purgeSessions(queries, over, max)),
       loginFailures: await this.#inBatches((queries, max) =>
         purgeLoginFailures(queries, failures, max),
       ),

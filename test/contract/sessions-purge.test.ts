@@ -5,7 +5,7 @@ import { sql } from "drizzle-orm";
 import { refreshTokens, revocations } from "../../src/database/schema-sql.js";
 import { login } from "../../src/sessions/login.js";
 import { Purger, type PurgedRows } from "../../src/sessions/purge.js";
-import { revokeAll } from "../../src/admin/user-acts.js";
+import { endUserSession, revokeAll } from "../../src/admin/user-acts.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage } from "../support/session-stage.js";
 
@@ -108,7 +108,22 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
     expect(begin({ random: 0.999 }).timer.delays).toEqual([65_988]);
   });
 
-  test("deletes refresh tokens and sessions at the moment they expire", async () => {
+  test("keeps a session that has expired as long as an access token of it may live", async () => {
+    await purgeAll();
+    const user = await stage.addUser();
+    const { sessionId: session } = await stage.open(user);
+    stage.clock.advance(14 * DAY_MS);
+    const { run } = begin();
+    expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
+    const ended = await endUserSession(stage.parts, stage.administrator, { ...user, session });
+    expect(ended?.committed).toMatchObject([{ revocation: { kind: "session_revoked", session } }]);
+    stage.clock.advance(25 * 60 * MINUTE_MS - 1);
+    expect(await run()).toEqual(NOTHING);
+    stage.clock.advance(1);
+    expect(await run()).toEqual({ ...NOTHING, sessions: 1 });
+  });
+
+  test("deletes refresh tokens at the moment they expire, and the last one's session after", async () => {
     await purgeAll();
     const user = await stage.addUser();
     const { refreshToken } = await stage.open(user);
@@ -120,7 +135,9 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
     stage.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
     stage.clock.advance(DAY_MS);
-    expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1, sessions: 1 });
+    expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
+    stage.clock.advance(2 * DAY_MS);
+    expect(await run()).toEqual({ ...NOTHING, sessions: 1 });
     expect(await stage.sessionsOf(user)).toEqual([]);
     expect(await stage.trailOf(user.tenant)).toEqual(["login done"]);
   });
@@ -180,7 +197,7 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
       }));
       await queries.insert(refreshTokens).values(rows);
     });
-    stage.clock.advance(14 * DAY_MS);
+    stage.clock.advance(16 * DAY_MS);
     const { run } = begin({ batchRows: 2 });
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 40 });
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 5, sessions: 1 });
