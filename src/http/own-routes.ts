@@ -101,7 +101,13 @@ export function addOwnPassword(
     query: waitQuery,
     body: z.strictObject({ current_password: passwordField, new_password: passwordField }),
     answers: { 200: revocationAnswer, 202: revocationAnswer },
-    problems: ["password_unacceptable", "bad_credentials", "account_locked", "session_ended"],
+    problems: [
+      "password_unacceptable",
+      "bad_credentials",
+      "account_locked",
+      "session_ended",
+      "rate_limited",
+    ],
   } as const;
   routes.guarded(plan, async ({ caller, query, body, address }) => {
     const outcome = await changeOwnPassword(parts, caller, {
@@ -111,6 +117,9 @@ export function addOwnPassword(
     });
     if (outcome.kind === "changed") {
       return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    }
+    if (outcome.kind === "limited") {
+      return refused("rate_limited", { retryAfterS: outcome.retryAfterS });
     }
     switch (outcome.code) {
       case "password_unacceptable": {

@@ -4,12 +4,14 @@
  *
  * As with a login, both passwords are hashed outside of any transaction, and what was looked at
  * before is looked at again under the lock. A wrong present password counts towards the lockout, so
- * that a stolen access token does not help to guess it.
+ * that a stolen access token does not help to guess it. Every attempt counts towards the limits of
+ * logins: it hashes twice, and whoever may log in could keep everybody else from it.
  */
 import { actorName } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
+import type { LoginLimits } from "../limits/login-limits.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { normalisedPassword } from "../passwords/password-form.js";
 import type { PasswordHasher } from "../passwords/password-hasher.js";
@@ -20,14 +22,15 @@ import { endOtherSessions, lockUser, type EndingTools } from "./ending-sql.js";
 import { countFailure, forgetFailures, lockFailures, readFailures } from "./lockout-sql.js";
 import { lockedForS, type LockoutSettings } from "./lockout.js";
 import { accountLocked } from "./login-audit.js";
-import type { LockoutObserver } from "./observers.js";
+import type { LockoutObserver, LoginObserver } from "./observers.js";
 import { allowEverything, lockSession } from "./session-sql.js";
 
 export interface PasswordChangeParts extends EndingTools {
   readonly db: Database;
   readonly hasher: Pick<PasswordHasher, "verify" | "hash">;
+  readonly limits: Pick<LoginLimits, "admit" | "succeeded">;
   readonly options: { readonly lockout: LockoutSettings };
-  readonly observer: LockoutObserver;
+  readonly observer: LockoutObserver & Pick<LoginObserver, "onLimit">;
 }
 
 export interface PasswordChangeRequest {
@@ -40,7 +43,14 @@ export interface PasswordChangeRequest {
 export type PasswordProblem = PasswordFault | "password_unchanged";
 
 export type PasswordChangeOutcome =
-  { readonly kind: "changed"; readonly committed: readonly CommittedRevocation[] } | Refused;
+  | { readonly kind: "changed"; readonly committed: readonly CommittedRevocation[] }
+  | Limited
+  | Refused;
+
+interface Limited {
+  readonly kind: "limited";
+  readonly retryAfterS: number;
+}
 
 type Refused =
   | {
@@ -67,12 +77,19 @@ export async function changeOwnPassword(
   const found = await db.transaction(scope, (queries) => lookUp(queries, parts, caller));
   if (found === undefined) return { kind: "refused", code: "session_ended" };
   const act = { ...found, caller, address: request.address };
+  const attempt = { tenant, login: found.login, address: request.address };
+  const admission = await parts.limits.admit(attempt);
+  if (!admission.admitted) {
+    parts.observer.onLimit(admission.limit);
+    return { kind: "limited", retryAfterS: admission.retryAfterS };
+  }
   if (found.retryAfterS !== undefined) return refuseLocked(parts, act, found.retryAfterS);
   const problems = problemsOf(request, { login: found.login, userId: caller.user });
   if (problems.length > 0) return { kind: "refused", code: "password_unacceptable", problems };
   if (!(await hasher.verify(found.passwordHash, request.currentPassword))) {
     return refuseBad(parts, act);
   }
+  await parts.limits.succeeded(attempt);
   const newHash = await hasher.hash(request.newPassword);
   return db.transaction(scope, (queries) => change(queries, parts, act, newHash));
 }
@@ -181,7 +198,7 @@ async function refuseBad(
   if (counted.kind === "locked") {
     return { kind: "refused", code: "account_locked", retryAfterS: counted.retryAfterS };
   }
-  if (counted.lockedNow) observer.onLockout();
+  if (counted.lockedNow) observer.onLockout({ tenant, address: act.address });
   return { kind: "refused", code: "bad_credentials" };
 }
 

@@ -169,7 +169,7 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
   test("changes the password, which ends all other sessions", async () => {
     const { user, first, own, caller } = await threeSessions();
     const outcome = await changeOwnPassword(stage.parts, caller, CHANGE);
-    if (outcome.kind !== "changed") throw new Error(outcome.code);
+    if (outcome.kind !== "changed") throw new Error(outcome.kind);
     expect(outcome.committed).toHaveLength(2);
     expect(await listed(caller)).toEqual([own.sessionId]);
     expect(await callerOf(stage.parts, first.accessToken)).toBeUndefined();
@@ -216,6 +216,20 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
     const change = { ...CHANGE, newPassword: caller.user };
     const outcome = await changeOwnPassword(stage.parts, caller, change);
     expect(outcome).toMatchObject({ problems: ["password_is_user_id"] });
+  });
+
+  test("changes it only as often as a login may be tried, for it hashes like one", async () => {
+    const { user, caller } = await threeSessions();
+    const limits = {
+      admit: () => Promise.resolve({ admitted: false, limit: "address", retryAfterS: 7 } as const),
+      succeeded: () => Promise.resolve(),
+    };
+    const hashesNothing = () => Promise.reject(new Error("it was hashed"));
+    const hasher = { verify: hashesNothing, hash: hashesNothing };
+    const outcome = await changeOwnPassword({ ...stage.parts, limits, hasher }, caller, CHANGE);
+    expect(outcome).toEqual({ kind: "limited", retryAfterS: 7 });
+    expect(stage.observer.told.at(-1)).toBe("limit address");
+    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
   });
 
   test("needs the present password to change it", async () => {
