@@ -8,8 +8,9 @@ import { HEALTHY, type Component, type Components } from "./health.js";
 
 export interface SessionsState {
   readonly life: { readonly prepared: boolean; readonly closing: boolean };
-  /** What has kept it from being prepared so far. */
-  readonly preparationProblem: string | undefined;
+  /** What has kept the tables from being brought up to date so far. */
+  readonly tablesProblem: string | undefined;
+  readonly tablesUpToDate: boolean;
   readonly databaseProblem: string | undefined;
   readonly keysProblem: string | undefined;
   /** What keeps revocations from being published, or the log from being whole. */
@@ -26,8 +27,8 @@ const PENDING_NOTABLE_MS = 2000;
 export function sessionsComponents(state: SessionsState): Components {
   return {
     service: state.life.closing ? { status: "failed", detail: "shutting down" } : HEALTHY,
-    database: trouble(state, state.databaseProblem ?? preparing(state)),
-    signing_keys: trouble(state, state.keysProblem),
+    database: trouble(state, state.databaseProblem ?? updatingTables(state)),
+    signing_keys: trouble(state, state.keysProblem ?? loadingKeys(state)),
     revocation_log: revocationLog(state),
     login_limits:
       state.limitsProblem === undefined
@@ -41,19 +42,24 @@ function trouble(state: SessionsState, problem: string | undefined): Component {
   return { status: state.life.prepared ? "degraded" : "failed", detail: problem };
 }
 
-function preparing(state: SessionsState): string | undefined {
-  if (state.life.prepared) return undefined;
-  return state.preparationProblem ?? "bringing the tables up to date";
+function updatingTables(state: SessionsState): string | undefined {
+  if (state.tablesUpToDate) return undefined;
+  return state.tablesProblem ?? "bringing the tables up to date";
 }
 
-function revocationLog({ logProblem, pending }: SessionsState): Component {
+function loadingKeys(state: SessionsState): string | undefined {
+  return state.life.prepared ? undefined : "no key was loaded yet";
+}
+
+function revocationLog({ life, logProblem, pending }: SessionsState): Component {
+  if (!life.prepared) return { status: "failed", detail: "not looked at yet" };
   const waiting = pending === undefined || pending.count === 0 ? undefined : pending;
   const oldestAgeMs = waiting?.oldestAgeMs ?? 0;
   if (logProblem === undefined && oldestAgeMs < PENDING_NOTABLE_MS) return HEALTHY;
   const behind =
     waiting === undefined
       ? ""
-      : `; ${waiting.count} revocations are not in force yet, the oldest for ${Math.round(oldestAgeMs / 1000)} s`;
+      : `; not in force yet: ${waiting.count}, the oldest for ${Math.round(oldestAgeMs / 1000)} s`;
   return degraded(`${logProblem ?? "revocations wait to be published"}${behind}`);
 }
 

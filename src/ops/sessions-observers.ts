@@ -1,4 +1,5 @@
 /** What the session service's parts report, as log lines and metrics. */
+import type { Clock } from "../clock/clock.js";
 import type { OutboxObserver } from "../outbox/log-outbox.js";
 import type { RelayObserver } from "../outbox/relay-observer.js";
 import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
@@ -19,27 +20,34 @@ export interface SessionsObservers {
   };
 }
 
-export function sessionsObservers(log: Logger, metrics: SessionsMetrics): SessionsObservers {
+export function sessionsObservers(
+  log: Logger,
+  metrics: SessionsMetrics,
+  clock: Clock,
+): SessionsObservers {
+  const toldOfLimits = new LimitLines(clock);
   return {
     sessions: {
       onLogin: (outcome, reason) => {
+        // The user's side is a matter of the audit trail; the system's is told with the request.
         metrics.login(outcome, reason);
-        // The user's side is a matter of the audit trail; here is what somebody has to mend.
-        if (outcome === "failed") log.error({ reason }, "a login failed on the system's side");
       },
-      onRefresh: (outcome, reason) => {
-        metrics.refresh(outcome, reason);
-        if (outcome === "failed") log.error({ reason }, "a refresh failed on the system's side");
-      },
-      onReuse: () => {
+      onRefresh: (outcome, reason) => metrics.refresh(outcome, reason),
+      onReuse: ({ tenant, address, eventId }) => {
         metrics.reuse();
-        log.warn("a refresh token was used again after it had been replaced: its session is ended");
+        log.warn(
+          { tenant, address, event_id: eventId },
+          "a refresh token was used again after it had been replaced: its session is ended",
+        );
       },
-      onLockout: () => {
+      onLockout: ({ tenant, address }) => {
         metrics.lockout();
-        log.warn("a login was locked after too many failures");
+        log.warn({ tenant, address }, "a login was locked after too many failures");
       },
-      onLimit: (limit) => metrics.limited(limit),
+      onLimit: (limit, { tenant, address }) => {
+        metrics.limited(limit);
+        toldOfLimits.tell(log, { limit, tenant, address });
+      },
     },
     outbox: outboxObserver(log, metrics),
     relay: relayObserver(log, metrics),
@@ -63,6 +71,31 @@ export function sessionsObservers(log: Logger, metrics: SessionsMetrics): Sessio
       onRecovered: () => log.info("limits are counted in Redis"),
     },
   };
+}
+
+/** Between two lines about limits: whoever runs into one does so again and again. */
+const LIMIT_LINE_GAP_MS = 1000;
+
+/** A line a second at most, with the number of those that were left out. */
+class LimitLines {
+  readonly #clock: Clock;
+  #toldAtMs = -Infinity;
+  #leftOut = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  tell(log: Logger, who: Readonly<Record<string, string | undefined>>): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#toldAtMs < LIMIT_LINE_GAP_MS) {
+      this.#leftOut += 1;
+      return;
+    }
+    log.warn({ ...who, left_out: this.#leftOut }, "refused by a limit");
+    this.#toldAtMs = nowMs;
+    this.#leftOut = 0;
+  }
 }
 
 function outboxObserver(log: Logger, metrics: SessionsMetrics): OutboxObserver {

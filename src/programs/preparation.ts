@@ -15,6 +15,7 @@ export class Preparation {
   readonly #onProblem: (step: string, problem: string) => void;
   readonly #onDone: () => void;
   #problem: string | undefined;
+  #done = 0;
   #timer: NodeJS.Timeout | undefined;
   #trying: Promise<void> = Promise.resolve();
   #closed = false;
@@ -35,6 +36,11 @@ export class Preparation {
     return this.#problem;
   }
 
+  /** How many steps are done. */
+  get done(): number {
+    return this.#done;
+  }
+
   start(): void {
     this.#trying = this.#try(0);
   }
@@ -53,6 +59,7 @@ export class Preparation {
         if (this.#closed) return;
         await run();
         done += 1;
+        this.#done = done;
       }
     } catch (error) {
       this.#failed(done, error);

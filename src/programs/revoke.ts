@@ -97,7 +97,10 @@ async function revokeUser(
     );
   }
   if (path.kind === "redis" && !given) {
-    command.error("error: one of --epoch and --issued-before is needed");
+    command.error(
+      "error: one of --epoch and --issued-before is needed, or the session service, which knows the " +
+        "epoch: set SEKISHO_SESSIONS_URL and SEKISHO_SESSIONS_TOKEN",
+    );
   }
   return revokeBy(env, options, userRevocation(options));
 }

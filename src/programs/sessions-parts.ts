@@ -145,7 +145,11 @@ export function apiParts(
     log: {
       answered: given.answered,
       requestFailed: ({ error, requestId, ...what }) => {
-        log.error({ request_id: requestId, ...what, err: error }, "a request failed");
+        const fields = { request_id: requestId, ...what };
+        // What is away is told by name; only what nobody thought of needs the place in the code.
+        if (what.status === 503)
+          log.error({ ...fields, problem: messageOf(error) }, "a request failed");
+        else log.error({ ...fields, err: error }, "a request failed");
       },
     },
   };
@@ -159,4 +163,8 @@ function limitSettings({ limits }: SessionsConfig): LimitSettings {
     spread: { ...spread, max: limits.accountsPerAddress },
     refresh: { ...refresh, max: limits.refreshesPerAddress },
   };
+}
+
+function messageOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.message : undefined;
 }

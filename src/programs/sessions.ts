@@ -77,7 +77,7 @@ async function startOn(
     },
     limitsInProcess: () => limits.countsIn === "process",
   });
-  const observers = sessionsObservers(log, metrics);
+  const observers = sessionsObservers(log, metrics, clock);
 
   const hasher = new Argon2PasswordHasher({
     limits: {
@@ -123,7 +123,8 @@ async function startOn(
   const components = () =>
     sessionsComponents({
       life,
-      preparationProblem: preparation.problem,
+      tablesUpToDate: preparation.done > 0,
+      tablesProblem: preparation.problem,
       databaseProblem: watch.problem,
       keysProblem: keys.status().lastProblem,
       logProblem: life.prepared ? relay.status().problem?.message : undefined,

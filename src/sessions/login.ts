@@ -71,7 +71,7 @@ const TURNS_MAX = 3;
 export async function login(parts: LoginParts, request: LoginRequest): Promise<LoginOutcome> {
   try {
     const outcome = await attempt(parts, request);
-    observe(parts.observer, outcome);
+    observe(parts.observer, outcome, request);
     return outcome;
   } catch (error) {
     await recordFault(parts, request, error);
@@ -205,7 +205,7 @@ async function refuseBad(
   if (counted.kind === "locked") {
     return { kind: "refused", code: "account_locked", retryAfterS: counted.retryAfterS };
   }
-  if (counted.lockedNow) observer.onLockout();
+  if (counted.lockedNow) observer.onLockout({ tenant, address: request.address });
   return { kind: "refused", code: "bad_credentials" };
 }
 
@@ -226,14 +226,18 @@ async function recordFault(
   }).catch(() => undefined);
 }
 
-function observe(observer: LoginObserver, outcome: LoginOutcome): void {
+function observe(
+  observer: LoginObserver,
+  outcome: LoginOutcome,
+  { tenant, address }: LoginRequest,
+): void {
   if (outcome.kind === "opened") {
     const { passwordChangeOnly } = outcome.tokens;
     observer.onLogin("opened", passwordChangeOnly ? "one_time_password" : "password");
   } else if (outcome.kind === "refused") {
     observer.onLogin("refused", outcome.code);
   } else {
-    observer.onLimit(outcome.limit);
+    observer.onLimit(outcome.limit, { tenant, address });
     observer.onLogin("limited", outcome.limit);
   }
 }

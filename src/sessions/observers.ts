@@ -7,14 +7,21 @@ export type LoginRefusal = "bad_credentials" | "account_locked" | "account_disab
 /** `password` and `one_time_password` open a session; the rest says why there is none. */
 export type LoginReason = "password" | "one_time_password" | LoginRefusal | LimitName | SystemFault;
 
+/** Whom it concerns, for the log: never a password or a token. */
+export interface TriedFrom {
+  /** undefined where it is not known yet. */
+  readonly tenant?: string;
+  readonly address: string;
+}
+
 export interface LockoutObserver {
   /** A login was locked: one that had too many failures, whether or not there is such an account. */
-  onLockout(): void;
+  onLockout(from: TriedFrom): void;
 }
 
 export interface LoginObserver extends LockoutObserver {
   onLogin(outcome: "opened" | "refused" | "limited" | "failed", reason: LoginReason): void;
-  onLimit(limit: LimitName): void;
+  onLimit(limit: LimitName, from: TriedFrom): void;
 }
 
 export type RefreshRefusal =
@@ -26,6 +33,6 @@ export type RefreshReason = "rotated" | "sibling" | RefreshRefusal | "refresh" |
 export interface RefreshObserver {
   onRefresh(outcome: "rotated" | "refused" | "limited" | "failed", reason: RefreshReason): void;
   /** A token that had been replaced was used again, and its session was ended for it. */
-  onReuse(): void;
-  onLimit(limit: LimitName): void;
+  onReuse(session: TriedFrom & { readonly eventId: string }): void;
+  onLimit(limit: LimitName, from: TriedFrom): void;
 }

@@ -80,7 +80,7 @@ export async function changeOwnPassword(
   const attempt = { tenant, login: found.login, address: request.address };
   const admission = await parts.limits.admit(attempt);
   if (!admission.admitted) {
-    parts.observer.onLimit(admission.limit);
+    parts.observer.onLimit(admission.limit, { tenant, address: request.address });
     return { kind: "limited", retryAfterS: admission.retryAfterS };
   }
   if (found.retryAfterS !== undefined) return refuseLocked(parts, act, found.retryAfterS);

@@ -71,7 +71,7 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
   const { db, limits, observer } = parts;
   const admission = await limits.admitRefresh(request);
   if (!admission.admitted) {
-    observer.onLimit(admission.limit);
+    observer.onLimit(admission.limit, { address: request.address });
     observer.onRefresh("limited", "refresh");
     return { kind: "limited", retryAfterS: admission.retryAfterS };
   }
@@ -88,7 +88,8 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
     return { kind: "rotated", tokens };
   }
   if (done.kind === "reused") {
-    observer.onReuse();
+    const { eventId, revocation } = done.committed;
+    observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
     // Whatever is not published now, the relay publishes.
     await parts.outbox.publish([done.committed], 0);
   }

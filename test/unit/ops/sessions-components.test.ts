@@ -7,7 +7,8 @@ function componentsIn(situation: Partial<SessionsState> & { readonly prepared?: 
   const { prepared = true, ...state } = situation;
   return sessionsComponents({
     life: { prepared, closing: false },
-    ...{ preparationProblem: undefined, databaseProblem: undefined, keysProblem: undefined },
+    ...{ tablesUpToDate: prepared, tablesProblem: undefined },
+    ...{ databaseProblem: undefined, keysProblem: undefined },
     ...{ logProblem: undefined, pending: undefined, limitsProblem: undefined },
     ...state,
   });
@@ -41,9 +42,17 @@ describe("before it is prepared, the service is not ready", () => {
   });
 
   test("and says what keeps it from it", () => {
-    const components = componentsIn({ prepared: false, preparationProblem: "wrong secret" });
-    expect(components["database"]).toEqual({ status: "failed", detail: "wrong secret" });
-    expect(JSON.stringify(describeReadiness(components))).toContain("wrong secret");
+    const components = componentsIn({ prepared: false, tablesProblem: "no such role" });
+    expect(components["database"]).toEqual({ status: "failed", detail: "no such role" });
+    expect(JSON.stringify(describeReadiness(components))).toContain("no such role");
+  });
+
+  test("and does not blame the database for what keeps the keys away", () => {
+    const situation = { prepared: false, tablesUpToDate: true, keysProblem: "wrong secret" };
+    const components = componentsIn(situation);
+    expect(components["database"]).toEqual(OK);
+    expect(components["signing_keys"]).toEqual({ status: "failed", detail: "wrong secret" });
+    expect(components["revocation_log"]?.status).toBe("failed");
   });
 
   test.each([
@@ -87,10 +96,10 @@ describe("revocations that wait", () => {
   test("are told of by number and age, with the cause where it is known", () => {
     const pending = { count: 3, oldestAgeMs: 4400 };
     expect(componentsIn({ pending })["revocation_log"]?.detail).toBe(
-      "revocations wait to be published; 3 revocations are not in force yet, the oldest for 4 s",
+      "revocations wait to be published; not in force yet: 3, the oldest for 4 s",
     );
     expect(componentsIn({ pending, logProblem: "Redis is away" })["revocation_log"]?.detail).toBe(
-      "Redis is away; 3 revocations are not in force yet, the oldest for 4 s",
+      "Redis is away; not in force yet: 3, the oldest for 4 s",
     );
   });
 

@@ -4,11 +4,13 @@ import { z } from "zod";
 
 import { sessionsMetrics } from "../../../src/ops/sessions-metrics.js";
 import { sessionsObservers } from "../../../src/ops/sessions-observers.js";
+import { ManualClock } from "../../support/manual-clock.js";
 
 const lineSchema = z.record(z.string(), z.unknown());
 const [INFO, WARN, ERROR] = [30, 40, 50];
 
 function setUp() {
+  const clock = new ManualClock();
   const written: string[] = [];
   const base = null;
   const log = pino({ base, timestamp: false }, { write: (line: string) => written.push(line) });
@@ -21,7 +23,8 @@ function setUp() {
     limitsInProcess: () => false,
   });
   return {
-    observers: sessionsObservers(log, metrics),
+    observers: sessionsObservers(log, metrics, clock),
+    clock,
     /** The lines since the last call. */
     lines: () => written.splice(0).map((line) => lineSchema.parse(JSON.parse(line))),
     /** What has been counted, by name and labels. */
@@ -40,7 +43,6 @@ describe("logins and refreshes", () => {
     observers.sessions.onLogin("opened", "password");
     observers.sessions.onLogin("refused", "bad_credentials");
     observers.sessions.onLogin("limited", "spread");
-    observers.sessions.onLimit("spread");
     observers.sessions.onRefresh("rotated", "rotated");
     observers.sessions.onRefresh("refused", "session_ended");
     expect(lines()).toEqual([]);
@@ -48,20 +50,16 @@ describe("logins and refreshes", () => {
       'sekisho_login_total{outcome="opened",reason="password"}': 1,
       'sekisho_login_total{outcome="refused",reason="bad_credentials"}': 1,
       'sekisho_login_total{outcome="limited",reason="spread"}': 1,
-      'sekisho_limits_hit_total{limit="spread"}': 1,
       'sekisho_refresh_total{outcome="rotated",reason="rotated"}': 1,
       'sekisho_refresh_total{outcome="refused",reason="session_ended"}': 1,
     });
   });
 
-  test("that fail on the system's side are told as errors", async () => {
+  test("that fail on the system's side are counted, and told with the request", async () => {
     const { observers, lines, counted } = setUp();
     observers.sessions.onLogin("failed", "hashing_queue");
     observers.sessions.onRefresh("failed", "database");
-    expect(lines()).toEqual([
-      { level: ERROR, reason: "hashing_queue", msg: "a login failed on the system's side" },
-      { level: ERROR, reason: "database", msg: "a refresh failed on the system's side" },
-    ]);
+    expect(lines()).toEqual([]);
     expect(await counted()).toEqual({
       'sekisho_login_total{outcome="failed",reason="hashing_queue"}': 1,
       'sekisho_refresh_total{outcome="failed",reason="database"}': 1,
@@ -70,13 +68,31 @@ describe("logins and refreshes", () => {
 
   test("that look like an attack are told as warnings", async () => {
     const { observers, lines, counted } = setUp();
-    observers.sessions.onReuse();
-    observers.sessions.onLockout();
+    const from = { tenant: "acme", address: "192.0.2.1" };
+    observers.sessions.onReuse({ ...from, eventId: "e-1" });
+    observers.sessions.onLockout(from);
     expect(lines()).toEqual([
-      { level: WARN, msg: expect.stringContaining("refresh token was used again") },
-      { level: WARN, msg: expect.stringContaining("locked") },
+      {
+        ...{ level: WARN, ...from, event_id: "e-1" },
+        msg: expect.stringContaining("refresh token was used again"),
+      },
+      { level: WARN, ...from, msg: expect.stringContaining("locked") },
     ]);
     expect(await counted()).toEqual({ sekisho_refresh_reuse_total: 1, sekisho_lockouts_total: 1 });
+  });
+
+  test("that run into limits are told once a second, with how many were left out", async () => {
+    const { observers, lines, counted, clock } = setUp();
+    const from = { tenant: "acme", address: "192.0.2.1" };
+    for (let i = 0; i < 5; i += 1) observers.sessions.onLimit("spread", from);
+    clock.advance(999);
+    observers.sessions.onLimit("spread", from);
+    const line = { level: WARN, limit: "spread", ...from, msg: "refused by a limit" };
+    expect(lines()).toEqual([{ ...line, left_out: 0 }]);
+    clock.advance(1);
+    observers.sessions.onLimit("spread", from);
+    expect(lines()).toEqual([{ ...line, left_out: 5 }]);
+    expect(await counted()).toEqual({ 'sekisho_limits_hit_total{limit="spread"}': 7 });
   });
 });
 
