@@ -63,6 +63,10 @@ async function readBounded({ body }: Response): Promise<string | undefined> {
 
 function explainFailure(error: unknown, url: string): string {
   const { origin } = new URL(url);
+  // Not sent at all. What fetch says of it quotes the whole URL or the header with the token.
+  if (error instanceof TypeError && error.cause === undefined) {
+    return "SEKISHO_SESSIONS_URL may hold no name and password, and SEKISHO_SESSIONS_TOKEN must be an access token in one line";
+  }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
   const timedOut = error instanceof Error && error.name === "TimeoutError";

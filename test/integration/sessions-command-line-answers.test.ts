@@ -51,6 +51,18 @@ test("an answer is handed on with its status, and the token is sent to nobody el
   expect(requests).toEqual([{ url: "/v1/admin/nodes", authorization: `Bearer ${TOKEN}` }]);
 });
 
+test.each([
+  ["a URL with a password in it", (at: string) => at.replace("//", "//me:hunter2@"), TOKEN],
+  ["a token of two lines", (at: string) => at, `${TOKEN}\n${TOKEN}`],
+])("%s is not sent, and not shown either", async (_what, change, token) => {
+  const request = { method: "GET", path: "/v1/admin/nodes" } as const;
+  const said = await askService({ url: change(url), token }, request);
+  if (said.ok) throw new Error("it was taken for an answer");
+  expect(said.message).toMatch(/^SEKISHO_SESSIONS_URL may hold no name and password/);
+  expect(said.message).not.toContain("hunter2");
+  expect(requests).toEqual([]);
+});
+
 describe("what is not the session service's", () => {
   test.each([
     [200, "<html>welcome</html>"],
