@@ -26,6 +26,8 @@ export async function askService(
     readonly body?: object;
   },
 ): Promise<ServiceAnswer> {
+  // What fetch says of these quotes the whole URL, or the header with the token.
+  if (!isSendable(new URL(url), token)) return { ok: false, message: NOT_SENDABLE };
   try {
     const response = await fetch(new URL(request.path, url), {
       method: request.method,
@@ -63,10 +65,6 @@ async function readBounded({ body }: Response): Promise<string | undefined> {
 
 function explainFailure(error: unknown, url: string): string {
   const { origin } = new URL(url);
-  // Not sent at all. What fetch says of it quotes the whole URL or the header with the token.
-  if (error instanceof TypeError && error.cause === undefined) {
-    return "SEKISHO_SESSIONS_URL may hold no name and password, and SEKISHO_SESSIONS_TOKEN must be an access token in one line";
-  }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
   const timedOut = error instanceof Error && error.name === "TimeoutError";
@@ -76,6 +74,13 @@ function explainFailure(error: unknown, url: string): string {
       : `the session service at ${origin} cannot be reached: ${message}\n`) +
     "If it must be now: --break-glass goes past it, straight to Redis (SEKISHO_REDIS_URL)"
   );
+}
+
+const NOT_SENDABLE =
+  "SEKISHO_SESSIONS_URL may hold no name and password, and SEKISHO_SESSIONS_TOKEN must be an access token in one line";
+
+function isSendable({ username, password }: URL, token: string): boolean {
+  return username === "" && password === "" && /^[\x21-\x7e]+$/.test(token);
 }
 
 function parse(text: string): unknown {
