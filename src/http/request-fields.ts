@@ -22,6 +22,18 @@ export const idField = identifierSchema.register(API_SCHEMAS, {
   maxLength: 256,
 });
 
+/**
+ * An id for something new. Whoever writes `.` or `..` into a URL asks for another path, so nobody
+ * could act on what is called that.
+ */
+export const newIdField = identifierSchema
+  .refine((id) => id !== "." && id !== "..", { error: "must not be `.` or `..`" })
+  .register(API_SCHEMAS, {
+    description: "Compared byte for byte; without control characters; not `.` or `..`.",
+    minLength: 1,
+    maxLength: 256,
+  });
+
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /** A text for people, in one line. Code points are counted, as everywhere. */

@@ -10,6 +10,7 @@ import {
   actorField,
   idField,
   nameField,
+  newIdField,
   noBody,
   noPath,
   noQuery,
@@ -32,7 +33,7 @@ export function addTenantCreation(routes: Routes, parts: AdminParts): void {
     tag: TAG,
     path: noPath,
     query: noQuery,
-    body: z.strictObject({ tenant: idField, name: nameField, reason: reasonField.optional() }),
+    body: z.strictObject({ tenant: newIdField, name: nameField, reason: reasonField.optional() }),
     answers: { 201: tenantAnswer },
     problems: ["tenant_exists"],
   } as const;

@@ -8,6 +8,7 @@ import { createdUserAnswer, ROLES, userSessionsAnswer, usersAnswer } from "./ans
 import type { Problem } from "./problem.js";
 import {
   idField,
+  newIdField,
   noBody,
   noQuery,
   pageQuery,
@@ -31,7 +32,7 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
     path: tenantPath,
     query: noQuery,
     body: z.strictObject({
-      user_id: idField.optional(),
+      user_id: newIdField.optional(),
       login: idField,
       role: z.enum(ROLES).default("user"),
       password: passwordField.optional(),

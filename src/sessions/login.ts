@@ -42,6 +42,8 @@ export interface LoginParts {
   readonly mint: AccessTokenMint;
   /** From a source that nobody can predict. */
   readonly randomBytes: (size: number) => Uint8Array;
+  /** A new UUID for each revocation. */
+  readonly newEventId: () => string;
   readonly options: SessionLimits & { readonly lockout: LockoutSettings };
   readonly observer: LoginObserver;
 }
@@ -156,7 +158,8 @@ async function issue(parts: LoginParts, opened: OpenedSession): Promise<IssuedTo
   const { tenant, user, session, epoch, role, passwordChangeOnly, refreshToken } = opened;
   const scopes = scopesOf(role, passwordChangeOnly);
   try {
-    const facts = { tenant, user, session, epoch, scopes, issuedAtS: opened.issuedAtS };
+    const { issuedAtS, passwordChangeOnly: forServiceOnly } = opened;
+    const facts = { tenant, user, session, epoch, scopes, issuedAtS, forServiceOnly };
     const { token: accessToken, expiresInS } = await parts.mint.mint(facts);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {

@@ -176,7 +176,8 @@ async function issue(parts: RefreshParts, used: UsedSession): Promise<IssuedToke
   const { passwordChangeOnly } = used.before;
   const scopes = scopesOf(role, passwordChangeOnly);
   try {
-    const facts = { tenant, user, session, epoch, scopes, issuedAtS };
+    const who = { tenant, user, session, epoch };
+    const facts = { ...who, scopes, issuedAtS, forServiceOnly: passwordChangeOnly };
     const { token: accessToken, expiresInS } = await parts.mint.mint(facts);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {

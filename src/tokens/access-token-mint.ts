@@ -4,6 +4,12 @@ import type { Algorithm } from "./issuer.js";
 /** RFC 9068, section 2.1. */
 export const ACCESS_TOKEN_TYP = "at+jwt";
 
+/**
+ * The audience of a token that is good for nothing but this service: no sidecar accepts it for the
+ * APIs behind it, whatever their routes ask for.
+ */
+export const SERVICE_AUDIENCE = "urn:sekisho:sessions";
+
 /** What a new access token says (RFC 9068, section 2.2, and DESIGN's own claims). */
 export interface TokenFacts {
   readonly tenant: string;
@@ -11,6 +17,8 @@ export interface TokenFacts {
   readonly session: string;
   readonly epoch: number;
   readonly scopes: readonly string[];
+  /** Not for the APIs: a session that has to replace its one-time password first. */
+  readonly forServiceOnly?: boolean;
   /** Unix seconds; taken before the epoch was read, under lock. */
   readonly issuedAtS: number;
 }
@@ -49,7 +57,7 @@ export function mintAccessToken(
 ): Promise<string> {
   return new SignJWT({
     iss: terms.issuer,
-    aud: terms.audience,
+    aud: facts.forServiceOnly === true ? SERVICE_AUDIENCE : terms.audience,
     sub: facts.user,
     iat: facts.issuedAtS,
     exp: facts.issuedAtS + terms.lifetimeS,

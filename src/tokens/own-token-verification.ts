@@ -1,5 +1,5 @@
 import type { AccessToken } from "./access-token.js";
-import { ACCESS_TOKEN_TYP } from "./access-token-mint.js";
+import { ACCESS_TOKEN_TYP, SERVICE_AUDIENCE } from "./access-token-mint.js";
 import { type ClaimFault, type ClaimLimits, faultOfClaims } from "./claim-faults.js";
 import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "./issuer.js";
 import { type TokenDenial, TokenVerifier, type TrustedIssuer } from "./verification.js";
@@ -22,7 +22,8 @@ export type OwnVerification =
 
 /**
  * Verifies tokens that this service minted by the very rules of the sidecar (4 to 6 of the
- * decision), so that neither accepts what the other one refuses.
+ * decision), so that neither accepts what the other one refuses; but for tokens that are meant for
+ * this service only.
  */
 export class OwnTokenVerification {
   readonly #issuer: Issuer;
@@ -54,7 +55,9 @@ export class OwnTokenVerification {
     const verification = await this.#verifier.verify(raw);
     if (!verification.verified) return { good: false, reason: verification.reason };
     const { token } = verification;
-    const fault = faultOfClaims(token, this.#issuer, now(), this.#limits);
+    const forServiceOnly = token.audience.includes(SERVICE_AUDIENCE);
+    const audience = forServiceOnly ? SERVICE_AUDIENCE : this.#issuer.audience;
+    const fault = faultOfClaims(token, { ...this.#issuer, audience }, now(), this.#limits);
     return fault === undefined ? { good: true, token } : { good: false, reason: fault };
   }
 }

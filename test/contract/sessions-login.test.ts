@@ -34,6 +34,7 @@ describe.each(DATABASES)("a login on $name", ({ start }) => {
       epoch: 0,
       scopes: ["tenant_admin", "user"],
       issuedAtS: Math.floor(nowMs / 1000),
+      forServiceOnly: false,
     });
     expect(await stage.sessionsOf(user)).toMatchObject([
       {
@@ -132,7 +133,8 @@ describe.each(DATABASES)("a login on $name", ({ start }) => {
     const user = await stage.addUser({ oneTime: true, role: "tenant_admin" });
     const tokens = await stage.open(user);
     expect(tokens.passwordChangeOnly).toBe(true);
-    expect(stage.mint.factsOf(tokens.accessToken).scopes).toEqual(["password_change"]);
+    const facts = stage.mint.factsOf(tokens.accessToken);
+    expect([facts.scopes, facts.forServiceOnly]).toEqual([["password_change"], true]);
     const again = await login(stage.parts, stage.requestOf(user));
     expect(again).toEqual({ kind: "refused", code: "bad_credentials" });
     expect(await stage.sessionsOf(user)).toHaveLength(1);

@@ -301,6 +301,8 @@ describe("an administrator", () => {
     [{ login: "x", user_id: "taken" }, 409, "user_id_exists"],
     [{ login: "taken too" }, 409, "login_exists"],
     [{ login: "x", role: "operator" }, 400, "request_invalid"],
+    [{ login: "x", user_id: "." }, 400, "request_invalid"],
+    [{ login: "x", user_id: ".." }, 400, "request_invalid"],
   ])("is told why %j cannot be created", async (body, status, code) => {
     const { token } = admin;
     const users = `/v1/admin/tenants/${inPath(admin.tenant)}/users`;

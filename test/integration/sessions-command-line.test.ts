@@ -231,6 +231,9 @@ describe("past the session service", () => {
       expect([code, out]).toEqual([1, ""]);
       expect(err).toContain("--break-glass");
     }
+    const tooLate = ["--epoch", "4503599627370497", "--break-glass"];
+    const { code, err } = await straight([...revokeUser(ann), ...tooLate]);
+    expect([code, err]).toEqual([2, expect.stringContaining("at most 2^52")]);
     expect(await refreshed(ann)).toMatchObject({ session_id: ann.sessionId });
     await until(ann, "200");
   });

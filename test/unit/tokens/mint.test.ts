@@ -10,7 +10,8 @@ import {
 import { parseCompactJws, TOKEN_MAX_BYTES } from "../../../src/tokens/compact-jws.js";
 import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js";
 import { parseKeySet } from "../../../src/tokens/jwks.js";
-import { TokenVerifier } from "../../../src/tokens/verification.js";
+import { OwnTokenVerification } from "../../../src/tokens/own-token-verification.js";
+import { TokenVerifier, type TrustedIssuer } from "../../../src/tokens/verification.js";
 import { isIdentifier } from "../../../src/identity/identifier.js";
 
 const TERMS = {
@@ -30,6 +31,7 @@ const FACTS: TokenFacts = {
 interface Minting {
   readonly key: MintingKey;
   readonly verifier: TokenVerifier;
+  readonly keys: TrustedIssuer["keys"];
 }
 
 /** A key, and the sidecar's verifier that has it from a JWK Set. */
@@ -50,6 +52,7 @@ async function prepare(algorithm: (typeof ALGORITHMS)[number]): Promise<Minting>
   const current = { generation: 1, find: (kid: string) => keys.get(kid) };
   const found = { current: () => current, noteUnknownKid: () => undefined };
   return {
+    keys: found,
     key: await readMintingKey(publicJwk.kid, algorithm, privateKey),
     verifier: new TokenVerifier({
       issuers: [{ issuer, keys: found }],
@@ -145,4 +148,22 @@ describe("a private key", () => {
     const { privateKey } = await generateSigningKey("EdDSA");
     await expect(readMintingKey("key-1", "ES256", privateKey)).rejects.toThrow();
   });
+});
+
+test("a token for the service only is refused by every sidecar, and good at the service", async () => {
+  const { key, verifier, keys } = await prepare("ES256");
+  const nowS = FACTS.issuedAtS;
+  const limits = { clockSkewS: 5, maxTokenLifetimeS: 900 };
+  const issuer = { issuer: TERMS.issuer, audience: TERMS.audience };
+  const audienceOf = async (forServiceOnly: boolean): Promise<readonly string[]> => {
+    const token = await mintAccessToken({ ...FACTS, forServiceOnly }, key, TERMS, "id");
+    const verification = await verifier.verify(token);
+    if (!verification.verified) throw new Error(verification.reason);
+    return verification.token.audience;
+  };
+  expect(await audienceOf(false)).toEqual([TERMS.audience]);
+  expect(await audienceOf(true)).toEqual(["urn:sekisho:sessions"]);
+  const token = await mintAccessToken({ ...FACTS, forServiceOnly: true }, key, TERMS, "id");
+  const own = new OwnTokenVerification({ ...issuer, limits, keys });
+  expect(await own.verify(token, () => nowS)).toMatchObject({ good: true });
 });
