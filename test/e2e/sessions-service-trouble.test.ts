@@ -206,7 +206,7 @@ describe("with PostgreSQL", () => {
       const other = await running.base.startService({ keySecret: newKeySecret() });
       const page = await untilTold(
         other,
-        "database",
+        "signing_keys",
         /^failed: .*cannot be decrypted: .*SEKISHO_SESSIONS_KEY_SECRET/,
       );
       expect(page).toMatchObject({ http: 503, status: "not_ready" });
