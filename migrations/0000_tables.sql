@@ -63,6 +63,10 @@ CREATE TABLE sekisho.sessions (
   CHECK ((ended_at IS NULL) = (ended_by IS NULL))
 );
 --> statement-breakpoint
+-- What has to be ended when everything of a user is: the open ones among however many ended ones.
+CREATE INDEX open_sessions_of_user ON sekisho.sessions (tenant_id, user_id, created_at)
+  WHERE ended_at IS NULL;
+--> statement-breakpoint
 CREATE INDEX sessions_of_user ON sekisho.sessions (tenant_id, user_id, created_at);
 --> statement-breakpoint
 CREATE INDEX sessions_expiring ON sekisho.sessions (idle_expires_at);

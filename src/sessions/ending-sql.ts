@@ -4,7 +4,7 @@
  * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
  * either seen and ended here, or it comes after and reads the new epoch.
  */
-import { and, eq, isNull, ne, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import type { Clock } from "../clock/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
@@ -86,6 +86,54 @@ export async function endOtherSessions(
   );
   await recordRevocations(queries, decided);
   return decided;
+}
+
+/** There is one too many as a rule; should there ever be more, the next logins end the rest. */
+const OLDEST_ENDED_MAX = 1000;
+
+/**
+ * Ends all but the newest `keep` of a user's open sessions; what has expired is not open. Only under
+ * the user's lock. The revocations are left to the outbox.
+ */
+export async function endOldestSessions(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly keep: number },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<readonly { readonly session: string; readonly committed: CommittedRevocation }[]> {
+  const { tenant, user, keep } = target;
+  const atMs = tools.clock.wallMs();
+  const now = new Date(atMs);
+  const mine = and(eq(sessions.tenantId, tenant), eq(sessions.userId, user));
+  const isOpen = and(
+    isNull(sessions.endedAt),
+    gt(sessions.idleExpiresAt, now),
+    gt(sessions.expiresAt, now),
+  );
+  // By itself, for mostly there is nothing to end, and a join of the two could come out quadratic.
+  const tooMany = await queries
+    .select({ session: sessions.sessionId })
+    .from(sessions)
+    .where(and(mine, isOpen))
+    .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
+    .offset(keep)
+    .limit(OLDEST_ENDED_MAX);
+  if (tooMany.length === 0) return [];
+  const ids = tooMany.map(({ session }) => session);
+  const rows = await queries
+    .update(sessions)
+    .set({ endedAt: now, endedBy: act.endedBy })
+    .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
+    .returning({ session: sessions.sessionId });
+  const ended = rows.map(({ session }) => ({
+    session,
+    committed: decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
+  }));
+  await recordRevocations(
+    queries,
+    ended.map(({ committed }) => committed),
+  );
+  return ended;
 }
 
 /** The user's row, locked until the transaction ends. */

@@ -1,16 +1,15 @@
 /** The transaction in which a login with the right password opens a session, or is refused. */
 import { actorName } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
-import type { Clock } from "../clock/clock.js";
 import type { Queries } from "../database/queries-sql.js";
 import { readCredential, replaceHash, useOneTimePassword, type Account } from "./account-sql.js";
-import { lockUser, type LockedUser } from "./ending-sql.js";
+import { endOldestSessions, lockUser, type EndingTools, type LockedUser } from "./ending-sql.js";
 import { forgetFailures, lockFailures } from "./lockout-sql.js";
 import { lockedForS } from "./lockout.js";
 import { loginRefused, type TriedLogin } from "./login-audit.js";
 import { newRefreshToken } from "./refresh-token.js";
 import type { Role } from "./scopes.js";
-import type { SessionLimits } from "./session-limits.js";
+import { OPEN_SESSIONS_MAX, type SessionLimits } from "./session-limits.js";
 import { insertSession } from "./session-sql.js";
 
 /** An account whose password was found right, with the credential that it was found right for. */
@@ -19,8 +18,7 @@ export interface VerifiedAccount extends Account {
   readonly rehashed: string | undefined;
 }
 
-export interface OpeningParts {
-  readonly clock: Clock;
+export interface OpeningParts extends EndingTools {
   readonly randomBytes: (size: number) => Uint8Array;
   readonly options: SessionLimits;
 }
@@ -74,6 +72,7 @@ export async function openSession(
   }
   await forgetFailures(queries, { tenant, login });
   await useCredential(queries, tenant, account, nowMs);
+  await makeRoom(queries, parts, request, account.user);
   return insertOpened(queries, parts, request, { user, account, nowMs });
 }
 
@@ -99,6 +98,27 @@ async function useCredential(
 ): Promise<void> {
   if (credential.oneTime) await useOneTimePassword(queries, tenant, user, nowMs);
   else if (rehashed !== undefined) await replaceHash(queries, tenant, user, rehashed);
+}
+
+/**
+ * Ends the oldest sessions where one more would be too many. Before that one is there, so that it is
+ * not ended itself where a clock has gone back.
+ */
+async function makeRoom(
+  queries: Queries,
+  parts: EndingTools,
+  { tenant, address }: TriedLogin,
+  user: string,
+): Promise<void> {
+  const reason = "too_many_sessions";
+  const act = { actor: "sekisho", reason, address };
+  const target = { tenant, user, keep: OPEN_SESSIONS_MAX - 1 };
+  const ended = await endOldestSessions(queries, target, { ...act, endedBy: reason }, parts);
+  const entries = ended.map(({ session, committed: { atMs, eventId } }) => {
+    const what = { kind: "session_revoked", outcome: "done", ...act } as const;
+    return { tenant, user, session, atMs, eventId, ...what };
+  });
+  await recordAudit(queries, ...entries);
 }
 
 async function insertOpened(

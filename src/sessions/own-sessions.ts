@@ -5,6 +5,7 @@ import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import type { Caller } from "./caller.js";
 import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
+import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
 import type { SessionView } from "./session-view.js";
 
@@ -17,9 +18,6 @@ export interface Ended {
   readonly committed: readonly CommittedRevocation[];
 }
 
-/** Nobody has so many devices; the newest are shown. */
-export const OWN_SESSIONS_MAX = 200;
-
 /** The open ones, the newest first. */
 export async function listOwnSessions(
   { db, clock }: Pick<OwnSessionParts, "db" | "clock">,
@@ -27,7 +25,7 @@ export async function listOwnSessions(
 ): Promise<readonly SessionView[]> {
   const { tenant } = caller;
   const found = await db.transaction({ role: "tenant", tenant }, (queries) =>
-    readOpenSessions(queries, caller, clock.wallMs(), OWN_SESSIONS_MAX),
+    readOpenSessions(queries, caller, clock.wallMs(), OPEN_SESSIONS_MAX),
   );
   return found.map((view) => ({ ...view, current: view.sessionId === caller.session }));
 }

@@ -8,6 +8,13 @@ export interface SessionLimits {
   readonly refreshToleranceMs: number;
 }
 
+/**
+ * Open sessions that a user may have; one login more ends the oldest. Nobody has so many devices, and
+ * whatever ends all of a user's sessions has to stay quick: who logs in without end, by mistake or
+ * with a stolen password, must not become too much to revoke.
+ */
+export const OPEN_SESSIONS_MAX = 200;
+
 const DAY_MS = 86_400_000;
 
 export const DEFAULT_SESSION_LIMITS: SessionLimits = {

@@ -10,9 +10,9 @@ import {
   endOwnSession,
   listOwnSessions,
   logout,
-  OWN_SESSIONS_MAX,
 } from "../../src/sessions/own-sessions.js";
 import { changeOwnPassword } from "../../src/sessions/password-change.js";
+import { OPEN_SESSIONS_MAX } from "../../src/sessions/session-limits.js";
 import { insertSession } from "../../src/sessions/session-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
@@ -81,7 +81,7 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
     const { user, caller } = await threeSessions();
     const { tenant } = user;
     await stage.asTenant(tenant, async (queries) => {
-      for (let number = 0; number < OWN_SESSIONS_MAX; number += 1) {
+      for (let number = 0; number < OPEN_SESSIONS_MAX; number += 1) {
         const opened = { ...user, session: `session ${number}`, deviceName: "", address: ADDRESS };
         const first = {
           tokenHash: Buffer.alloc(32, `${number}-`),
@@ -91,7 +91,7 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
         await insertSession(queries, { ...opened, passwordChangeOnly: false }, first);
       }
     });
-    expect(await listed(caller)).toHaveLength(OWN_SESSIONS_MAX);
+    expect(await listed(caller)).toHaveLength(OPEN_SESSIONS_MAX);
   });
 
   test("ends one of their sessions", async () => {
