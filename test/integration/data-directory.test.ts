@@ -199,10 +199,10 @@ describe("killed at any moment", () => {
         [],
       );
     };
-    for (let kill = 1; kill <= 3; kill += 1) await killAfter("started", 2500, "making");
-    for (let kill = 1; kill <= 4; kill += 1) await killAfter("opened", 120, "migrating");
-    for (let kill = 1; kill <= 6; kill += 1) await killAfter("committed", 150, "writing");
-    for (let kill = 1; kill <= 4; kill += 1) await killAfter("started", 500, "recovering");
+    for (let kill = 1; kill <= 2; kill += 1) await killAfter("started", 2500, "making");
+    for (let kill = 1; kill <= 2; kill += 1) await killAfter("opened", 120, "migrating");
+    for (let kill = 1; kill <= 2; kill += 1) await killAfter("committed", 150, "writing");
+    for (let kill = 1; kill <= 3; kill += 1) await killAfter("started", 500, "recovering");
     for (let kill = 1; kill <= 3; kill += 1) await killAfter("committed", 150, "writing");
 
     const database = await open();
