@@ -19,19 +19,31 @@ export function memoryOf(pid: number | undefined): Memory | undefined {
   return residentMB === undefined || peakMB === undefined ? undefined : { residentMB, peakMB };
 }
 
-/** Seconds of processor time that a process and its children have taken so far. */
+/**
+ * Seconds of processor time that a process and its children have taken so far, those included that
+ * have ended: what they took is counted with their parent then.
+ */
 export function processorSeconds(pid: number | undefined): number | undefined {
   if (pid === undefined || process.platform !== "linux") return undefined;
-  const seconds = [pid, ...childrenOf(pid)].flatMap((one) => readTicks(one) ?? []);
-  return seconds.reduce((sum, ticks) => sum + ticks, 0) / TICKS_PER_S;
+  const living = childrenOf(pid).flatMap((one) => readTicks(one)?.own ?? []);
+  const { own = 0, ended = 0 } = readTicks(pid) ?? {};
+  return living.reduce((sum, ticks) => sum + ticks, own + ended) / TICKS_PER_S;
 }
 
-function readTicks(pid: number): number | undefined {
+function readTicks(pid: number): { readonly own: number; readonly ended: number } | undefined {
   const stat = readProc(pid, "stat");
   if (stat === undefined) return undefined;
-  // The name, in parentheses, may hold spaces; utime and stime are the 14th and 15th fields.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[11]) + Number(fields[12]);
+  // The name, in parentheses, may hold spaces. The 14th to 17th fields: utime, stime, and the same
+  // of children that have ended.
+  const [utime, stime, cutime, cstime] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
+  return {
+    own: (utime ?? 0) + (stime ?? 0),
+    ended: (cutime ?? 0) + (cstime ?? 0),
+  };
 }
 
 function readProc(pid: number | undefined, file: string): string | undefined {

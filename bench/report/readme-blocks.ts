@@ -4,6 +4,8 @@ import { SESSION_VARIABLES } from "../../src/config/session-variables.js";
 import { VARIABLES } from "../../src/config/variables.js";
 import { PROBLEMS } from "../../src/http/problem-codes.js";
 import type { BenchmarkResult } from "./result.js";
+import type { SessionResult } from "./session-result.js";
+import { mainTable, sessionVerdict } from "./session-table.js";
 import { describeRun, latencyTable, markdownTable, verdict } from "./table.js";
 
 export type Blocks = Readonly<Record<string, string>>;
@@ -54,10 +56,20 @@ function placeOf(document: string, name: string): { from: number; to: number } {
   return { from, to };
 }
 
+/** The recorded benchmarks. */
+export interface Recorded {
+  readonly latency: BenchmarkResult;
+  readonly sessions: SessionResult;
+}
+
 /** All blocks, by the path of their document. */
-export function documentBlocks(result: BenchmarkResult): Readonly<Record<string, Blocks>> {
+export function documentBlocks({ latency, sessions }: Recorded): Readonly<Record<string, Blocks>> {
   return {
-    "README.md": { benchmark: benchmarkBlock(result), reasons: reasonsTable() },
+    "README.md": {
+      benchmark: benchmarkBlock(latency),
+      "session-service": [sessionVerdict(sessions), mainTable(sessions)].join("\n\n"),
+      reasons: reasonsTable(),
+    },
     "docs/configuration.md": {
       "variables-common": variablesTable("common"),
       "variables-sidecar": variablesTable("sidecar"),

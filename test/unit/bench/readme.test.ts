@@ -13,6 +13,7 @@ import {
   variablesTable,
 } from "../../../bench/report/readme-blocks.js";
 import { resultSchema } from "../../../bench/report/result.js";
+import { sessionResultSchema } from "../../../bench/report/session-result.js";
 import { repositoryRoot } from "../../../deploy/local/repository.js";
 import { VARIABLES } from "../../../src/config/variables.js";
 
@@ -106,8 +107,12 @@ describe("the documents", () => {
     "%s says what the recorded run, the variables, the reasons and the problems say",
     async (path) => {
       const root = repositoryRoot();
-      const recorded = await readFile(join(root, "bench/results/added-latency.json"), "utf8");
-      const blocks = documentBlocks(resultSchema.parse(JSON.parse(recorded)));
+      const recorded = async (name: string): Promise<unknown> =>
+        JSON.parse(await readFile(join(root, `bench/results/${name}.json`), "utf8"));
+      const blocks = documentBlocks({
+        latency: resultSchema.parse(await recorded("added-latency")),
+        sessions: sessionResultSchema.parse(await recorded("session-service")),
+      });
       const text = await readFile(join(root, path), "utf8");
       expect(fillBlocks(text, blocks[path] ?? {}).outOfDate).toEqual([]);
       // A marker that nobody fills would stand there for ever.
