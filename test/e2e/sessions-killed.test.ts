@@ -23,7 +23,7 @@ const REVOCATIONS = 4 * USERS;
 /** How many of them are dealt with at the same time. */
 const AT_ONCE = 6;
 /** Kills of a running service, spread over all revocations; after every second one, one of its start. */
-const KILLS = 6;
+const KILLS = 10;
 /** How long after the chosen revocation it is killed, at most. */
 const KILL_DELAY_MS = 60;
 /** Devices that only refresh, over and over. */

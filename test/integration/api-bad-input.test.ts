@@ -287,7 +287,7 @@ describe("what is right", () => {
   test("has its path decoded once", async () => {
     const { token } = await api.caller({ role: "operator" });
     const tenant = await stage.addTenant();
-    for (const userId of ["a/b", "%2F", "%", "50%25", "a?b#c", "..", ".", "é", "\u{1f600}"]) {
+    for (const userId of ["a/b", "%2F", "%", "50%25", "a?b#c", "...", "é", "\u{1f600}"]) {
       const users = `/v1/admin/tenants/${inPath(tenant)}/users`;
       const body = { user_id: userId, login: userId, password: PASSWORD };
       expect(await api.call("POST", users, { token, body })).toMatchObject({
