@@ -86,9 +86,10 @@ describe("verifying a password", () => {
     await expect(cheap.verify("", "")).rejects.toMatchObject(unreadable);
     const costly = stored.replace("m=64", "m=4194304");
     await expect(cheap.verify(costly, "secret words")).rejects.toMatchObject(unreadable);
-    await expect(
-      cheap.verify(stored.slice(0, -9), "secret words").catch(String),
-    ).resolves.not.toContain(stored.slice(-20, -9));
+    // A shortened hash may still be one: another one, then, which no password fits.
+    const told = await cheap.verify(stored.slice(0, -9), "secret words").catch(String);
+    expect(told).not.toBe(true);
+    expect(String(told)).not.toContain(stored.slice(-20, -9));
   });
 
   it("of an unknown user is false for every password, and takes as long as a wrong one", async () => {
