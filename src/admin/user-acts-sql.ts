@@ -1,6 +1,6 @@
 import { and, eq, isNull } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
-import { credentials, loginFailures, users } from "../database/schema-sql.js";
+import { credentials, users } from "../database/schema-sql.js";
 import { OPERATORS_TENANT, type UserTarget } from "./admin-act.js";
 
 /**
@@ -30,16 +30,6 @@ export async function setDisabled(
         .update(users)
         .set({ disabledAt: new Date(sinceMs) })
         .where(and(mine, isNull(users.disabledAt))));
-}
-
-export async function forgetLoginFailures(
-  queries: Queries,
-  tenant: string,
-  login: string,
-): Promise<void> {
-  await queries
-    .delete(loginFailures)
-    .where(and(eq(loginFailures.tenantId, tenant), eq(loginFailures.login, login)));
 }
 
 export async function replacePassword(

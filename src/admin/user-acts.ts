@@ -4,7 +4,9 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
+import { readLogin } from "../sessions/account-sql.js";
 import { endEverything, endSession, lockUser } from "../sessions/ending-sql.js";
+import { forgetFailures } from "../sessions/lockout-sql.js";
 import {
   actOf,
   OPERATORS_TENANT,
@@ -15,13 +17,7 @@ import {
   type Revoked,
   type UserTarget,
 } from "./admin-act.js";
-import {
-  enabledOperators,
-  forgetLoginFailures,
-  replacePassword,
-  setDisabled,
-} from "./user-acts-sql.js";
-import { readLogin } from "./users-sql.js";
+import { enabledOperators, replacePassword, setDisabled } from "./user-acts-sql.js";
 
 /** Refuses every token that the user has, and ends all sessions; the user may log in again. */
 export async function revokeAll(
@@ -94,7 +90,7 @@ export async function unlockUser(parts: AdminParts, by: By, target: UserTarget):
   return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
     const locked = await lockUser(queries, tenant, user);
     if (locked === undefined) return false;
-    await forgetLoginFailures(queries, tenant, locked.login);
+    await forgetFailures(queries, { tenant, login: locked.login });
     await record(queries, { parts, by, target, kind: "account_unlocked" });
     return true;
   });

@@ -9,7 +9,7 @@ import {
   type PageRequest,
 } from "./page.js";
 import { readSessions, type UserSessionView } from "./user-sessions-sql.js";
-import { readLogin } from "./users-sql.js";
+import { readLogin } from "../sessions/account-sql.js";
 
 /** A user's sessions, the newest first, ended ones among them. undefined: no such user. */
 export async function listUserSessions(

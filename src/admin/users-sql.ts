@@ -90,16 +90,3 @@ export async function readUsers(
     lockedUntilMs: lockedUntil?.getTime(),
   }));
 }
-
-/** undefined: no such user. Not locked: logins never change. */
-export async function readLogin(
-  queries: Queries,
-  tenant: string,
-  user: string,
-): Promise<string | undefined> {
-  const [row] = await queries
-    .select({ login: users.login })
-    .from(users)
-    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)));
-  return row?.login;
-}

@@ -42,6 +42,7 @@ export async function findAccount(
   return { tenantKnown: true, account: { user, credential: credentialOf(credential) } };
 }
 
+/** undefined: no such user. Not locked: logins never change. */
 export async function readLogin(
   queries: Queries,
   tenant: string,
