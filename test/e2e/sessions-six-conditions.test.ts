@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
 import { userPath, type RevocationAnswer } from "../../deploy/local/sessions-client.js";
+import { readDurations } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatByNode, formatMs, reportMeasured } from "../support/e2e-report.js";
@@ -250,15 +251,3 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
 
 const without = (all: readonly string[], some: readonly string[]): string[] =>
   all.filter((one) => !some.includes(one));
-
-/** The number of checks and the upper edge of the bucket that holds the 95th of each hundred. */
-function readDurations(metrics: string): { count: number; p95Ms: number } {
-  const line = /^sekisho_check_duration_seconds_bucket\{le="([^"]+)"\} (\d+)$/gm;
-  const buckets = [...metrics.matchAll(line)].map(([, edge, count]) => ({
-    edgeMs: edge === "+Inf" ? Infinity : Math.round(Number(edge) * 1e6) / 1000,
-    count: Number(count),
-  }));
-  const count = buckets.at(-1)?.count ?? 0;
-  const bucket = buckets.find((one) => one.count >= 0.95 * count);
-  return { count, p95Ms: bucket?.edgeMs ?? Infinity };
-}

@@ -1,6 +1,7 @@
 /** The six conditions that the project has to meet, by number, each through real Envoys. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import type { Revocation } from "../../src/revocation/entry.js";
+import { readDurations } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatByNode, formatMs, reportMeasured } from "../support/e2e-report.js";
@@ -226,15 +227,3 @@ describe("condition 6: the same user id in two tenants", () => {
 
 const without = (all: readonly string[], some: readonly string[]): string[] =>
   all.filter((one) => !some.includes(one));
-
-/** The number of checks and the upper edge of the bucket that holds the 95th of each hundred. */
-function readDurations(metrics: string): { count: number; p95Ms: number } {
-  const line = /^sekisho_check_duration_seconds_bucket\{le="([^"]+)"\} (\d+)$/gm;
-  const buckets = [...metrics.matchAll(line)].map(([, edge, count]) => ({
-    edgeMs: edge === "+Inf" ? Infinity : Math.round(Number(edge) * 1e6) / 1000,
-    count: Number(count),
-  }));
-  const count = buckets.at(-1)?.count ?? 0;
-  const bucket = buckets.find((one) => one.count >= 0.95 * count);
-  return { count, p95Ms: bucket?.edgeMs ?? Infinity };
-}
