@@ -14,11 +14,3 @@ export interface SessionLimits {
  * with a stolen password, must not become too much to revoke.
  */
 export const OPEN_SESSIONS_MAX = 200;
-
-const DAY_MS = 86_400_000;
-
-export const DEFAULT_SESSION_LIMITS: SessionLimits = {
-  idleMs: 14 * DAY_MS,
-  absoluteMs: 90 * DAY_MS,
-  refreshToleranceMs: 5000,
-};

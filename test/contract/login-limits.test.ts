@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock } from "../../src/clock/clock.js";
-import { MemoryLoginLimits } from "../../src/limits/login-limits-memory.js";
+import { MemoryLoginLimits } from "../support/login-limits-memory.js";
 import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
 import {
   DEFAULT_LIMITS,

@@ -29,8 +29,17 @@ import { login, type LoginParts, type LoginRequest } from "../../src/sessions/lo
 import type { LoginObserver, RefreshObserver } from "../../src/sessions/observers.js";
 import { refresh, type RefreshOutcome, type RefreshParts } from "../../src/sessions/refresh.js";
 import type { Role } from "../../src/sessions/scopes.js";
-import { DEFAULT_SESSION_LIMITS } from "../../src/sessions/session-limits.js";
+import type { SessionLimits } from "../../src/sessions/session-limits.js";
 import { ManualClock } from "./manual-clock.js";
+
+const DAY_MS = 86_400_000;
+
+/** As the service has them where nothing is set. */
+const SESSION_LIMITS: SessionLimits = {
+  idleMs: 14 * DAY_MS,
+  absoluteMs: 90 * DAY_MS,
+  refreshToleranceMs: 5000,
+};
 
 export const PASSWORD = "a long enough password";
 export const ADDRESS = "192.0.2.7";
@@ -154,7 +163,7 @@ export class SessionStage {
       randomBytes: (size: number): Uint8Array => randomBytes(size),
       newEventId: () => randomUUID(),
       newUserId: () => randomUUID(),
-      options: { ...DEFAULT_SESSION_LIMITS, lockout: DEFAULT_LOCKOUT },
+      options: { ...SESSION_LIMITS, lockout: DEFAULT_LOCKOUT },
       observer: this.observer,
     } satisfies LoginParts & RefreshParts & Record<string, unknown>;
   }

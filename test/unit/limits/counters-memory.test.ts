@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import { MemoryCounters } from "../../../src/limits/counters-memory.js";
 import type { Count } from "../../../src/limits/counters.js";
-import { MemoryLoginLimits } from "../../../src/limits/login-limits-memory.js";
+import { MemoryLoginLimits } from "../../support/login-limits-memory.js";
 import { DEFAULT_LIMITS, type LimitSettings } from "../../../src/limits/login-limits.js";
 import { ManualClock } from "../../support/manual-clock.js";
 

@@ -1,15 +1,15 @@
-import type { Clock } from "../clock/clock.js";
-import { MemoryCounters } from "./counters-memory.js";
-import { countLogin, countRefresh, takeBack } from "./counters.js";
+import type { Clock } from "../../src/clock/clock.js";
+import { MemoryCounters } from "../../src/limits/counters-memory.js";
+import { countLogin, countRefresh, takeBack } from "../../src/limits/counters.js";
 import {
   requireUsableLimits,
   type Admission,
   type LimitSettings,
   type LoginAttempt,
   type LoginLimits,
-} from "./login-limits.js";
+} from "../../src/limits/login-limits.js";
 
-/** Limits of this process alone: several instances allow several times as much. */
+/** The limits by what the process counts itself, which is what is left when Redis is away. */
 export class MemoryLoginLimits implements LoginLimits {
   readonly #counters: MemoryCounters;
 
