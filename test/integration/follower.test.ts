@@ -283,8 +283,9 @@ describe("a log that cannot be followed", () => {
     await following.until("log_missing", ({ problems }) => problems.includes("log_missing"));
     expect(await redis(url, "EXISTS", KEYS.log)).toBe(0);
     await initLog(url);
-    await following.untilFresh();
+    await following.until("back in step", ({ problems }) => problems.includes(undefined));
     expect(following.problems).toStrictEqual(["log_missing", undefined]);
+    await following.untilFresh();
   });
 
   it("remembers too little, until its horizon is raised", async () => {
