@@ -60,7 +60,7 @@ export async function provideRedisServer({ env, stop }, doing) {
   const folder = join(cacheFolder(env), "redis-server");
   const path = await linkAs(folder, program);
   const version = await requireVersion(path, { env, stop });
-  return { path, outcome: `${version} at ${program}${how}`, addToPath: folder };
+  return { path, outcome: `${version} at ${path}, a link to ${program}${how}`, addToPath: folder };
 }
 
 /** The link is renamed into place, so that runs at the same time never see it missing. */
