@@ -6,7 +6,6 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isNativeError } from "node:util/types";
 import { PGlite } from "@electric-sql/pglite";
-import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/pglite";
 import { migrate } from "drizzle-orm/pglite/migrator";
 
@@ -22,6 +21,7 @@ import {
 import { toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { takeScope, type Queries } from "./queries-sql.js";
+import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { SYNCING_PARAMETERS, SyncedFolder } from "./synced-folder-pglite.js";
 import { Turns, type TurnBounds } from "./turns.js";
 import { UPKEEP_EVERY, upkeepSteps } from "./upkeep-pglite.js";
@@ -120,8 +120,9 @@ class PgliteDatabase implements Database {
     });
   }
 
-  async ping(): Promise<void> {
-    await this.#inTurn(() => drizzle(this.#client).execute(sql`SELECT 1`));
+  async ping(): Promise<number> {
+    const { rows } = await this.#inTurn(() => this.#client.query(SERVER_TIME));
+    return serverMsIn(rows);
   }
 
   /** Nobody else has the folder, so only callers in this program can be in each other's way. */

@@ -17,6 +17,7 @@ import { isServersAnswer, toConnectionError, toDatabaseError } from "./error-sql
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { scopeSettings, type Queries } from "./queries-sql.js";
 import { missingRoles } from "./roles-postgres.js";
+import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { StatementNames, queriesOn } from "./named-statements-postgres.js";
 
 /** Who waits for a connection beyond that is refused at once. */
@@ -124,12 +125,13 @@ class PostgresDatabase implements Database {
     }
   }
 
-  async ping(): Promise<void> {
+  async ping(): Promise<number> {
     const client = await this.#take();
     let reusable = false;
     try {
-      await client.query("SELECT 1");
+      const { rows } = await client.query<object>(SERVER_TIME);
       reusable = true;
+      return serverMsIn(rows);
     } catch (error) {
       throw toConnectionError(error);
     } finally {

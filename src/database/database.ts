@@ -17,8 +17,11 @@ export interface Database {
   transaction<T>(scope: Scope, work: (sql: Queries) => Promise<T>): Promise<T>;
   /** Brings the tables up to date, one program at a time. Rejects with a DatabaseError. */
   migrate(): Promise<void>;
-  /** Whether it answers now; rejects with a DatabaseError. Bounded in time. */
-  ping(): Promise<void>;
+  /**
+   * Whether it answers now: its wall clock, in milliseconds since the Unix epoch. Rejects with a
+   * DatabaseError. Bounded in time.
+   */
+  ping(): Promise<number>;
   /**
    * A lock that at most one program holds, on a connection of its own; undefined while another one
    * holds it. It is lost with its connection, which `confirm` tells.

@@ -1,25 +1,57 @@
-/** Looks at the database again and again, so that probes and metrics need not ask it themselves. */
+/**
+ * Looks at the database again and again, so that probes and metrics need not ask it themselves: does
+ * it answer, and is its clock as ours? Instances stamp revocations by their own clocks, and what is
+ * put back into a lost log goes by those stamps, so a clock that is off has to be told before.
+ */
+import { momentOf, type Clock } from "../clock/clock.js";
+import { clockOffsetMs } from "../clock/clock-offset.js";
 import type { Database } from "../database/database.js";
 
 const INTERVAL_MS = 1000;
 
+export interface DatabaseWatchOptions {
+  readonly db: Pick<Database, "ping">;
+  readonly clock: Clock;
+  /** The largest difference of the clocks that is allowed. */
+  readonly skewMs: number;
+  readonly observer: DatabaseWatchObserver;
+}
+
+/** Called once for each change, in words; undefined: well again. */
+export interface DatabaseWatchObserver {
+  readonly database: (problem: string | undefined) => void;
+  readonly clock: (problem: string | undefined) => void;
+}
+
 export class DatabaseWatch {
-  readonly #db: Pick<Database, "ping">;
-  readonly #onChange: (problem: string | undefined) => void;
+  readonly #options: DatabaseWatchOptions;
   #problem: string | undefined;
+  #clockAheadMs: number | undefined;
+  #clockProblem: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** `onChange` is called once for each change; undefined: it answers again. */
-  constructor(db: Pick<Database, "ping">, onChange: (problem: string | undefined) => void) {
-    this.#db = db;
-    this.#onChange = onChange;
+  constructor(options: DatabaseWatchOptions) {
+    this.#options = options;
   }
 
   /** In words; undefined: it answered last time. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** In words; undefined: the clocks agreed when the database last answered. */
+  get clockProblem(): string | undefined {
+    return this.#clockProblem;
+  }
+
+  /**
+   * By how much this machine's clock was ahead of the database's, at least, when that last answered;
+   * undefined: it never did.
+   */
+  get clockAheadMs(): number | undefined {
+    return this.#clockAheadMs;
   }
 
   start(): void {
@@ -34,16 +66,38 @@ export class DatabaseWatch {
   }
 
   async #look(): Promise<void> {
-    const problem = await this.#db.ping().then(
-      () => undefined,
+    const { db, clock, observer } = this.#options;
+    const sentAt = momentOf(clock);
+    const problem = await db.ping().then(
+      (serverMs) => {
+        this.#compare(clockOffsetMs({ serverMs, sentAt, receivedAt: momentOf(clock) }));
+        return undefined;
+      },
       (error: unknown) => (error instanceof Error ? error.message : String(error)),
     );
     const changed = (problem === undefined) !== (this.#problem === undefined);
     this.#problem = problem;
     if (this.#closed) return;
-    if (changed) this.#onChange(problem);
+    if (changed) observer.database(problem);
     this.#timer = setTimeout(() => {
       this.#looking = this.#look();
     }, INTERVAL_MS);
   }
+
+  #compare(offsetMs: number): void {
+    const { skewMs, observer } = this.#options;
+    this.#clockAheadMs = 0 - offsetMs;
+    const problem = Math.abs(offsetMs) <= skewMs ? undefined : describeOffset(offsetMs, skewMs);
+    const changed = (problem === undefined) !== (this.#clockProblem === undefined);
+    this.#clockProblem = problem;
+    if (changed && !this.#closed) observer.clock(problem);
+  }
+}
+
+function describeOffset(offsetMs: number, skewMs: number): string {
+  const which = offsetMs < 0 ? "ahead of" : "behind";
+  return (
+    `this machine's clock is ${Math.round(Math.abs(offsetMs))} ms ${which} the database's, allowed ` +
+    `are ${skewMs} ms: set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere`
+  );
 }

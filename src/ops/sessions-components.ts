@@ -12,6 +12,8 @@ export interface SessionsState {
   readonly tablesProblem: string | undefined;
   readonly tablesUpToDate: boolean;
   readonly databaseProblem: string | undefined;
+  /** This machine's clock beside the database's. */
+  readonly clockProblem: string | undefined;
   readonly keysProblem: string | undefined;
   /** What keeps revocations from being published, or the log from being whole. */
   readonly logProblem: string | undefined;
@@ -28,6 +30,7 @@ export function sessionsComponents(state: SessionsState): Components {
   return {
     service: state.life.closing ? { status: "failed", detail: "shutting down" } : HEALTHY,
     database: trouble(state, state.databaseProblem ?? updatingTables(state)),
+    clock: state.clockProblem === undefined ? HEALTHY : degraded(state.clockProblem),
     signing_keys: trouble(state, state.keysProblem ?? loadingKeys(state)),
     revocation_log: revocationLog(state),
     login_limits:

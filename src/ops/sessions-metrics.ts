@@ -12,6 +12,7 @@ export interface SessionsGauges {
     { readonly pending: number; readonly oldestAgeMs: number | undefined } | undefined;
   readonly relaying: () => boolean;
   readonly keys: () => { readonly count: number; readonly signingAgeMs: number | undefined };
+  readonly clockAheadMs: () => number | undefined;
   readonly limitsInProcess: () => boolean;
 }
 
@@ -73,6 +74,14 @@ function registerGauges(registry: Registry, gauges: SessionsGauges): void {
     const { signingAgeMs } = gauges.keys();
     return signingAgeMs === undefined ? undefined : signingAgeMs / 1000;
   });
+  gauge(
+    "sekisho_clock_ahead_seconds",
+    "By how much this machine's clock is ahead of the database's, at least; below 0: behind.",
+    () => {
+      const aheadMs = gauges.clockAheadMs();
+      return aheadMs === undefined ? undefined : aheadMs / 1000;
+    },
+  );
   gauge(
     "sekisho_limits_in_process",
     "1 while limits are counted in this process because Redis is away.",

@@ -4,6 +4,7 @@ import type { OutboxObserver } from "../outbox/log-outbox.js";
 import type { RelayObserver } from "../outbox/relay-observer.js";
 import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
 import type { PurgeObserver } from "../sessions/purge.js";
+import type { DatabaseWatchObserver } from "./database-watch.js";
 import type { Logger } from "./log.js";
 import type { SessionsMetrics } from "./sessions-metrics.js";
 
@@ -13,7 +14,7 @@ export interface SessionsObservers {
   readonly relay: RelayObserver;
   readonly purge: PurgeObserver;
   readonly keys: (problem: string | undefined) => void;
-  readonly database: (problem: string | undefined) => void;
+  readonly watch: DatabaseWatchObserver;
   readonly limits: {
     readonly onFallback: (reason: string) => void;
     readonly onRecovered: () => void;
@@ -60,9 +61,15 @@ export function sessionsObservers(
       (problem) => log.warn({ problem }, "signing keys not reloaded"),
       () => log.info("signing keys reloaded"),
     ),
-    database: (problem) => {
-      if (problem === undefined) log.info("the database answers");
-      else log.error({ problem }, "the database does not answer");
+    watch: {
+      database: (problem) => {
+        if (problem === undefined) log.info("the database answers");
+        else log.error({ problem }, "the database does not answer");
+      },
+      clock: (problem) => {
+        if (problem === undefined) log.info("the clocks agree again");
+        else log.error({ problem }, "the clocks differ");
+      },
     },
     limits: {
       onFallback: (reason) => {

@@ -17,7 +17,7 @@ import {
   Argon2PasswordHasher,
   DEFAULT_HASHING_LIMITS,
 } from "../passwords/password-hasher-argon2.js";
-import { DEFAULT_LOCKOUT } from "../sessions/lockout.js";
+import { DEFAULT_LOCKOUT, type LockoutSettings } from "../sessions/lockout.js";
 import { Purger } from "../sessions/purge.js";
 import { cannotListen } from "./cannot-listen.js";
 import { endAll, type Ending } from "./endings.js";
@@ -75,6 +75,7 @@ async function startOn(
       const { keys: published, signingAgeMs } = keys.status();
       return { count: published.length, signingAgeMs };
     },
+    clockAheadMs: () => watch.clockAheadMs,
     limitsInProcess: () => limits.countsIn === "process",
   });
   const observers = sessionsObservers(log, metrics, clock);
@@ -99,13 +100,12 @@ async function startOn(
 
   const revocations = keepLog(config, db, observers);
   const { outbox, relay } = revocations;
-  const lockout = {
-    ...DEFAULT_LOCKOUT,
-    failuresMax: config.lockout.failures,
-    lockMs: config.lockout.lockedS * 1000,
-  };
+  const lockout = lockoutSettings(config);
   const purger = new Purger({ db, clock, random: Math.random, observer: observers.purge, lockout });
-  const watch = new DatabaseWatch(db, observers.database);
+  const watch = new DatabaseWatch({
+    ...{ db, clock, skewMs: config.clockSkewS * 1000 },
+    observer: observers.watch,
+  });
   const preparation = new Preparation(
     [
       { name: "tables", run: () => db.migrate() },
@@ -126,6 +126,7 @@ async function startOn(
       tablesUpToDate: preparation.done > 0,
       tablesProblem: preparation.problem,
       databaseProblem: watch.problem,
+      clockProblem: watch.clockProblem,
       keysProblem: keys.status().lastProblem,
       logProblem: life.prepared ? relay.status().problem?.message : undefined,
       pending: relay.status().pending,
@@ -175,6 +176,10 @@ async function startOn(
       await running.ops.close();
     },
   };
+}
+
+function lockoutSettings({ lockout }: SessionsConfig): LockoutSettings {
+  return { ...DEFAULT_LOCKOUT, failuresMax: lockout.failures, lockMs: lockout.lockedS * 1000 };
 }
 
 function within(

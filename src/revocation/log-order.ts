@@ -3,6 +3,7 @@
  * have lost an entry is found here.
  */
 import type { Moment } from "../clock/clock.js";
+import { clockOffsetMs, type HeardClock } from "../clock/clock-offset.js";
 import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
 import type { LogFacts, LogMeta, LogRead, MetaReply } from "./revocation-log.js";
 
@@ -141,14 +142,8 @@ function missingLogMessage(hadOne: boolean): string {
 }
 
 /** Whether the server's clock, read between sending and receiving, is within skew of ours. */
-export function clocksAgree(
-  heard: { readonly serverMs: number; readonly sentAt: Moment; readonly receivedAt: Moment },
-  skewMs: number,
-): boolean {
-  return (
-    heard.serverMs >= heard.sentAt.wallMs - skewMs &&
-    heard.serverMs <= heard.receivedAt.wallMs + skewMs
-  );
+export function clocksAgree(heard: HeardClock, skewMs: number): boolean {
+  return Math.abs(clockOffsetMs(heard)) <= skewMs;
 }
 
 /** Whether the wall clock was set by more than the skew between two moments. */

@@ -219,8 +219,11 @@ describe.each(DATABASES)("$name", ({ start }) => {
     await database.migrate();
   });
 
-  test("answers a ping", async () => {
-    await database.ping();
+  test("answers a ping with its clock", async () => {
+    const before = Date.now();
+    const serverMs = await database.ping();
+    expect(serverMs).toBeGreaterThan(before - 1);
+    expect(serverMs).toBeLessThan(Date.now() + 1);
     expect(database.pool.inUse).toBe(0);
   });
 

@@ -8,7 +8,8 @@ function componentsIn(situation: Partial<SessionsState> & { readonly prepared?: 
   return sessionsComponents({
     life: { prepared, closing: false },
     ...{ tablesUpToDate: prepared, tablesProblem: undefined },
-    ...{ databaseProblem: undefined, keysProblem: undefined },
+    ...{ databaseProblem: undefined, clockProblem: undefined },
+    ...{ keysProblem: undefined },
     ...{ logProblem: undefined, pending: undefined, limitsProblem: undefined },
     ...state,
   });
@@ -23,7 +24,7 @@ test("a service that is well is ready, and so are all of its components", () => 
     expect([name, component]).toEqual([name, expect.objectContaining({ status: "ok" })]);
   }
   expect(Object.keys(components)).toEqual([
-    ...["service", "database", "signing_keys", "revocation_log", "login_limits"],
+    ...["service", "database", "clock", "signing_keys", "revocation_log", "login_limits"],
   ]);
 });
 
@@ -67,6 +68,7 @@ describe("before it is prepared, the service is not ready", () => {
 describe("once it is prepared, it stays ready", () => {
   test.each([
     ["database", { databaseProblem: "away" }, "away"],
+    ["clock", { clockProblem: "12 s behind" }, "12 s behind"],
     ["signing_keys", { keysProblem: "away" }, "away"],
     ["revocation_log", { logProblem: "away" }, "away"],
     [

@@ -11,6 +11,7 @@ function metricsWith(parts: Partial<Gauges> = {}) {
     outbox: () => ({ pending: 4, oldestAgeMs: 1500 }),
     relaying: () => true,
     keys: () => ({ count: 2, signingAgeMs: 7000 }),
+    clockAheadMs: () => -1500,
     limitsInProcess: () => false,
     ...parts,
   });
@@ -47,6 +48,7 @@ describe("the page for Prometheus", () => {
     ["sekisho_relay_active", "gauge"],
     ["sekisho_signing_keys", "gauge"],
     ["sekisho_signing_key_age_seconds", "gauge"],
+    ["sekisho_clock_ahead_seconds", "gauge"],
     ["sekisho_limits_in_process", "gauge"],
     ["sekisho_database_connections", "gauge"],
     ["sekisho_password_hashing", "gauge"],

@@ -20,6 +20,7 @@ function setUp() {
     outbox: () => undefined,
     relaying: () => false,
     keys: () => ({ count: 0, signingAgeMs: undefined }),
+    clockAheadMs: () => undefined,
     limitsInProcess: () => false,
   });
   return {
@@ -177,15 +178,19 @@ describe("the surroundings", () => {
     ]);
   });
 
-  test("database and limits tell their going and coming", () => {
+  test("database, clock and limits tell their going and coming", () => {
     const { observers, lines } = setUp();
-    observers.database("refused");
-    observers.database(undefined);
+    observers.watch.database("refused");
+    observers.watch.database(undefined);
+    observers.watch.clock("12 s behind");
+    observers.watch.clock(undefined);
     observers.limits.onFallback("closed");
     observers.limits.onRecovered();
     expect(lines()).toEqual([
       { level: ERROR, problem: "refused", msg: "the database does not answer" },
       { level: INFO, msg: "the database answers" },
+      { level: ERROR, problem: "12 s behind", msg: "the clocks differ" },
+      { level: INFO, msg: "the clocks agree again" },
       { level: WARN, problem: "closed", msg: expect.stringContaining("in this process") },
       { level: INFO, msg: "limits are counted in Redis" },
     ]);
