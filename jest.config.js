@@ -7,5 +7,7 @@ export default {
     "^.+\\.ts$": ["@swc/jest", { jsc: { parser: { syntax: "typescript" }, target: "es2022" } }],
   },
   moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
-  testTimeout: 30000,
+  // A test fails by what it waits for, which says why; this is for what hangs. On a busy machine the
+  // start of a server alone may take half a minute.
+  testTimeout: 120_000,
 };
