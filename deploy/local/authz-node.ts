@@ -2,7 +2,7 @@ import type { SocketAddress } from "./envoy-config.js";
 import { SekishoProgram, startSekisho, untilListening } from "./sekisho-program.js";
 import type { TokenMint } from "./token-mint.js";
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 export interface AuthzNodeOptions {
   readonly nodeId: string;

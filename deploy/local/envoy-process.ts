@@ -11,8 +11,8 @@ import type { EnvoyConfig, SocketAddress } from "./envoy-config.js";
 import { waitFor } from "./wait-for.js";
 
 /** Envoy waits for its first health checks before it listens. */
-const START_TIMEOUT_MS = 15_000;
-const ADMIN_TIMEOUT_MS = 2_000;
+const START_TIMEOUT_MS = 60_000;
+const ADMIN_TIMEOUT_MS = 15_000;
 /** Envoy writes its access log in batches; the usual ten seconds are long for someone who waits. */
 const LOG_FLUSH_MS = 20;
 /** Access-log lines that are kept, the youngest. */
@@ -105,7 +105,7 @@ export class EnvoyProcess {
   }
 
   /** Waits for a line of the access log, written or yet to come, of the request with this id. */
-  async accessLogOf(requestId: string, timeoutMs = 5_000): Promise<AccessLogEntry> {
+  async accessLogOf(requestId: string, timeoutMs = 30_000): Promise<AccessLogEntry> {
     return this.#process.waitFor(
       () => this.#accessLog.find((entry) => entry["request_id"] === requestId),
       { what: `its access-log line of request ${requestId}`, timeoutMs },

@@ -8,7 +8,7 @@ import type { Exit } from "./child-process.js";
 import { takeFreePort } from "./free-port.js";
 
 /** Time until it must answer PING; reading a large append-only file takes the longest. */
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 60_000;
 /** One PING; a paused server accepts the connection and never answers. */
 const PING_TIMEOUT_MS = 500;
 /** How often a start is tried when somebody else takes the free port first. */

@@ -5,7 +5,8 @@ import { z } from "zod";
 import { StartedProcess, describeExit, parseJsonLine, type Exit } from "./child-process.js";
 import { repositoryRoot } from "./repository.js";
 
-const OPS_TIMEOUT_MS = 2_000;
+/** Far more than it takes, for a machine that stands still now and then. */
+const OPS_TIMEOUT_MS = 15_000;
 /** The programs promise to end within 10 s of SIGTERM. */
 const STOP_TIMEOUT_MS = 12_000;
 
@@ -80,7 +81,7 @@ export class SekishoProgram {
   }
 
   /** Waits until /readyz says 200. */
-  async waitReady(timeoutMs = 30_000): Promise<void> {
+  async waitReady(timeoutMs = 60_000): Promise<void> {
     let last = "/readyz gave no answer";
     await this.#process
       .waitFor(
