@@ -3,7 +3,9 @@
  *
  * 1. compare the log's facts with the record; what falls short is restored (`restore.ts`);
  * 2. publish what is pending;
- * 3. search the log's end for what is not from here, and for what should be there and is not.
+ * 3. search the log's end for what is not from here, and for what should be there and is not;
+ * 4. trim the log: nobody else does, and nothing leaves it that was not searched, and so imported,
+ *    before.
  *
  * Two relays at once, because one has lost the lock and does not know it yet, do no harm: entries
  * may come twice, and of two restores the later one wins.
@@ -33,6 +35,8 @@ const PAUSES_MS = {
 const RESTORE_RETRY_MIN_MS = 50;
 const RESTORE_RETRY_MAX_MS = 1000;
 const SWEEP_MS = 60_000;
+/** How often what is known and older than the horizon is taken out of the log. */
+const TRIM_MS = 1000;
 /** So many restores without this long a peace between them: somebody else writes to this log. */
 const RESTORES_AT_ONCE_MAX = 5;
 const PEACE_MS = 10_000;
@@ -70,6 +74,7 @@ export class PartitionRelay {
   #restoresAtOnce = 0;
   #restoredAtMs = -Infinity;
   #sweptAtMs = -Infinity;
+  #trimmedAtMs = -Infinity;
 
   constructor(parts: PartitionRelayParts) {
     this.#parts = parts;
@@ -126,6 +131,7 @@ export class PartitionRelay {
     if (!(await this.#searchEnd(meta, record, check))) {
       return this.#restore({ facts, record, cause: "entries_missing" }, check);
     }
+    await this.#trim();
     await this.#sweep();
     if (refusal === undefined) return { pauseMs: CYCLE_MS };
     return {
@@ -189,6 +195,15 @@ export class PartitionRelay {
   #noteForAnother({ generation, coversFromMs }: LogMeta, record: LogRecord): Promise<void> {
     const note = { generation, cause: "interrupted", coversFromMs } as const;
     return noteRestored(this.#parts, note, record.restoreRequestedAtMs);
+  }
+
+  /** After a search, whose end is in the database by now. */
+  async #trim(): Promise<void> {
+    const { clock, keeper } = this.#parts;
+    const { generation, entryId: knownUpToId } = this.#known;
+    if (knownUpToId === undefined || clock.monotonicMs() - this.#trimmedAtMs < TRIM_MS) return;
+    this.#trimmedAtMs = clock.monotonicMs();
+    await keeper.trim({ generation, knownUpToId, nowMs: clock.wallMs() });
   }
 
   async #sweep(): Promise<void> {

@@ -19,12 +19,14 @@ import type {
   RestoredEntry,
   RestoredLog,
   RestoreStep,
+  TrimRequest,
 } from "./log-keeper.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
+import { TRIM_FUNCTION } from "./trimming-redis.js";
 
 /** Facts are asked for ten times a second; a server that is slower than this is as good as away. */
 const FACTS_TIMEOUT_MS = 1000;
@@ -32,7 +34,7 @@ const FACTS_TIMEOUT_MS = 1000;
 const STEP_TIMEOUT_MS = 2000;
 
 /*
- * In all scripts: KEYS: log, meta. ARGV[1]: the marker.
+ * In all scripts: KEYS: log, meta. In those of a restore ARGV[1] is the marker.
  *
  * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
  * than needed, never shorter, whatever the clock was by which it was decided.
@@ -75,6 +77,21 @@ redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', A
   'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6])
 redis.call('HDEL', KEYS[2], 'restoring')
 return {'done', seq}
+`;
+
+/*
+ * Not of a restore. ARGV: generation, the last entry that the database knows, the caller's clock (ms).
+ *
+ * The server process is not compared: what is known and too old may go from any copy of the log.
+ */
+const TRIM_SCRIPT = `${TRIM_FUNCTION}
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'horizon_s', 'restoring')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[4] then return 0 end
+local time = redis.call('TIME')
+local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local oldest_ms = math.max(0, math.min(redis_ms, tonumber(ARGV[3])) - tonumber(meta[3]) * 1000)
+if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]) end
+return trim(string.format('%.0f', oldest_ms))
 `;
 
 const stepSchema = z.union([
@@ -163,6 +180,16 @@ export class RedisLogKeeper implements LogKeeper {
       partitions,
       coversFromMs,
     ]);
+  }
+
+  trim({ generation, knownUpToId, nowMs }: TrimRequest): Promise<number> {
+    return this.#kept.use("trim", async ({ connection }) => {
+      const { log, meta } = this.#keys;
+      const given = [generation, knownUpToId, Math.floor(nowMs)];
+      const command = connection.client.eval(TRIM_SCRIPT, 2, log, meta, ...given);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      return parse("EVAL", z.int(), reply);
+    });
   }
 
   removeSilentRows(notSeenForMs: number): Promise<number> {

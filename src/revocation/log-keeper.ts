@@ -59,6 +59,16 @@ export type RestoreStep =
   | { readonly done: true; readonly seq: number }
   | { readonly done: false; readonly code: RestoreRefusal };
 
+/** What may leave the log of a database. */
+export interface TrimRequest {
+  /** A log of another generation is left alone, and so is one that is being restored. */
+  readonly generation: string;
+  /** The database knows every entry up to this one, which stays. */
+  readonly knownUpToId: string;
+  /** The caller's wall clock, Unix milliseconds; with the server's, the earlier one counts. */
+  readonly nowMs: number;
+}
+
 export interface LogKeeper {
   facts(): Promise<KeeperFacts>;
   /**
@@ -74,6 +84,11 @@ export interface LogKeeper {
   append(marker: string, horizonS: number, entries: readonly RestoredEntry[]): Promise<RestoreStep>;
   /** Makes the log a good one. */
   finish(marker: string, log: RestoredLog): Promise<RestoreStep>;
+  /**
+   * Removes entries that are older than the log's horizon and that the database knows; a bounded
+   * number at once, and some may stay longer. Returns how many.
+   */
+  trim(request: TrimRequest): Promise<number>;
   /**
    * Removes rows and groups of nodes that were not seen for `notSeenForMs` by the server's clock, a
    * bounded number at once; returns how many. Rejects where there is no log.

@@ -14,6 +14,7 @@ import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
 import type { Authority } from "./revocation-log.js";
+import { TRIM_FUNCTION } from "./trimming-redis.js";
 
 const PUBLISH_TIMEOUT_MS = 2000;
 const WAIT_TIMEOUT_MS = 1000;
@@ -28,12 +29,11 @@ const WAIT_TIMEOUT_MS = 1000;
  * whichever is later; a decision in the future counts for no more than the clocks may differ, which
  * the margin in the horizon covers.
  *
- * The horizon is the log's, never the publisher's. Trimming goes by the earlier of the two clocks,
- * and `~` leaves more rather than less. Past the session service nothing is trimmed: what was
- * published so is nowhere but in the log until the service is back and imports it, and a session whose
- * end it never learnt of would go on.
+ * The horizon is the log's, never the publisher's. No publisher trims a log behind which a database
+ * stands: what was published past the session service is nowhere else until the relay has imported
+ * it, and a session whose end the service never learnt of would go on. The relay trims (`LogKeeper`).
  */
-const PUBLISH_SCRIPT = `
+const PUBLISH_SCRIPT = `${TRIM_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
   'run_id')
 if meta[2] then return {'log_restoring'} end
@@ -54,17 +54,12 @@ if ARGV[6] ~= ''
   return {'cutoff_too_late'}
 end
 local horizon_ms = tonumber(meta[5]) * 1000
-local earlier_ms = math.min(redis_ms, now_ms)
 local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
 local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
   'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 9))
-if ARGV[1] ~= '' or meta[3] ~= 'database' then
-  redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', earlier_ms - horizon_ms))
-end
-local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][2]
-for i = 1, #oldest, 2 do
-  if oldest[i] == 'seq' then redis.call('HSET', KEYS[2], 'first_seq', oldest[i + 1]) end
+if meta[3] ~= 'database' then
+  trim(string.format('%.0f', math.min(redis_ms, now_ms) - horizon_ms))
 end
 return {'published', meta[1], string.format('%.0f', seq), id}
 `;

@@ -70,7 +70,7 @@ describe("the shipped Redis users", () => {
     }
   });
 
-  it("are enough for a publisher to keep a log: read it back, restore it, remove silent rows", async () => {
+  it("are enough for a publisher to keep a log: read it back, restore it, trim it", async () => {
     const keeper = new RedisLogKeeper(redisConnections(as("publisher")), KEYS);
     const following = follow(as("node"));
     try {
@@ -89,6 +89,8 @@ describe("the shipped Redis users", () => {
       expect(following.knows("s-2")).toBe(true);
       await redis(as("admin"), "XGROUP", "CREATE", KEYS.log, "dead:0123456789ab:1", "0");
       expect(await keeper.removeSilentRows(SILENT_AFTER_MS)).toBe(1);
+      const known = { generation: log.generation, knownUpToId: "0-1", nowMs: Date.now() };
+      expect(await keeper.trim(known)).toBe(0);
     } finally {
       keeper.close();
       await following.follower.close();

@@ -1,7 +1,7 @@
 /** A relay against a real Redis and a real database, with everything that a test wants to see of it. */
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock, type Clock } from "../../src/clock/clock.js";
 import type { Database } from "../../src/database/database.js";
 import type { Queries } from "../../src/database/queries-sql.js";
@@ -10,15 +10,15 @@ import type { RelayProblem } from "../../src/outbox/relay-decision.js";
 import { Relay } from "../../src/outbox/relay.js";
 import type { Restored } from "../../src/outbox/restore.js";
 import { recordRevocations } from "../../src/outbox/revocation-record-sql.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
 import type { Revocation } from "../../src/revocation/entry.js";
 import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
 import type { KeeperFacts, LogKeeper } from "../../src/revocation/log-keeper.js";
 import type { Publisher } from "../../src/revocation/publisher.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation/recorded-entry.js";
-import { RevocationLogError, type LogMeta } from "../../src/revocation/revocation-log.js";
+import type { LogMeta } from "../../src/revocation/revocation-log.js";
 import { HORIZON_S, KEYS, endOf } from "./following.js";
+import { patientConnections } from "./patient-connections.js";
 
 export interface Relaying {
   readonly relay: Relay;
@@ -47,7 +47,7 @@ export interface RelayingOptions {
 /** Starts a relay; the caller closes it. */
 export function startRelaying(options: RelayingOptions): Relaying {
   const { database, url, clock = systemClock, horizonS = HORIZON_S, around } = options;
-  const real = new RedisLogKeeper(redisConnections(url), KEYS);
+  const real = new RedisLogKeeper(patientConnections(url), KEYS);
   const wrapped = around?.(real) ?? real;
   let cycles = 0;
   const keeper = countingFacts(wrapped, () => (cycles += 1));
@@ -77,7 +77,7 @@ export function startRelaying(options: RelayingOptions): Relaying {
   const until: Relaying["until"] = (what, isSo) =>
     waitUntil(isSo, {
       what,
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       everyMs: 5,
       failure: (message) => new Error(`${message}: ${JSON.stringify(relay.status())}`),
     });
@@ -113,15 +113,20 @@ function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
     clear: (marker) => keeper.clear(marker),
     append: (marker, horizonS, entries) => keeper.append(marker, horizonS, entries),
     finish: (marker, log) => keeper.finish(marker, log),
+    trim: (request) => keeper.trim(request),
     removeSilentRows: (ms) => keeper.removeSilentRows(ms),
     close: () => keeper.close(),
   };
 }
 
-/** As the session service publishes, or past it. */
-export function databasePublisher(url: string, breakGlass = false): Publisher {
+/** As the session service publishes, or past it; more patient than that unless told otherwise. */
+export function databasePublisher(
+  url: string,
+  breakGlass = false,
+  open = patientConnections(url),
+): Publisher {
   return new RedisPublisher({
-    open: redisConnections(url),
+    open,
     keys: KEYS,
     clock: systemClock,
     authority: "database",
@@ -204,21 +209,9 @@ export interface SeenLog {
   readonly eventIds: readonly string[];
 }
 
-/** The whole log as it stands in Redis, which a busy machine may let answer late. */
-export function seeLog(url: string): Promise<SeenLog> {
-  const look = async (): Promise<SeenLog | undefined> => {
-    try {
-      return await readLog(url);
-    } catch (error) {
-      if (error instanceof RevocationLogError && error.code === "unavailable") return undefined;
-      throw error;
-    }
-  };
-  return waitFor(look, { what: "an answer from Redis", timeoutMs: 10_000 });
-}
-
-async function readLog(url: string): Promise<SeenLog> {
-  const keeper = new RedisLogKeeper(redisConnections(url), KEYS);
+/** The whole log as it stands in Redis. */
+export async function seeLog(url: string): Promise<SeenLog> {
+  const keeper = new RedisLogKeeper(patientConnections(url), KEYS);
   try {
     const facts = await keeper.facts();
     const entries: RecordedEntry[] = [];

@@ -1,0 +1,17 @@
+/** How a script removes what is too old: `~` leaves more rather than less, and is cheap. */
+
+/**
+ * Lua, for the top of a script whose KEYS are log and meta: `trim(id)` removes entries before `id`,
+ * whole nodes of the stream at a time and at most ten thousand entries, and puts down which entry is
+ * the oldest now. Returns how many were removed.
+ */
+export const TRIM_FUNCTION = `
+local function trim(before)
+  local trimmed = redis.call('XTRIM', KEYS[1], 'MINID', '~', before)
+  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  for i = 1, oldest and #oldest[2] or 0, 2 do
+    if oldest[2][i] == 'seq' then redis.call('HSET', KEYS[2], 'first_seq', oldest[2][i + 1]) end
+  end
+  return trimmed
+end
+`;

@@ -1,0 +1,149 @@
+/** What is published past the service while it is away, and what becomes of it when it is back. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { sql } from "drizzle-orm";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { systemClock } from "../../src/clock/clock.js";
+import { sessions, users } from "../../src/database/schema-sql.js";
+import { LogOutbox } from "../../src/outbox/log-outbox.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { endOf, KEYS, redis } from "../support/following.js";
+import {
+  commit,
+  commitEnds,
+  databasePublisher,
+  decided,
+  emptyTables,
+  seeLog,
+  startRelaying,
+  tenantRows,
+  type Relaying,
+  type RelayingOptions,
+} from "../support/relaying.js";
+
+/** More than one of a stream's macro nodes, which are trimmed as a whole. */
+const MANY = 150;
+
+describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
+  let started: StartedDatabase;
+  let server: RedisServer;
+  const relays: Relaying[] = [];
+
+  beforeAll(async () => {
+    [started, server] = await Promise.all([start(), RedisServer.start()]);
+    await started.database.transaction({ role: "operator" }, (queries) =>
+      queries.execute(sql`INSERT INTO sekisho.tenants VALUES ('acme', 'Acme', now())`),
+    );
+  });
+  beforeEach(async () => {
+    await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
+  });
+  afterEach(async () => {
+    await Promise.all(relays.splice(0).map((one) => one.close()));
+  });
+  afterAll(() => Promise.all([started.stop(), server.close()]));
+
+  const relay = (change: Partial<RelayingOptions> = {}): Relaying => {
+    const one = startRelaying({ database: started.database, url: server.url, ...change });
+    relays.push(one);
+    return one;
+  };
+  /** A log with this horizon, which a relay has made and left. */
+  const leaveLog = async (horizonS: number): Promise<void> => {
+    const one = relay({ horizonS });
+    await one.untilRestored(1);
+    await one.close();
+  };
+  const open = (user: string, session: string) =>
+    started.database.transaction({ role: "tenant", tenant: "acme" }, async (queries) => {
+      const now = new Date();
+      const tenantId = "acme";
+      const whose = { tenantId, userId: user, createdAt: now };
+      await queries.insert(users).values({ ...whose, login: user, role: "user", userEpoch: 3 });
+      await queries.insert(sessions).values({
+        ...whose,
+        sessionId: session,
+        deviceName: "",
+        address: "",
+        lastUsedAt: now,
+        lastUsedAddress: "",
+        refreshGeneration: 0,
+        rotatedAt: now,
+        idleExpiresAt: now,
+        expiresAt: now,
+        passwordChangeOnly: false,
+      });
+    });
+  const openSessions = async () => {
+    const query = sql`SELECT session_id FROM sekisho.sessions WHERE ended_at IS NULL`;
+    return (await tenantRows(started.database, "acme", query)).map((row) => row["session_id"]);
+  };
+  const breakGlass = async (...revocations: Parameters<typeof decided>[0][]): Promise<void> => {
+    const glass = databasePublisher(server.url, true);
+    try {
+      for (const one of revocations) {
+        expect(await glass.publish(decided(one))).toMatchObject({ published: true });
+      }
+    } finally {
+      glass.close();
+    }
+  };
+  const endsOf = (prefix: string) =>
+    Array.from({ length: MANY }, (_, i) => endOf(`${prefix}-${i}`));
+
+  /** As an instance does whose relay waits for its turn. */
+  const publishByRequest = async (session: string): Promise<void> => {
+    const publisher = databasePublisher(server.url);
+    const outbox = new LogOutbox({
+      database: started.database,
+      clock: systemClock,
+      partitions: [
+        { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
+      ],
+      observer: {
+        onPublished: () => undefined,
+        onLeft: () => undefined,
+        onRecordingFailed: () => undefined,
+      },
+    });
+    const committed = await commitEnds(started.database, session);
+    expect(await outbox.publish(committed, 0)).toMatchObject({ published: true });
+    await outbox.close();
+    publisher.close();
+  };
+
+  it("imports what is older than the horizon, though a request publishes first", async () => {
+    await open("ann", "ann-1");
+    await leaveLog(0);
+    await breakGlass(endOf("ann-1"), ...endsOf("glass"));
+    await publishByRequest("of-a-request");
+    const back = relay({ horizonS: 0 });
+    await back.until("the import", () => back.counts.imported >= MANY + 1);
+    expect(await openSessions()).toEqual([]);
+    expect(back.restores).toEqual([]);
+  });
+
+  it("imports what is older than the horizon, though its relay has much to publish", async () => {
+    await open("ann", "ann-1");
+    await leaveLog(0);
+    await breakGlass(endOf("ann-1"), ...endsOf("glass"));
+    await commit(started.database, ...endsOf("pending").map((one) => decided(one)));
+    const back = relay({ horizonS: 0 });
+    await back.until("the import", () => back.counts.imported >= MANY + 1);
+    expect(await openSessions()).toEqual([]);
+  });
+
+  it("trims what it has imported, by the horizon and never further than it has looked", async () => {
+    await leaveLog(0);
+    await breakGlass(...endsOf("glass"));
+    const back = relay({ horizonS: 0 });
+    await back.until("the log to be short", async () => {
+      return Number(await redis(server.url, "XLEN", KEYS.log)) < 100;
+    });
+    expect(back.counts.imported).toBe(MANY);
+    const { meta, entries } = await seeLog(server.url);
+    expect(entries[0]?.seq).toBe(meta.firstSeq);
+    expect(meta.firstSeq).toBeGreaterThan(1);
+    await back.untilNextCycle();
+    expect(back.restores).toEqual([]);
+  });
+});
