@@ -13,12 +13,13 @@ import { partitionKeys } from "../../src/revocation/partition.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation/publisher.js";
 import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import { patientConnections } from "./patient-connections.js";
 
 export const KEYS = partitionKeys(0);
 export const HORIZON_S = 970;
 
 export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
-  return openLog(redisConnections(url), KEYS, {
+  return openLog(patientConnections(url), KEYS, {
     generation: randomUUID(),
     authority: "redis",
     horizonS: HORIZON_S,
@@ -34,7 +35,7 @@ export async function publish(
   revocation: Revocation,
   clock: Clock = systemClock,
 ): Promise<PublishOutcome> {
-  const open = redisConnections(url);
+  const open = patientConnections(url);
   const options = {
     open,
     keys: KEYS,
@@ -75,7 +76,7 @@ export async function groupNames(url: string): Promise<readonly string[]> {
 
 /** Runs one command and gives its reply. */
 export async function redis(url: string, command: string, ...args: string[]): Promise<unknown> {
-  const connection = await redisConnections(url)();
+  const connection = await patientConnections(url)();
   try {
     return await connection.client.call(command, ...args);
   } finally {
@@ -90,14 +91,21 @@ export interface Following {
   readonly resyncs: ResyncCause[];
   /** Codes of problems in the order in which they came; undefined: back in step. */
   readonly problems: (string | undefined)[];
+  /** What was said of each of them. */
+  readonly messages: (string | undefined)[];
   /** How many connections were opened; the log is examined on each. */
   readonly examined: () => number;
   readonly knows: (session: string) => boolean;
   readonly until: (what: string, isSo: (following: Following) => boolean) => Promise<void>;
   readonly untilFresh: () => Promise<void>;
+  /** Until this is what keeps it from being in step; answers what it says of it. */
+  readonly untilProblem: (code: string) => Promise<string>;
 }
 
 export const MAX_STALENESS_MS = 1000;
+
+/** For states that come by themselves; far longer than any of them takes. */
+export const UNTIL_MS = 30_000;
 
 /** Starts a follower; the caller closes it. */
 export function follow(
@@ -109,6 +117,7 @@ export function follow(
   const applied: LogEntry[] = [];
   const resyncs: ResyncCause[] = [];
   const problems: (string | undefined)[] = [];
+  const messages: (string | undefined)[] = [];
   let connections = 0;
   const open = () => {
     connections += 1;
@@ -125,7 +134,10 @@ export function follow(
     observer: {
       applied: (entry) => applied.push(entry),
       resync: (cause) => resyncs.push(cause),
-      problem: (problem) => problems.push(problem?.code),
+      problem: (problem) => {
+        problems.push(problem?.code);
+        messages.push(problem?.message);
+      },
     },
     random: Math.random,
     ...change,
@@ -134,7 +146,7 @@ export function follow(
   const until = (what: string, isSo: (one: Following) => boolean): Promise<void> =>
     waitUntil(() => isSo(following), {
       what,
-      timeoutMs: 10_000,
+      timeoutMs: UNTIL_MS,
       everyMs: 5,
       failure: (message) => new Error(`${message}: ${JSON.stringify(follower.status())}`),
     });
@@ -144,9 +156,14 @@ export function follow(
     applied,
     resyncs,
     problems,
+    messages,
     examined: () => connections,
     knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
     until,
+    untilProblem: async (code) => {
+      await until(code, () => follower.status().problem?.code === code);
+      return follower.status().problem?.message ?? "";
+    },
     untilFresh: () => until("freshness", () => follower.stalenessMs() < MAX_STALENESS_MS),
   };
   return following;
