@@ -61,18 +61,26 @@ const restoresInTrail = () =>
 
 describe("two relays", () => {
   it("never work at once, and the other goes on soon after one's end", async () => {
-    const one = relay();
-    await one.untilRestored(1);
-    const two = relay({ database: other });
-    await commitEnds(database, "a");
-    await one.until("publishing", () => one.counts.published === 1);
-    expect(two.relay.status()).toMatchObject({ relaying: false });
-    const closedMs = performance.now();
-    await one.close();
-    await commitEnds(database, "b");
-    await two.until("publishing", () => two.counts.published === 1);
-    expect(performance.now() - closedMs).toBeLessThan(2000);
-    expect(two.restores).toEqual([]);
+    let holder = relay();
+    await holder.untilRestored(1);
+    const tookMs: number[] = [];
+    for (const round of [1, 2, 3]) {
+      const next = relay({ database: round % 2 === 1 ? other : database });
+      await next.until("a look at the lock", () => next.relay.status().pending !== undefined);
+      const before = holder.counts.published;
+      await commitEnds(database, `a-${round}`);
+      await holder.until("publishing", () => holder.counts.published > before);
+      expect(next.relay.status()).toMatchObject({ relaying: false });
+      const closedMs = performance.now();
+      await holder.close();
+      await commitEnds(database, `b-${round}`);
+      await next.until("publishing", () => next.counts.published > 0);
+      tookMs.push(performance.now() - closedMs);
+      expect(next.restores).toEqual([]);
+      holder = next;
+    }
+    // Of three, for a machine that stands still says nothing of the relay.
+    expect(Math.min(...tookMs)).toBeLessThan(2000);
   });
 
   it("change places when the lock's connection dies", async () => {
@@ -87,7 +95,8 @@ describe("two relays", () => {
       () => [one, two].filter(({ relay: each }) => each.status().relaying).length === 1,
     );
     await commitEnds(database, "after");
-    await one.until("publishing", () => one.counts.published + two.counts.published === 1);
+    // By both, perhaps: who has lost the lock may not know it yet.
+    await one.until("publishing", () => one.counts.published + two.counts.published >= 1);
   });
 
   it("do not call a problem over because they have lost the lock", async () => {
@@ -148,18 +157,18 @@ describe("a restore that ends at any step", () => {
     const late = await commit(database, decided(endOf("late")));
     const two = relay();
     const wanted = [...early, ...late, broken].map(({ eventId }) => eventId).sort();
-    await two.until("everything in a sound log", async () => {
+    const soundLog = async () => {
       const seen = await seeLog(server.url).catch(() => undefined);
-      if (seen === undefined || seen.meta.restoring) return false;
-      return wanted.every((id) => seen.eventIds.includes(id));
-    });
-    const { meta } = await seeLog(server.url);
-    expect(meta.coversFromMs).toBe(0);
+      if (seen === undefined || seen.meta.restoring) return undefined;
+      return wanted.every((id) => seen.eventIds.includes(id)) ? seen.meta : undefined;
+    };
     // Whoever finished it: the trail tells of this log, once.
-    await two.until("the trail", async () => {
+    await two.until("everything in a sound log, and the trail", async () => {
+      const meta = await soundLog();
       const rows = await restoresInTrail();
-      return rows.filter((row) => row["generation"] === meta.generation).length === 1;
+      return rows.filter((row) => row["generation"] === meta?.generation).length === 1;
     });
+    expect((await soundLog())?.coversFromMs).toBe(0);
     const node = follow(server.url);
     try {
       await node.until("all", ({ knows }) =>
