@@ -1,6 +1,7 @@
 /**
  * The audit trail: who did what, to whom, why, from where, with what outcome. Rows are only ever
  * added, and in the transaction of the act itself: there is no act without its row.
+ * (What was refused has changed nothing; its row is `refusal-trail.ts`'s, or the verb's own.)
  */
 
 /** The acts, in the words of the API. A closed list: people filter and alert by it. */

@@ -1,3 +1,4 @@
+import type { Refusals } from "../audit/refusal-trail.js";
 import type { AdminParts } from "../admin/admin-act.js";
 import type { Outbox } from "../outbox/outbox.js";
 import type { CallerParts } from "../sessions/caller.js";
@@ -18,6 +19,7 @@ export interface ApiParts {
     PasswordChangeParts;
   readonly admin: AdminParts;
   readonly outbox: Outbox;
+  readonly refusals: Refusals;
   readonly keys: KeySet;
   readonly nodes: NodesReader;
   /** False: nothing but the documentation is answered yet. */

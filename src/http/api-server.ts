@@ -80,7 +80,10 @@ export async function startApi(options: ApiOptions, parts: ApiParts): Promise<Ap
     done();
   });
   await describeApi(app);
-  addAllRoutes(new Routes(app, { callers: parts.sessions, trusted, desk }), parts);
+  addAllRoutes(
+    new Routes(app, { callers: parts.sessions, refusals: parts.refusals, trusted, desk }),
+    parts,
+  );
   await showApi(app);
   app.server.maxConnections = bounds.connectionsMax;
   await listen(app, options.listen);

@@ -99,6 +99,7 @@ export function addLogout(
   const plan = {
     method: "POST",
     url: "/v1/logout",
+    kind: "logout",
     need: "session",
     summary: "End the session that asks",
     tag: TAG,

@@ -50,6 +50,7 @@ export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
   const plan = {
     method: "DELETE",
     url: "/v1/me/sessions/:session",
+    kind: "session_revoked",
     need: "user",
     summary: "End one of my sessions",
     tag: TAG,
@@ -70,6 +71,7 @@ export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
   const plan = {
     method: "POST",
     url: "/v1/me/sessions/revoke-others",
+    kind: "other_sessions_revoked",
     need: "user",
     summary: "End all my sessions but the one that asks",
     tag: TAG,
@@ -94,6 +96,7 @@ export function addOwnPassword(
   const plan = {
     method: "PUT",
     url: "/v1/me/password",
+    kind: "password_changed",
     need: "session",
     summary: "Change my password, and end all my sessions but the one that asks",
     tag: TAG,

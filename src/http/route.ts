@@ -10,6 +10,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type {} from "@fastify/swagger";
 import { z } from "zod";
+import type { AuditKind } from "../audit/audit-trail.js";
+import type { Refusals } from "../audit/refusal-trail.js";
 import { callerOf, isStillGood, type Caller, type CallerParts } from "../sessions/caller.js";
 import { answerResponses, problemResponses } from "./answer-schemas.js";
 import { bearerOf, refusalOf, type Need } from "./authority.js";
@@ -18,8 +20,13 @@ import { noBody } from "./request-fields.js";
 import { fieldProblems, IN_OUR_WORDS, invalidField, type Problem } from "./problem.js";
 import type { ProblemCode } from "./problem-codes.js";
 import type { ProblemDesk } from "./problem-desk.js";
+import { isForTheTrail, refusedAct } from "./refused-act.js";
 
 type Answers = Readonly<Record<number, z.ZodType>>;
+type GuardedPlan = { readonly need: Need } & Pick<
+  RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>,
+  "kind"
+>;
 
 export interface RoutePlan<
   Path extends z.ZodType,
@@ -32,6 +39,8 @@ export interface RoutePlan<
   readonly url: string;
   /** undefined: anybody may call it. */
   readonly need?: Need;
+  /** What the audit trail calls the act. undefined: it only reads, which leaves no row. */
+  readonly kind?: AuditKind;
   readonly summary: string;
   readonly tag: string;
   readonly path: Path;
@@ -96,6 +105,7 @@ export function answered<Status extends number, Body>(
 
 export interface RouteTools {
   readonly callers: CallerParts;
+  readonly refusals: Refusals;
   readonly trusted: TrustedProxies;
   readonly desk: ProblemDesk;
 }
@@ -138,7 +148,7 @@ export class Routes {
       schema: describe(plan),
       // Before the body is read: a stranger's is not worth the memory.
       onRequest: async (request, reply) => {
-        const caller = await this.#admitted(request, plan.need);
+        const caller = await this.#admitted(request, plan);
         if ("problem" in caller) return this.#tools.desk.answer(reply, caller.problem);
         callers.set(request, caller);
         return undefined;
@@ -149,22 +159,54 @@ export class Routes {
         const stillGood = () => isStillGood(this.#tools.callers, caller);
         // Who sends a body decides how long that takes.
         if (request.body !== undefined && !(await stillGood())) {
-          return this.#tools.desk.answer(reply, { code: "invalid_token" });
+          const answer = refused("invalid_token");
+          return this.#sendTo(request, reply, { plan, caller, answer });
         }
         const asked = this.#read(plan, request);
         if ("problem" in asked) return this.#tools.desk.answer(reply, asked.problem);
-        return this.#send(reply, await handle({ ...asked, caller, isStillGood: stillGood }));
+        const answer = await handle({ ...asked, caller, isStillGood: stillGood });
+        return this.#sendTo(request, reply, { plan, caller, answer });
       },
     });
   }
 
-  async #admitted(request: FastifyRequest, need: Need): Promise<Caller | Refused> {
+  async #admitted(request: FastifyRequest, plan: GuardedPlan): Promise<Caller | Refused> {
     const bearer = bearerOf(request.raw.headersDistinct["authorization"] ?? []);
     if ("refused" in bearer) return { problem: bearer.refused };
     const caller = await callerOf(this.#tools.callers, bearer.token);
     if (caller === undefined) return refused("invalid_token");
-    const problem = refusalOf(caller, need, tenantIn(request.params));
-    return problem === undefined ? caller : { problem };
+    const problem = refusalOf(caller, plan.need, tenantIn(request.params));
+    if (problem === undefined) return caller;
+    this.#recordRefusal(request, { plan, caller, code: problem.code });
+    return { problem };
+  }
+
+  #sendTo(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    sent: {
+      readonly plan: GuardedPlan;
+      readonly caller: Caller;
+      readonly answer: Answered | Refused;
+    },
+  ): FastifyReply {
+    const { plan, caller, answer } = sent;
+    if ("problem" in answer && isForTheTrail(answer.problem.code)) {
+      this.#recordRefusal(request, { plan, caller, code: answer.problem.code });
+    }
+    return this.#send(reply, answer);
+  }
+
+  #recordRefusal(
+    request: FastifyRequest,
+    refusal: { readonly plan: GuardedPlan; readonly caller: Caller; readonly code: ProblemCode },
+  ): void {
+    const { plan, caller, code } = refusal;
+    const { kind, need } = plan;
+    if (kind === undefined) return;
+    const { params, body } = request;
+    const address = this.#addressOf(request);
+    this.#tools.refusals.record(refusedAct({ kind, need, caller, code, address, params, body }));
   }
 
   /** What was asked, or everything that is wrong with it. */

@@ -28,6 +28,7 @@ export function addTenantCreation(routes: Routes, parts: AdminParts): void {
   const plan = {
     method: "POST",
     url: "/v1/admin/tenants",
+    kind: "tenant_created",
     need: "operator",
     summary: "Create a tenant",
     tag: TAG,

@@ -1,5 +1,6 @@
 /** What administrators do to users. */
 import { z } from "zod";
+import type { AuditKind } from "../audit/audit-trail.js";
 import type { AdminParts, By, UserTarget } from "../admin/admin-act.js";
 import {
   disableUser,
@@ -34,6 +35,7 @@ export function addSessionEnd(routes: Routes, parts: ActParts): void {
   const plan = {
     method: "DELETE",
     url: "/v1/admin/tenants/:tenant/users/:user/sessions/:session",
+    kind: "session_revoked",
     need: "tenant_admin",
     summary: "End one session",
     tag: TAG,
@@ -52,7 +54,11 @@ export function addSessionEnd(routes: Routes, parts: ActParts): void {
 
 export function addRevokeAll(routes: Routes, parts: ActParts): void {
   const plan = {
-    ...actPlan("revoke-all", "End all sessions of a user and refuse every token issued so far"),
+    ...actPlan(
+      "revoke-all",
+      "user_revoked",
+      "End all sessions of a user and refuse every token issued so far",
+    ),
     query: waitQuery,
     answers: { 200: revocationAnswer, 202: revocationAnswer },
   } as const;
@@ -65,7 +71,11 @@ export function addRevokeAll(routes: Routes, parts: ActParts): void {
 
 export function addDisable(routes: Routes, parts: ActParts): void {
   const plan = {
-    ...actPlan("disable", "End everything of a user and let nobody log in as them"),
+    ...actPlan(
+      "disable",
+      "user_disabled",
+      "End everything of a user and let nobody log in as them",
+    ),
     query: waitQuery,
     answers: { 200: revocationAnswer, 202: revocationAnswer },
     problems: ["not_found", "last_operator"],
@@ -80,19 +90,22 @@ export function addDisable(routes: Routes, parts: ActParts): void {
 
 export function addEnable(routes: Routes, parts: ActParts): void {
   const summary = "Let a disabled user log in again; what was ended stays ended";
-  addHarmless(routes, parts, { ...actPlan("enable", summary), act: enableUser });
+  addHarmless(routes, parts, { ...actPlan("enable", "user_enabled", summary), act: enableUser });
 }
 
 export function addUnlock(routes: Routes, parts: ActParts): void {
   const summary = "End a lockout and forget the failed logins";
-  addHarmless(routes, parts, { ...actPlan("unlock", summary), act: unlockUser });
+  addHarmless(routes, parts, {
+    ...actPlan("unlock", "account_unlocked", summary),
+    act: unlockUser,
+  });
 }
 
 export function addPasswordSetting(routes: Routes, parts: ActParts): void {
   const summary =
     "Replace a user's password, by a one-time one unless it is given, and end everything";
   const plan = {
-    ...actPlan("password", summary),
+    ...actPlan("password", "password_set", summary),
     query: waitQuery,
     body: z.strictObject({ password: passwordField.optional(), reason: reasonField.optional() }),
     answers: { 200: passwordSetAnswer, 202: passwordSetAnswer },
@@ -112,10 +125,11 @@ export function addPasswordSetting(routes: Routes, parts: ActParts): void {
   });
 }
 
-function actPlan(name: string, summary: string) {
+function actPlan(name: string, kind: AuditKind, summary: string) {
   return {
     method: "POST",
     url: `/v1/admin/tenants/:tenant/users/:user/${name}`,
+    kind,
     need: "tenant_admin",
     summary,
     tag: TAG,

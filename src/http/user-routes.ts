@@ -26,6 +26,7 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
   const plan = {
     method: "POST",
     url: "/v1/admin/tenants/:tenant/users",
+    kind: "user_created",
     need: "tenant_admin",
     summary: "Create a user, with a one-time password unless one is given",
     tag: TAG,

@@ -7,12 +7,14 @@ import {
   LIMIT_NAMES,
   LOGIN_OUTCOMES,
   PURGED_TABLES,
+  REFUSAL_ROWS,
   REFRESH_OUTCOMES,
   RESTORE_CAUSES,
   type LoginOutcome,
   type LoginReason,
   type RefreshOutcome,
   type RefreshReason,
+  type RefusalRow,
 } from "./sessions-series.js";
 
 export interface SessionsCounters {
@@ -21,6 +23,7 @@ export interface SessionsCounters {
   readonly reuse: () => void;
   readonly lockout: () => void;
   readonly limited: (limit: LimitName) => void;
+  readonly refusedAct: (row: RefusalRow) => void;
   readonly published: (by: "request" | "relay", count: number) => void;
   readonly imported: (count: number) => void;
   readonly restored: (cause: RestoreCause) => void;
@@ -42,6 +45,11 @@ export function sessionsCounters(registry: Registry): SessionsCounters {
     help: "Times the log was restored.",
     series: RESTORE_CAUSES.map((cause) => ({ cause })),
   });
+  const refusedActs = counter(registry, {
+    name: "sekisho_refused_acts_total",
+    help: "Acts and refreshes refused to known users, by what became of the audit trail's row.",
+    series: REFUSAL_ROWS.map((row) => ({ row })),
+  });
   const purged = counter(registry, {
     name: "sekisho_purged_rows_total",
     help: "Expired rows deleted.",
@@ -51,6 +59,7 @@ export function sessionsCounters(registry: Registry): SessionsCounters {
     ...sessionCounters(registry),
     published: (by, count) => published.inc({ by }, count),
     imported: (count) => imported.inc(count),
+    refusedAct: (row) => refusedActs.inc({ row }),
     restored: (cause) => restores.inc({ cause }),
     purged: ({ refreshTokens, sessions, loginFailures, revocations }) => {
       purged.inc({ table: PURGED_TABLES.refreshTokens }, refreshTokens);

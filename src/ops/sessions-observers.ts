@@ -1,5 +1,6 @@
 /** What the session service's parts report, as log lines and metrics. */
 import type { Clock } from "../clock/clock.js";
+import type { RefusalObserver } from "../audit/refusal-trail.js";
 import type { OutboxObserver } from "../outbox/log-outbox.js";
 import type { RelayObserver } from "../outbox/relay-observer.js";
 import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
@@ -10,6 +11,7 @@ import type { SessionsMetrics } from "./sessions-metrics.js";
 
 export interface SessionsObservers {
   readonly sessions: LoginObserver & RefreshObserver;
+  readonly refusals: RefusalObserver;
   readonly outbox: OutboxObserver;
   readonly relay: RelayObserver;
   readonly purge: PurgeObserver;
@@ -50,6 +52,7 @@ export function sessionsObservers(
         toldOfLimits.tell(log, { limit, tenant, address });
       },
     },
+    refusals: refusalObserver(log, metrics),
     outbox: outboxObserver(log, metrics),
     relay: relayObserver(log, metrics),
     purge: {
@@ -103,6 +106,24 @@ class LimitLines {
     this.#toldAtMs = nowMs;
     this.#leftOut = 0;
   }
+}
+
+function refusalObserver(log: Logger, metrics: SessionsMetrics): RefusalObserver {
+  const tell = onChange(
+    (problem) => log.warn({ problem }, "refused acts are missing in the audit trail"),
+    () => log.info("refused acts are written to the audit trail"),
+  );
+  return {
+    onWritten: () => {
+      metrics.refusedAct("written");
+      tell(undefined);
+    },
+    onLeftOut: () => metrics.refusedAct("left_out"),
+    onFailed: (error) => {
+      metrics.refusedAct("failed");
+      tell(messageOf(error));
+    },
+  };
 }
 
 function outboxObserver(log: Logger, metrics: SessionsMetrics): OutboxObserver {

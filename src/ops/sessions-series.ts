@@ -65,6 +65,10 @@ export const RESTORE_CAUSES = namesOf<RestoreCause>({
   requested: true,
 });
 
+/** `left_out`: there was such a row within the last minute, or too many others. */
+export const REFUSAL_ROWS = ["written", "left_out", "failed"] as const;
+export type RefusalRow = (typeof REFUSAL_ROWS)[number];
+
 /** As the database calls them. */
 export const PURGED_TABLES: Readonly<Record<keyof PurgedRows, string>> = {
   refreshTokens: "refresh_tokens",

@@ -111,7 +111,7 @@ export function loginLimits(
 export function apiParts(
   config: SessionsConfig,
   given: Pick<LoginParts, "db" | "hasher" | "limits"> &
-    Pick<RefreshParts, "limits" | "outbox"> &
+    Pick<RefreshParts, "limits" | "outbox" | "refusals"> &
     Pick<ApiParts, "nodes"> & {
       readonly answered: ApiLog["answered"];
       readonly hasher: PasswordHasher;
@@ -122,13 +122,14 @@ export function apiParts(
       readonly log: Logger;
     },
 ): ApiParts {
-  const { db, hasher, limits, keys, outbox, lockout, observers, life, log, nodes } = given;
+  const { db, hasher, limits, keys, outbox, refusals, lockout, observers, life, log, nodes } =
+    given;
   const clock = systemClock;
   const tools = { db, clock, newEventId: randomUUID, randomBytes };
   return {
     sessions: {
       ...tools,
-      ...{ hasher, limits, mint: keys, verifier: keys, outbox },
+      ...{ hasher, limits, mint: keys, verifier: keys, outbox, refusals },
       options: {
         idleMs: config.idleS * 1000,
         absoluteMs: config.maxAgeS * 1000,
@@ -139,6 +140,7 @@ export function apiParts(
     },
     admin: { ...tools, hasher, newUserId: randomUUID },
     outbox,
+    refusals,
     keys,
     nodes,
     isReady: () => life.prepared,

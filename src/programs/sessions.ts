@@ -1,5 +1,6 @@
 /** `sekisho sessions`, the session service: wires everything, and closes it again in order. */
 import { systemClock } from "../clock/clock.js";
+import { RefusalTrail } from "../audit/refusal-trail.js";
 import type { SessionsConfig } from "../config/sessions-config.js";
 import type { Database } from "../database/database.js";
 import type { ApiParts } from "../http/api-parts.js";
@@ -100,6 +101,7 @@ async function startOn(
 
   const revocations = keepLog(config, db, observers);
   const { outbox, relay } = revocations;
+  const refusals = new RefusalTrail({ db, clock, observer: observers.refusals });
   const lockout = lockoutSettings(config);
   const purger = new Purger({ db, clock, random: Math.random, observer: observers.purge, lockout });
   const watch = new DatabaseWatch({
@@ -133,11 +135,10 @@ async function startOn(
       limitsProblem: limitsProblem(),
     });
   const parts = apiParts(config, {
-    ...{ db, hasher, limits, keys, outbox, lockout, observers, life, log },
+    ...{ db, hasher, limits, keys, outbox, refusals, lockout, observers, life, log },
     nodes: revocations.nodes,
-    answered: ({ operation = "unknown", status, durationMs }) => {
-      metrics.answered(operation, status, durationMs);
-    },
+    answered: ({ operation = "unknown", status, durationMs }) =>
+      metrics.answered(operation, status, durationMs),
   });
   const running = await listenOn(config, parts, {
     components,
@@ -169,7 +170,8 @@ async function startOn(
         ...within(PART_END_MS, { preparation, relay, purger }),
       ]);
       // What requests need until the last of them has been answered.
-      await endAll(log, within(LATE_PART_END_MS, { outbox: revocations, keys, watch, hasher }));
+      const late = { outbox: revocations, refusals, keys, watch, hasher };
+      await endAll(log, within(LATE_PART_END_MS, late));
       limits.close();
       revocations.disconnect();
       await endAll(log, within(DATABASE_END_MS, { database: db }));

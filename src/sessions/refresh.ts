@@ -9,6 +9,7 @@
  * holds the token that it came with, which would otherwise count as stolen a few seconds later.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Refusals } from "../audit/refusal-trail.js";
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
@@ -37,6 +38,7 @@ export interface RefreshParts {
   readonly limits: Pick<LoginLimits, "admitRefresh">;
   readonly mint: AccessTokenMint;
   readonly outbox: Outbox;
+  readonly refusals: Refusals;
   readonly randomBytes: (size: number) => Uint8Array;
   /** A new UUID for each revocation. */
   readonly newEventId: () => string;
@@ -93,13 +95,24 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
     // Whatever is not published now, the relay publishes.
     await parts.outbox.publish([done.committed], 0);
   }
+  if (done.kind === "refused" && done.whose !== undefined) {
+    const { whose, code: reason } = done;
+    // Nobody has proved to be the user; whoever it is has a token of theirs.
+    const by = { actor: "anonymous", subject: whose.user, address: request.address };
+    parts.refusals.record({ ...whose, kind: "refresh", reason, ...by });
+  }
   const code = done.kind === "reused" ? "refresh_token_reused" : done.code;
   observer.onRefresh("refused", code);
   return { kind: "refused", code };
 }
 
 type Done =
-  | { readonly kind: "refused"; readonly code: RefreshRefusal }
+  | {
+      readonly kind: "refused";
+      readonly code: RefreshRefusal;
+      /** undefined: the token was never given out, or is forgotten. */
+      readonly whose?: { readonly tenant: string; readonly user: string; readonly session: string };
+    }
   | { readonly kind: "reused"; readonly committed: CommittedRevocation }
   | UsedSession;
 
@@ -139,7 +152,7 @@ async function refreshOrEnd(
   const facts = { generation, userDisabled, session };
   const decision = decideRefresh(facts, nowMs, parts.options.refreshToleranceMs);
   const target = { tenant, user: userId, session: sessionId };
-  if (decision.kind === "refuse") return { kind: "refused", code: decision.code };
+  if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
   if (decision.kind === "reuse") return endReused(queries, parts, target, address);
 
   const { token: refreshToken, hash: tokenHash } = newRefreshToken(tenant, parts.randomBytes);

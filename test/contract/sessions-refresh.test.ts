@@ -111,7 +111,8 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
     expect(stage.outbox.published.slice(published)).toMatchObject([
       { eventId: rows[0]?.eventId, revocation: { tenant, session: sessionId } },
     ]);
-    expect((await stage.auditOf(tenant)).at(-1)).toMatchObject({
+    const trail = await stage.auditOf(tenant);
+    expect(trail.find(({ kind }) => kind === "refresh_token_reused")).toMatchObject({
       kind: "refresh_token_reused",
       outcome: "done",
       sessionId,

@@ -79,6 +79,7 @@ export class ApiStage {
         sessions: parts,
         admin: parts,
         outbox: parts.outbox,
+        refusals: parts.refusals,
         keys: { jwks: () => ({ keys: staged.keys }) },
         nodes: { readNodes: () => staged.readNodes() },
         isReady: () => staged.ready,

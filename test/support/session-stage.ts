@@ -7,6 +7,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { eq } from "drizzle-orm";
 
 import type { PatientBy } from "../../src/admin/admin-act.js";
+import { RefusalTrail } from "../../src/audit/refusal-trail.js";
 import type { Database } from "../../src/database/database.js";
 import {
   audit,
@@ -106,6 +107,12 @@ export class ToldObserver implements LoginObserver, RefreshObserver {
   onLimit(limit: string): void {
     this.told.push(`limit ${limit}`);
   }
+
+  readonly refusals = {
+    onWritten: (): void => undefined,
+    onLeftOut: (): void => void this.told.push("refusal left out"),
+    onFailed: (): void => void this.told.push("refusal not written"),
+  };
 }
 
 /** Lets everybody in unless told otherwise. */
@@ -144,10 +151,13 @@ export class SessionStage {
     limits: { concurrency: 2, queueMax: 1000, waitMaxMs: 20_000 },
   });
   readonly db: Database;
+  readonly refusals: RefusalTrail;
   #passwordHash: Promise<string> | undefined;
 
   constructor(db: Database) {
     this.db = db;
+    const { clock, observer } = this;
+    this.refusals = new RefusalTrail({ db, clock, observer: observer.refusals });
   }
 
   /** Everything that any of the verbs takes. */
@@ -160,6 +170,7 @@ export class SessionStage {
       mint: this.mint,
       verifier: this.mint,
       outbox: this.outbox,
+      refusals: this.refusals,
       randomBytes: (size: number): Uint8Array => randomBytes(size),
       newEventId: () => randomUUID(),
       newUserId: () => randomUUID(),
@@ -169,6 +180,7 @@ export class SessionStage {
   }
 
   async close(): Promise<void> {
+    await this.refusals.close();
     await this.hasher.close();
   }
 
