@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../deploy/local/redis-server.js";
+import { waitFor } from "../../deploy/local/wait-for.js";
 import { redisConnections } from "../../src/revocation/connection-redis.js";
 import { APPEND_MAX_ENTRIES, type RestoredEntry } from "../../src/revocation/log-keeper.js";
 import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
@@ -17,6 +18,7 @@ import {
   publish,
   redis,
 } from "../support/following.js";
+import { patientConnections } from "../support/patient-connections.js";
 
 let server: RedisServer;
 let url: string;
@@ -34,8 +36,8 @@ afterEach(() => {
 });
 afterAll(() => server.close());
 
-function keeperOf(of = url): RedisLogKeeper {
-  const keeper = new RedisLogKeeper(redisConnections(of), KEYS);
+function keeperOf(of = url, connections = patientConnections): RedisLogKeeper {
+  const keeper = new RedisLogKeeper(connections(of), KEYS);
   open.push(keeper);
   return keeper;
 }
@@ -92,10 +94,10 @@ describe("the facts", () => {
       const keeper = keeperOf(mortal.url);
       const { serverRunId } = await keeper.facts();
       await mortal.stop();
-      const from = performance.now();
-      await expect(keeper.facts()).rejects.toMatchObject({ code: "unavailable" });
-      await expect(keeper.facts()).rejects.toMatchObject({ code: "unavailable" });
-      expect(performance.now() - from).toBeLessThan(200);
+      // At once, that is: not because a time was over.
+      const refused = { code: "unavailable", message: expect.not.stringContaining(" within ") };
+      await expect(keeper.facts()).rejects.toMatchObject(refused);
+      await expect(keeper.facts()).rejects.toMatchObject(refused);
       await mortal.restart();
       expect((await keeper.facts()).serverRunId).not.toBe(serverRunId);
     } finally {
@@ -106,15 +108,19 @@ describe("the facts", () => {
   it("are an error within a bound where Redis does not answer", async () => {
     const paused = await RedisServer.start();
     try {
-      const keeper = keeperOf(paused.url);
-      await keeper.facts();
+      const keeper = keeperOf(paused.url, redisConnections);
+      const answer = () => keeper.facts().catch(() => undefined);
+      await waitFor(answer, { what: "the facts", timeoutMs: 30_000 });
       paused.pause();
-      const from = performance.now();
-      await expect(keeper.facts()).rejects.toMatchObject({ code: "unavailable" });
-      await expect(keeper.facts()).rejects.toMatchObject({ code: "unavailable" });
-      expect(performance.now() - from).toBeLessThan(2500);
+      for (const command of ["ROLE, TIME", "INFO"]) {
+        await expect(keeper.facts()).rejects.toMatchObject({
+          code: "unavailable",
+          message: expect.stringContaining(`no answer to ${command} within 1000 ms`),
+        });
+      }
       paused.resume();
-      expect((await keeper.facts()).role).toBe("master");
+      const facts = await waitFor(answer, { what: "the facts again", timeoutMs: 30_000 });
+      expect(facts.role).toBe("master");
     } finally {
       await paused.close();
     }
@@ -141,7 +147,7 @@ describe("reading a log back", () => {
   it("gives everything that was published, in pages", async () => {
     await initLog(url, { authority: "database" });
     const publisher = new RedisPublisher({
-      open: redisConnections(url),
+      open: patientConnections(url),
       keys: KEYS,
       clock: systemClock,
       authority: "database",

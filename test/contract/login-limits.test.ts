@@ -34,7 +34,7 @@ async function inRedis(settings: LimitSettings): Promise<LoginLimits> {
     // No test here is about time; a busy machine is not to be mistaken for an absent Redis.
     answerMaxMs: 10_000,
   });
-  await waitUntil(() => limits.countsIn === "redis", { what: "Redis", timeoutMs: 5000 });
+  await waitUntil(() => limits.countsIn === "redis", { what: "Redis", timeoutMs: 30_000 });
   return limits;
 }
 
@@ -202,16 +202,29 @@ describe.each([
     const window = { max: 1, windowS: 1 };
     const change = { account: window, spread: window, address: { max: 10_000, windowS: 60 } };
     await withLimits(change, async ({ admit, limits, attempt }) => {
-      expect(await admit("ana", "1")).toBe("admitted");
-      expect(await limits.admit(attempt("ana", "1"))).toMatchObject({ retryAfterS: 1 });
-      expect(await limits.admit(attempt("bo", "1"))).toMatchObject({ retryAfterS: 1 });
-      const again = async (login: string, address: string) =>
-        waitFor(async () => ((await admit(login, address)) === "admitted" ? true : undefined), {
+      let attempts = 0;
+      /** On a machine that stands still the second may be over before somebody is refused. */
+      const refused = async () => {
+        attempts += 1;
+        const [ana, bo, address] = [`ana ${attempts}`, `bo ${attempts}`, `${attempts}`] as const;
+        expect(await admit(ana, address)).toBe("admitted");
+        const second = await limits.admit(attempt(ana, address));
+        const other = await limits.admit(attempt(bo, address));
+        if (second.admitted || other.admitted) return undefined;
+        expect([second, other]).toMatchObject([{ retryAfterS: 1 }, { retryAfterS: 1 }]);
+        return { ana, bo, address };
+      };
+      const { ana, bo, address } = await waitFor(refused, {
+        what: "a refusal within the second",
+        timeoutMs: 30_000,
+      });
+      const again = async (login: string, from: string) =>
+        waitFor(async () => ((await admit(login, from)) === "admitted" ? true : undefined), {
           what: `${login} to be admitted again`,
-          timeoutMs: 3000,
+          timeoutMs: 30_000,
         });
-      await again("bo", "1");
-      await again("ana", "2");
+      await again(bo, address);
+      await again(ana, "elsewhere");
     });
   });
 });
