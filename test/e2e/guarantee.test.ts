@@ -28,11 +28,10 @@ let pods: Pod[];
 beforeAll(async () => {
   stage = await E2eStage.open();
   proxies = [await stage.addRedisProxy(), await stage.addRedisProxy()];
-  pods = [];
-  for (const [index, proxy] of proxies.entries()) {
-    pods.push(await stage.addPod(`node-${index + 1}`, { redisUrl: proxy.url }));
-  }
-}, 60_000);
+  pods = await Promise.all(
+    proxies.map(({ url }, index) => stage.addPod(`node-${index + 1}`, { redisUrl: url })),
+  );
+});
 afterAll(() => stage.close());
 
 /** A small generator, so that a run can be told again by its seed. */
@@ -152,7 +151,7 @@ describe("the guarantee", () => {
     const passedBefore = revoked.filter(({ pollers, acknowledgedAtMs }) =>
       pollers.some((one) => one.seen.some((s) => s.what === "200" && s.atMs < acknowledgedAtMs)),
     );
-    expect(revoked.length).toBeGreaterThan(FAULTS / 2);
+    expect(revoked.length).toBeGreaterThan(REVOKERS);
     expect(passedBefore.length).toBeGreaterThan(0);
 
     const live = { token: stage.token({ tenant: "acme", user: "ann", session: "chaos-alive" }) };

@@ -272,7 +272,11 @@ describe("the system's own fault is a 5xx", () => {
       EnvoyProcess.start({
         api: { port: pod.api.port },
         sekisho: pod.authz.address,
-        config: await mistyped(),
+        config: await changedEnvoyConfig(
+          "mistyped",
+          /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m,
+          "$1pubic",
+        ),
       }),
       (started) => started.close(),
     );
@@ -300,18 +304,27 @@ describe("the system's own fault is a 5xx", () => {
   });
 
   it("overloaded where more signatures wait than may", async () => {
-    const settings = { SEKISHO_VERIFICATIONS_MAX_PENDING: "1" };
-    const busy = await stage.addPod("overloaded", { settings });
+    // It stands still for as long as the checks take to gather, and must not be stale or given up then.
+    const settings = {
+      SEKISHO_VERIFICATIONS_MAX_PENDING: "1",
+      SEKISHO_MAX_STALENESS_MS: "60000",
+    };
+    const config = await changedEnvoyConfig(
+      "patient",
+      /^( +timeout: )0\.5s(?=\n +# No answer)/m,
+      "$160s",
+    );
+    const busy = await stage.addPod("overloaded", { settings, config });
     const tokens = Array.from({ length: 12 }, (_, number) =>
       stage.token({ ...ann, session: `burst-${number}` }),
     );
     // While the node stands still its checks gather, and come all at once when it goes on.
     busy.authz.pause();
-    const asked = tokens.map((token) => busy.client.get("/things", { token }));
+    const asked = tokens.map((token) => busy.client.getOnce("/things", { token }));
     await waitUntil(
       async () =>
         (await busy.envoy.statistic("cluster.sekisho.upstream_rq_active")) === tokens.length,
-      { what: "all checks to wait for the node", timeoutMs: 5000, everyMs: 5 },
+      { what: "all checks to wait for the node", timeoutMs: 15_000, everyMs: 5 },
     );
     busy.authz.resume();
     const replies = await Promise.all(asked);
@@ -326,9 +339,13 @@ describe("the system's own fault is a 5xx", () => {
   it("revocations_stale, by the route's policy, where revocations do not fit in memory", async () => {
     const settings = { SEKISHO_REVOCATIONS_MAX_ENTRIES: "1" };
     const tiny = await stage.addPod("saturated", { settings });
-    expect((await tiny.authz.ops("/readyz")).body).toContain("SEKISHO_REVOCATIONS_MAX_ENTRIES");
+    await waitUntil(
+      async () =>
+        (await tiny.authz.ops("/readyz")).body.includes("SEKISHO_REVOCATIONS_MAX_ENTRIES"),
+      { what: "/readyz to name the setting", timeoutMs: 15_000 },
+    );
     const token = stage.token(ann);
-    const reply = await tiny.client.get("/things", { token });
+    const reply = await tiny.client.get("/things", { token, stale: true });
     await expectRefusal(tiny.envoy, reply, { reason: "revocations_stale", status: 503 });
     const tolerant = await tiny.client.get("/timetable", { token });
     expect(tolerant.status).toBe(200);
@@ -338,7 +355,7 @@ describe("the system's own fault is a 5xx", () => {
     expect([strict.status, strict.problem]).toEqual([503, undefined]);
     expect(await loggedReason(tiny.envoy, strict)).toBeNull();
     // The entry driven out is in doubt, never allowed; the one that is held is known.
-    const evicted = { token: stage.token({ ...ann, session: "ended" }) };
+    const evicted = { token: stage.token({ ...ann, session: "ended" }), stale: true } as const;
     expect(await tiny.client.seen("/things", evicted)).toBe("503 revocations_stale");
     const held = { token: beforeCutOff() };
     expect(await tiny.client.seen("/things", held)).toBe("401 token_issued_before_cutoff");
@@ -350,12 +367,11 @@ it("leaves no reason out", () => {
   expect([...reached, ...Object.keys(OUT_OF_REACH)].sort()).toEqual(Object.keys(REASONS).sort());
 });
 
-/** The repository's envoy.yaml with the value of the public route's `sekisho.auth` misspelt. */
-async function mistyped(): Promise<EnvoyConfig> {
+/** The repository's envoy.yaml with one thing changed. */
+async function changedEnvoyConfig(name: string, what: RegExp, to: string): Promise<EnvoyConfig> {
   const text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
-  const right = /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m;
-  expect(text).toMatch(right);
-  const file = join(stage.folder, "mistyped.yaml");
-  await writeFile(file, text.replace(right, "$1pubic"));
+  expect(text).toMatch(what);
+  const file = join(stage.folder, `${name}.yaml`);
+  await writeFile(file, text.replace(what, to));
   return readEnvoyConfig(file);
 }

@@ -52,9 +52,9 @@ it("stays stale and says what to do, and after `log init` lets only newer tokens
   const newMs = performance.now();
   for (const poller of old) await poller.until(STALE, newMs);
   for (const poller of revoked) await poller.until(REVOKED, newMs);
-  for (const poller of old) expect(poller.kinds(staleMs)).toEqual([STALE]);
+  for (const poller of old) expect(poller.answered(staleMs)).toEqual([STALE]);
   // What a node knew, it goes on refusing: before, during and after.
-  for (const poller of revoked) expect(poller.kinds()).toEqual([REVOKED]);
+  for (const poller of revoked) expect(poller.answered()).toEqual([REVOKED]);
   for (const pod of pods) {
     const reply = await pod.client.get("/timetable", { token: oldToken });
     const entry = await pod.envoy.accessLogOf(reply.headers["x-request-id"] ?? "");
@@ -63,8 +63,9 @@ it("stays stale and says what to do, and after `log init` lets only newer tokens
 
   // A node that starts now knows only what the new log holds, and the old token tells it nothing.
   const newborn = await stage.addPod("node-3", { settings: { SEKISHO_CLOCK_SKEW_S: SKEW_S } });
-  expect(await newborn.client.seen("/things", { token: revokedToken })).toBe(STALE);
-  expect(await newborn.client.seen("/things", { token: oldToken })).toBe(STALE);
+  for (const token of [revokedToken, oldToken]) {
+    expect(await newborn.client.seen("/things", { token, stale: true })).toBe(STALE);
+  }
   await untilNewTokenPasses(newborn);
 });
 
@@ -73,9 +74,10 @@ async function untilToldWhatToDo(pod: Pod): Promise<void> {
   const page = await waitFor(
     async () => {
       const { status, body } = await pod.authz.ops("/readyz");
-      return body.includes("sekisho log init") ? { status, body } : undefined;
+      const told = body.includes("sekisho log init") && body.includes("stale for");
+      return told ? { status, body } : undefined;
     },
-    { what: `/readyz of ${pod.name} to name \`sekisho log init\``, timeoutMs: 5000 },
+    { what: `/readyz of ${pod.name} to name \`sekisho log init\``, timeoutMs: 30_000 },
   );
   expect(page.status).toBe(200);
   expect(JSON.parse(page.body)).toMatchObject({
@@ -98,11 +100,12 @@ async function untilNewTokenPasses({ name, client }: Pod): Promise<void> {
     async () => {
       const what = await client.seen("/things", {
         token: stage.token({ ...person, session: "ann-again" }),
+        stale: true,
       });
       seen.add(what);
       return what === "200" ? true : undefined;
     },
-    { what: `${name} to let a new token pass`, timeoutMs: 10_000, everyMs: 20 },
+    { what: `${name} to let a new token pass`, timeoutMs: 30_000, everyMs: 20 },
   );
   expect([...seen].filter((what) => what !== STALE)).toEqual(["200"]);
 }

@@ -99,7 +99,7 @@ describe("the command line", () => {
     const ask = { token: stage.token(person) };
     expect(await pod.client.seen("/things", ask)).toBe("200");
     const ids = ["--tenant", person.tenant, "--session", person.session];
-    const waited = await stage.sekisho("revoke", "session", ...ids, "--wait", "5000");
+    const waited = await stage.sekisho("revoke", "session", ...ids, "--wait", "10000");
     expect(waited.exit.code).toBe(0);
     expect(await pod.client.seen("/things", ask)).toBe("401 session_revoked");
   });

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Readable, Writable } from "node:stream";
 import { waitFor } from "../../deploy/local/wait-for.js";
 
-const END_TIMEOUT_MS = 15_000;
+const END_TIMEOUT_MS = 30_000;
 
 export interface Ran {
   readonly status: number;

@@ -8,7 +8,7 @@ const STATUS_BY_NUMBER = new Map([
   [1, "SERVING"],
   [2, "NOT_SERVING"],
 ]);
-const TIMEOUT_MS = 2000;
+const TIMEOUT_MS = 20_000;
 const METHOD = "/grpc.health.v1.Health/Check";
 
 /** A node looks every 50 ms whether it has become ready, so this can follow `/readyz` by as much. */

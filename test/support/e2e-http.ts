@@ -5,7 +5,12 @@ import { z } from "zod";
 import { echoSchema, type Echo } from "../../deploy/local/echo-api.js";
 
 /** Longer than Envoy waits for a check; who gets no answer at all must fail and not hang. */
-const ANSWER_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 20_000;
+/** A little less than envoy.yaml grants a connection (250 ms) and a check (500 ms). */
+const GIVEN_UP_AFTER_MS = 200;
+/** For how long a request is asked again while the machine stands still. */
+const STANDSTILL_MAX_MS = 20_000;
+const STALE = "503 revocations_stale";
 
 const problemSchema = z.strictObject({
   type: z.string(),
@@ -32,11 +37,24 @@ export interface Ask {
   readonly token?: string;
   /** Name and value of each header, in order; repeated ones are sent as often. */
   readonly headers?: readonly (readonly [string, string])[];
+  /** The node has a reason to be stale, so that this is an answer as any other. */
+  readonly stale?: true;
 }
 
 /** "200", "401 session_revoked"; a refusal without a problem is a bare "503". */
 export function describeReply({ status, problem }: Reply): string {
   return problem === undefined ? `${status}` : `${status} ${problem.code}`;
+}
+
+/**
+ * Whether an undisturbed pod answers this only because the machine stood still: Envoy waited for the
+ * node as long as it may, or the node for Redis. A 503 that comes at once is never of that kind.
+ */
+export function isStandstill(
+  what: string,
+  { sentAtMs, atMs }: { readonly sentAtMs: number; readonly atMs: number },
+): boolean {
+  return what === STALE || (what === "503" && atMs - sentAtMs >= GIVEN_UP_AFTER_MS);
 }
 
 /** Asks one Envoy over connections that it keeps open. */
@@ -48,8 +66,22 @@ export class HttpClient {
     this.#url = new URL(url);
   }
 
-  /** Sends the path as it stands, without making it regular first. */
+  /**
+   * Sends the path as it stands, without making it regular first. Asked again while all that the
+   * answer says is that the machine stood still.
+   */
   async get(path: string, ask: Ask = {}): Promise<Reply> {
+    const untilMs = performance.now() + STANDSTILL_MAX_MS;
+    for (;;) {
+      const reply = await this.getOnce(path, ask);
+      const what = describeReply(reply);
+      const settled = !isStandstill(what, reply) || (ask.stale === true && what === STALE);
+      if (settled || performance.now() > untilMs) return reply;
+    }
+  }
+
+  /** As `get`, whatever the answer is. */
+  async getOnce(path: string, ask: Ask = {}): Promise<Reply> {
     const sentAtMs = performance.now();
     return new Promise((resolve, reject) => {
       const request = sendRequest({
@@ -82,8 +114,19 @@ export class HttpClient {
   }
 }
 
-/** Sends these very bytes on a connection of their own and returns the first answer. */
+/**
+ * Sends these very bytes on a connection of their own and returns the first answer. Nobody who sends
+ * them expects a 503, so they are sent again while the machine stands still.
+ */
 export async function sendBytes(url: string, bytes: string): Promise<string> {
+  const untilMs = performance.now() + STANDSTILL_MAX_MS;
+  for (;;) {
+    const answer = await sendBytesOnce(url, bytes);
+    if (!/^HTTP\/1\.1 503 /.test(answer) || performance.now() > untilMs) return answer;
+  }
+}
+
+async function sendBytesOnce(url: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const socket = connect({ host: hostname, port: Number(port) });

@@ -15,14 +15,15 @@ import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import { waitFor } from "../../deploy/local/wait-for.js";
 import type { Revocation } from "../../src/revocation/entry.js";
-import { HttpClient } from "./e2e-http.js";
+import { HttpClient, describeReply, type Ask } from "./e2e-http.js";
 import { Poller } from "./e2e-poller.js";
-import type { Ask } from "./e2e-http.js";
 import { initLog, publish } from "./following.js";
 import { TcpProxy } from "./tcp-proxy.js";
 import { TokenIssuer, type JsonMembers } from "./token-issuer.js";
 
-const COMMAND_TIMEOUT_MS = 15_000;
+const COMMAND_TIMEOUT_MS = 60_000;
+/** How long an answer is waited for that has to come, on a machine that may stand still. */
+const ANSWER_WAIT_MS = 30_000;
 
 export interface NodeOptions {
   /** SEKISHO_LISTEN; a free loopback port if left out. */
@@ -71,16 +72,16 @@ export class E2eStage {
     this.redis = redis;
   }
 
-  /** Starts Redis, whose data survive a restart, and opens a log in which nothing was revoked. */
+  /** Starts Redis, whose data survive its process, and opens a log in which nothing was revoked. */
   static async open(options: { readonly withoutLog?: true } = {}): Promise<E2eStage> {
     const closing = new Closing();
     try {
       const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-e2e-")), (made) =>
         rm(made, { recursive: true, force: true }),
       );
-      const redis = await closing.keep(RedisServer.start({ appendonly: true }), (one) =>
-        one.close(),
-      );
+      // The machine goes on when Redis is killed, and on a busy disk an fsync can take a second.
+      const starting = RedisServer.start({ appendonly: true, args: ["--appendfsync", "no"] });
+      const redis = await closing.keep(starting, (one) => one.close());
       if (options.withoutLog !== true) await initLog(redis.url);
       const stage = new E2eStage(closing, folder, redis);
       await writeFile(stage.jwksFile, JSON.stringify(stage.issuer.jwks()));
@@ -137,6 +138,10 @@ export class E2eStage {
     return { name, api, authz, envoy, client };
   }
 
+  async addPods(...names: readonly string[]): Promise<Pod[]> {
+    return Promise.all(names.map((name) => this.addPod(name)));
+  }
+
   /** Asks again and again until it is stopped, or the stage is closed. */
   poll(name: string, client: HttpClient, path: string, ask: Ask | (() => Ask) = {}): Poller {
     const poller = new Poller(name, client, path, typeof ask === "function" ? ask : () => ask);
@@ -187,12 +192,12 @@ export async function untilAnswered(
   let last = "nothing yet";
   await waitFor(
     async () => {
-      last = await client.seen(path, ask);
+      last = describeReply(await client.getOnce(path, ask));
       return last === expected ? true : undefined;
     },
     {
       what: `${name} to answer ${expected}`,
-      timeoutMs: 10_000,
+      timeoutMs: ANSWER_WAIT_MS,
       failure: (message) => new Error(`${message}; it answered ${last}`),
     },
   );

@@ -61,8 +61,8 @@ export interface KeptData {
   readonly database: DatabaseSetting;
   /** Where it is a PostgreSQL of the test's own. */
   readonly postgres: PostgresServer | undefined;
-  /** Asks for one number, past the service and its roles. A folder must not be in use. */
-  readonly count: (sql: string) => Promise<number>;
+  /** Asks for one number each, past the service and its roles. A folder must not be in use. */
+  readonly count: (...queries: readonly string[]) => Promise<readonly number[]>;
 }
 
 const countedSchema = z.tuple([z.object({ count: z.coerce.number() })]);
@@ -184,6 +184,10 @@ export class RunningStage {
     return this.base.addPod(name, this.service.jwksUrl, options);
   }
 
+  async addPods(...names: readonly string[]): Promise<Pod[]> {
+    return Promise.all(names.map((name) => this.addPod(name)));
+  }
+
   async addTenant(tenant: string): Promise<void> {
     await this.client.createTenant(this.operatorToken, tenant);
   }
@@ -231,16 +235,18 @@ export async function mapBounded<T, R>(
   return [...results].sort(([one], [other]) => one - other).map(([, result]) => result);
 }
 
+const countedIn = (rows: unknown): number => countedSchema.parse(rows)[0].count;
+
 async function inFolder(stage: E2eStage): Promise<KeptData> {
   const parent = await stage.keep(mkdtemp(join(tmpdir(), "sekisho-data-")), (made) =>
     rm(made, { recursive: true, force: true }),
   );
   const folder = join(parent, "data");
   await copyPgliteTemplate(folder);
-  const count = async (sql: string): Promise<number> => {
+  const count = async (...queries: readonly string[]): Promise<readonly number[]> => {
     const opened = await PGlite.create(join(folder, "postgres"));
     try {
-      return countedSchema.parse((await opened.query(sql)).rows)[0].count;
+      return await mapBounded(queries, 1, async (sql) => countedIn((await opened.query(sql)).rows));
     } finally {
       await opened.close();
     }
@@ -251,7 +257,9 @@ async function inFolder(stage: E2eStage): Promise<KeptData> {
 async function inPostgres(stage: E2eStage): Promise<KeptData> {
   const postgres = await stage.keep(PostgresServer.start(), (server) => server.close());
   const url = await postgres.createDatabase(DATABASE);
-  const count = async (sql: string): Promise<number> =>
-    countedSchema.parse(await postgres.query(sql, { database: DATABASE }))[0].count;
+  const count = (...queries: readonly string[]): Promise<readonly number[]> =>
+    mapBounded(queries, 1, async (sql) =>
+      countedIn(await postgres.query(sql, { database: DATABASE })),
+    );
   return { database: { url }, postgres, count };
 }
