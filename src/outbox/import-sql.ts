@@ -5,9 +5,10 @@
  * Where the database has no such session or user, the revocation is recorded all the same: it is in
  * force, and stays so when the log is restored.
  *
- * A cut-off says nothing of tokens that were issued after it, and until it is imported the database
- * lets its user refresh: after hours, where it was the database that was away. So what a cut-off ends
- * here is revoked by its session, too.
+ * Until it is imported the database lets its user refresh: after hours, where it was the database that
+ * was away, and for longer than nodes remember it. So what is imported is published once more, and
+ * is in force for a whole horizon from then. A cut-off says nothing of tokens that were issued after
+ * it: what it ends here is revoked by its session, too.
  */
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";

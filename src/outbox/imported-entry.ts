@@ -3,7 +3,6 @@
  * not trusted to fit: everything that the tables refuse would stand in the way of all that follows.
  */
 import { createHash } from "node:crypto";
-import { entryTimeMs } from "../revocation/entry.js";
 import type { RecordedRevocation } from "../revocation/recorded-entry.js";
 import type { CommittedRevocation } from "./outbox.js";
 
@@ -16,16 +15,16 @@ export interface ImportedRevocation extends CommittedRevocation {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const TEXT_MAX_LENGTH = 512;
 
-/** `nowMs`: Unix milliseconds. */
+/**
+ * It counts from `nowMs` (Unix milliseconds) on: as long as the database did not know it, what it
+ * revokes could be refreshed, and is to be remembered until the last token of then has expired.
+ */
 export function importedRevocation(entry: RecordedRevocation, nowMs: number): ImportedRevocation {
-  const { id, revocation, atMs, eventId, reason, actor, origin } = entry;
-  // It counts from when it was published, too: to be remembered too long does no harm. A time in the
-  // future would never be over.
-  const decidedAtMs = Math.min(Math.max(atMs, entryTimeMs(id) ?? 0), nowMs);
+  const { id, revocation, eventId, reason, actor, origin } = entry;
   return {
     eventId: uuidOf(entry, eventId),
     revocation,
-    atMs: decidedAtMs,
+    atMs: nowMs,
     reason: storable(reason),
     actor: storable(actor),
     entryId: id,

@@ -17,7 +17,7 @@ export async function recordRevocations(
   }
 }
 
-/** `origin`: `log` for one that was found in the log and is published already. */
+/** Not published yet, or not for long enough. `origin`: `log` for one that was found in the log. */
 export function revocationRow(
   { eventId, revocation, atMs, reason, actor }: CommittedRevocation,
   origin: "service" | "log",
@@ -35,6 +35,6 @@ export function revocationRow(
     reason: reason ?? null,
     actor: actor ?? null,
     origin,
-    publishedAt: origin === "log" ? new Date(atMs) : null,
+    publishedAt: null,
   };
 }

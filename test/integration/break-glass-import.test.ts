@@ -2,17 +2,19 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
 import { RedisServer } from "../../deploy/local/redis-server.js";
+import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock } from "../../src/clock/clock.js";
 import { sessions, users } from "../../src/database/schema-sql.js";
 import { LogOutbox } from "../../src/outbox/log-outbox.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { endOf, KEYS, redis } from "../support/following.js";
+import { endOf, follow, KEYS, redis, type Following } from "../support/following.js";
 import {
   commit,
   commitEnds,
   databasePublisher,
   decided,
   emptyTables,
+  rows,
   seeLog,
   startRelaying,
   tenantRows,
@@ -27,6 +29,7 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
   let started: StartedDatabase;
   let server: RedisServer;
   const relays: Relaying[] = [];
+  const nodes: Following[] = [];
 
   beforeAll(async () => {
     [started, server] = await Promise.all([start(), RedisServer.start()]);
@@ -38,6 +41,7 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
   });
   afterEach(async () => {
+    await Promise.all(nodes.splice(0).map(({ follower }) => follower.close()));
     await Promise.all(relays.splice(0).map((one) => one.close()));
   });
   afterAll(() => Promise.all([started.stop(), server.close()]));
@@ -145,5 +149,54 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     expect(meta.firstSeq).toBeGreaterThan(1);
     await back.untilNextCycle();
     expect(back.restores).toEqual([]);
+  });
+
+  it("revokes anew what it imports, for it may have been refreshed and forgotten since", async () => {
+    const horizonS = 1;
+    await Promise.all([open("ann", "ann-1"), open("ben", "ben-1")]);
+    await leaveLog(horizonS);
+    const node = follow(server.url, { required: { skewMs: 5000, horizonS, partitions: 1 } });
+    nodes.push(node);
+    const refused = (): readonly string[] => [
+      ...(node.knows("ann-1") ? ["ann-1"] : []),
+      ...(node.state.lookUp("acme", "ben", "ben-1").epoch > 3 ? ["ben-1"] : []),
+    ];
+    const none = { epoch: undefined, issuedBefore: undefined };
+    await breakGlass(endOf("ann-1"), {
+      ...{ kind: "user_revoked", tenant: "acme", user: "ben", ...none },
+      epoch: 9,
+    });
+    await node.until("both", () => refused().length === 2);
+    await waitUntil(() => refused().length === 0, {
+      what: "the node to forget them",
+      timeoutMs: 20_000,
+    });
+    // Both refresh here: their sessions are open, and ben's epoch is the old one.
+    const backMs = Date.now();
+    const back = relay({ horizonS });
+    await node.until("both once more", () => refused().length === 2);
+    await back.until("publishing", () => back.counts.published === 2);
+    expect(back.counts.imported).toBe(2);
+    expect(await openSessions()).toEqual([]);
+    const again = node.applied.slice(-2);
+    expect(again.map(({ kind }) => kind)).toEqual(["revocation", "revocation"]);
+    for (const one of again) {
+      const forgetAtMs = one.kind === "revocation" ? one.forgetAtMs : 0;
+      expect(forgetAtMs).toBeGreaterThanOrEqual(backMs + horizonS * 1000);
+    }
+  });
+
+  it("has a restored log hold what was imported for a whole horizon from then", async () => {
+    await leaveLog(1);
+    await breakGlass(endOf("ann-1"));
+    const publishedMs = Date.now();
+    await waitUntil(() => Date.now() > publishedMs, { what: "a later moment", timeoutMs: 5000 });
+    const backMs = Date.now();
+    const back = relay({ horizonS: 1 });
+    await back.until("publishing", () => back.counts.published === 1);
+    // A restore takes what counts from less than a horizon ago.
+    const query = sql`SELECT extract(epoch FROM at) * 1000 AS at_ms FROM sekisho.revocations`;
+    const [imported] = await rows(started.database, "relay", query);
+    expect(Number(imported?.["at_ms"])).toBeGreaterThanOrEqual(backMs);
   });
 });
