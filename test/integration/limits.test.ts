@@ -2,15 +2,20 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { waitUntil } from "../../deploy/local/wait-for.js";
-import { ANSWER_MAX_MS, RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
+import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
 import { DEFAULT_LIMITS } from "../../src/limits/login-limits.js";
-import { redis } from "../support/following.js";
+import { redis, UNTIL_MS } from "../support/following.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
-/** Late enough for a busy machine, and far below 20 waits one after the other. */
-const QUICK_MS = 1000;
-/** For what is not about time: a busy machine is not to be mistaken for an absent Redis. */
+/** A busy machine is not to be mistaken for an absent Redis. */
 const PATIENT_MS = 10_000;
+/** Where a Redis that says nothing has to be given up, and one that is slow must not be. */
+const GIVES_UP_MS = 2500;
+const AT_ONCE = 20;
+/** Late enough for a busy machine, and far below so many waits one after the other. */
+const TOGETHER_MS = 10_000;
+/** Where nothing depends on how long Redis may take. */
+const IMPATIENT_MS = 200;
 const SETTINGS = { ...DEFAULT_LIMITS, account: { max: 3, windowS: 600 } };
 const ATTEMPT = { tenant: "acme", login: "ana@example.test", address: "192.0.2.7" };
 
@@ -48,7 +53,7 @@ function open(url: string, answerMaxMs: number): RedisLoginLimits {
 async function until(limits: RedisLoginLimits, where: "redis" | "process"): Promise<void> {
   await waitUntil(() => limits.countsIn === where, {
     what: `counting in ${where}`,
-    timeoutMs: 8000,
+    timeoutMs: UNTIL_MS,
   });
 }
 
@@ -59,15 +64,13 @@ async function openInRedis(url: string, answerMaxMs = PATIENT_MS): Promise<Redis
 }
 
 async function untilEvents(count: number): Promise<void> {
-  await waitUntil(() => events.length >= count, { what: `${count} events`, timeoutMs: 8000 });
+  await waitUntil(() => events.length >= count, { what: `${count} events`, timeoutMs: UNTIL_MS });
 }
 
 async function admittedOf(limits: RedisLoginLimits, attempts: number): Promise<number> {
   let admitted = 0;
   for (let i = 0; i < attempts; i++) {
-    const begin = performance.now();
     if ((await limits.admit(ATTEMPT)).admitted) admitted += 1;
-    expect(performance.now() - begin).toBeLessThan(QUICK_MS);
   }
   return admitted;
 }
@@ -147,19 +150,19 @@ describe("limits whose Redis is away", () => {
   });
 
   it("wait for one that hangs only once, and forget nothing that it had counted", async () => {
-    const limits = await openInRedis(server.url, ANSWER_MAX_MS);
+    const limits = await openInRedis(server.url, GIVES_UP_MS);
     expect(await admittedOf(limits, 2)).toBe(2);
     server.pause();
     try {
       // Many at once wait together, not one after the other.
       const begin = performance.now();
-      const all = await Promise.all(Array.from({ length: 20 }, () => limits.admit(ATTEMPT)));
-      expect(performance.now() - begin).toBeLessThan(QUICK_MS);
+      const all = await Promise.all(Array.from({ length: AT_ONCE }, () => limits.admit(ATTEMPT)));
+      expect(performance.now() - begin).toBeLessThan(TOGETHER_MS);
       expect(all.filter(({ admitted }) => admitted)).toHaveLength(3);
       expect(limits.countsIn).toBe("process");
       const again = performance.now();
-      for (let i = 0; i < 20; i++) await limits.admit({ ...ATTEMPT, login: "bo" });
-      expect(performance.now() - again).toBeLessThan(QUICK_MS);
+      for (let i = 0; i < AT_ONCE; i++) await limits.admit({ ...ATTEMPT, login: "bo" });
+      expect(performance.now() - again).toBeLessThan(TOGETHER_MS);
       await limits.succeeded(ATTEMPT);
       expect(kinds()).toEqual(["fallback"]);
       expect(events[0]).toMatch(/timed out|no answer/);
@@ -173,7 +176,7 @@ describe("limits whose Redis is away", () => {
 
   it("tell each change once, however often it goes and comes", async () => {
     const proxy = await TcpProxy.start(server.port);
-    const limits = await openInRedis(proxy.url, ANSWER_MAX_MS);
+    const limits = await openInRedis(proxy.url, IMPATIENT_MS);
     for (const lose of ["cutOff", "swallowReplies", "hang"] as const) {
       events = [];
       proxy[lose]();
@@ -183,7 +186,7 @@ describe("limits whose Redis is away", () => {
       const attempts = proxy.accepted;
       await waitUntil(() => proxy.accepted >= attempts + 2, {
         what: "it to try again",
-        timeoutMs: 8000,
+        timeoutMs: UNTIL_MS,
       });
       expect(kinds()).toEqual(["fallback"]);
       proxy.mend();
@@ -207,7 +210,7 @@ describe("limits whose Redis is away", () => {
       const before = await connections();
       let looks = 0;
       const retried = async () => (await connections()) - before - (looks += 1) >= 2;
-      await waitUntil(retried, { what: "two more tries", timeoutMs: 8000 });
+      await waitUntil(retried, { what: "two more tries", timeoutMs: UNTIL_MS });
       expect(kinds()).toEqual(["fallback"]);
     } finally {
       await redis(server.url, "CONFIG", "SET", "min-replicas-to-write", "0");
