@@ -54,7 +54,7 @@ test("a full queue is refused at once, and waiting has an end", async () => {
   const held = new Promise<void>((resolve) => (letGo = resolve));
   const holder = one.transaction({ role: "operator" }, () => held);
   const waiting = [add(one, "a"), add(one, "b")].map((act) => act.catch((error: unknown) => error));
-  await waitUntil(() => one.pool.waiting === 2, { what: "two wait", timeoutMs: 1000 });
+  await waitUntil(() => one.pool.waiting === 2, { what: "two wait", timeoutMs: 30_000 });
   expect(one.pool).toEqual({ max: 1, inUse: 1, idle: 0, waiting: 2 });
   await expect(one.ping()).rejects.toMatchObject({ code: "unavailable" });
   for (const one of await Promise.all(waiting)) expect(one).toMatchObject({ code: "unavailable" });
@@ -90,7 +90,7 @@ test("rows that were replaced make room for others, and the log is cut off", asy
       );
       return Number(found?.["vacuums"]) > 0;
     },
-    { what: "the table was vacuumed", timeoutMs: 5000 },
+    { what: "the table was vacuumed", timeoutMs: 60_000 },
   );
   expect(await checkpoint()).not.toBe(before);
 });

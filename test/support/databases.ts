@@ -35,6 +35,11 @@ export interface TestedDatabase {
 
 /** Connections that a program may have in tests; enough for a few transactions to race. */
 export const TEST_POOL_MAX = 10;
+/** Tests let more race than there are connections, on machines that may stand still for seconds. */
+const TEST_CONNECT_MS = 60_000;
+
+/** A machine that stands still for a moment is not to be mistaken for a database that is in use. */
+const PATIENT_TURNS = { waitingMax: 256, waitMaxMs: 30_000 };
 
 export const DATABASES: readonly TestedDatabase[] = [
   { name: "PGlite", start: startPglite },
@@ -48,7 +53,7 @@ async function startPglite(): Promise<StartedDatabase> {
     const folder = join(parent, "data");
     await copyPgliteTemplate(folder);
     // As for PostgreSQL's test servers: no test cuts the power, and a busy disk takes its time.
-    const open = () => openPglite(folder, { sync: () => undefined });
+    const open = () => openPglite(folder, { sync: () => undefined, turns: PATIENT_TURNS });
     return new Opened(await open(), open, removeAll);
   } catch (error) {
     await removeAll();
@@ -60,7 +65,8 @@ async function startPostgres(): Promise<StartedDatabase> {
   const server = await PostgresServer.start();
   try {
     const url = await server.createDatabase();
-    const open = () => openPostgres({ url, poolMax: TEST_POOL_MAX });
+    const open = () =>
+      openPostgres({ url, poolMax: TEST_POOL_MAX, connectTimeoutMs: TEST_CONNECT_MS });
     const database = open();
     try {
       await database.migrate();
