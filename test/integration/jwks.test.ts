@@ -318,7 +318,7 @@ describe("an issuer's keys", () => {
 
 /** Gives way to sockets and files until the condition holds. */
 async function until(condition: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
+  const deadlineMs = performance.now() + 30_000;
   while (!condition()) {
     if (performance.now() > deadlineMs) throw new Error("the condition never held");
     await new Promise((resolve) => setImmediate(resolve));

@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const LOCAL = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "deploy", "local");
 const RUN = join(LOCAL, "run.mjs");
 const POLL_MS = 20;
-const STATE_MAX_MS = 20_000;
+const STATE_MAX_MS = 60_000;
 
 /** A folder of its own for each test: TMPDIR, cache and fake programs of what it starts. */
 let sandbox = "";
