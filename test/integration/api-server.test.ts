@@ -16,6 +16,9 @@ import { ApiStage, inPath, type ApiStageOptions } from "../support/api-stage.js"
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage } from "../support/session-stage.js";
 
+/** For what comes by itself; far longer than any of it takes. */
+const UNTIL_MS = 30_000;
+
 let started: StartedDatabase;
 let stage: SessionStage;
 const opened: ApiStage[] = [];
@@ -52,10 +55,11 @@ async function dial(api: ApiStage) {
   let over = false;
   socket.setEncoding("utf8").on("data", (text: string) => (said += text));
   socket.on("close", () => (over = true)).on("error", () => undefined);
-  await waitUntil(() => !socket.connecting, { what: "the connection", timeoutMs: 5000 });
-  const heard = (text: string) =>
-    waitUntil(() => said.includes(text), { what: `"${text}"`, timeoutMs: 5000 });
-  const ended = () => waitUntil(() => over, { what: "the end", timeoutMs: 5000 });
+  const until = (what: string, isSo: () => boolean) =>
+    waitUntil(isSo, { what, timeoutMs: UNTIL_MS });
+  await until("the connection", () => !socket.connecting);
+  const heard = (text: string) => until(`"${text}"`, () => said.includes(text));
+  const ended = () => until("the end", () => over);
   return { write: (text: string) => socket.write(text), heard, ended, said: () => said };
 }
 
@@ -237,7 +241,7 @@ describe("the end", () => {
     const late = await dial(api);
     late.write("GET /v1/me/sessions HTTP/1.1\r\nhost: x\r\n");
     const underWay = api.call("POST", "/v1/logout", { token });
-    await waitUntil(() => outbox.waiting === 1, { what: "the logout", timeoutMs: 5000 });
+    await waitUntil(() => outbox.waiting === 1, { what: "the logout", timeoutMs: UNTIL_MS });
     let closed = false;
     const closing = api.close().then(() => (closed = true));
     late.write("\r\n");
@@ -260,7 +264,7 @@ describe("the end", () => {
     const { token } = await api.caller();
     const underWay = api.call("POST", "/v1/logout", { token });
     const cut = expect(underWay).rejects.toThrow("hang up");
-    await waitUntil(() => outbox.waiting === 1, { what: "the logout", timeoutMs: 5000 });
+    await waitUntil(() => outbox.waiting === 1, { what: "the logout", timeoutMs: UNTIL_MS });
     await api.close();
     await cut;
     outbox.release();
