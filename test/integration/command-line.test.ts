@@ -15,16 +15,17 @@ import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.j
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
-import { redisConnections, type RedisConnection } from "../../src/revocation/connection-redis.js";
+import type { RedisConnection } from "../../src/revocation/connection-redis.js";
 import { openLog } from "../../src/revocation/log-opening-redis.js";
 import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
 import { partitionKeys } from "../../src/revocation/partition.js";
+import { patientConnections } from "../support/patient-connections.js";
 
 const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
 const KEYS = partitionKeys(0);
 const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;
 /** Far longer than any of these commands takes. */
-const END_MS = 20_000;
+const END_MS = 60_000;
 
 interface Ended {
   readonly code: number | null;
@@ -53,7 +54,7 @@ let redis: RedisServer;
 let connection: RedisConnection;
 beforeAll(async () => {
   redis = await RedisServer.start();
-  connection = await redisConnections(redis.url)();
+  connection = await patientConnections(redis.url)();
 });
 afterAll(async () => {
   connection.close();
@@ -69,7 +70,7 @@ const initLog = () => withRedis(["log", "init"]);
 
 /** A log as `log init` opens it, without the time that a process takes. */
 async function openedLog(): Promise<void> {
-  const outcome = await openLog(redisConnections(redis.url), KEYS, {
+  const outcome = await openLog(patientConnections(redis.url), KEYS, {
     ...{ generation: "g-1", authority: "redis", horizonS: 970 },
     ...{ nothingWasRevoked: false, replace: false },
   });
@@ -190,9 +191,9 @@ describe("a taken port ends the sidecar with 2 and one message", () => {
   let port: number;
   let folder: string;
   beforeAll(async () => {
-    port = await takeFreePort();
-    taken = createServer().listen(port, "127.0.0.1");
+    taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
+    port = z.object({ port: z.number() }).parse(taken.address()).port;
     folder = mkdtempSync(join(tmpdir(), "sekisho-command-line-"));
     writeFileSync(join(folder, "jwks.json"), '{"keys":[]}');
   });
@@ -235,9 +236,8 @@ test("SIGTERM ends the sidecar with 0 though a client holds a stream open", asyn
     // An empty request: every service. The answers to it have no end.
     stream.end(Buffer.alloc(5));
     await once(stream, "response");
-    const startedMs = performance.now();
+    // Rejects where it ends otherwise, or has to be killed.
     await node.stop();
-    expect(performance.now() - startedMs).toBeLessThan(6000);
   } finally {
     session.destroy();
     await node.kill();
