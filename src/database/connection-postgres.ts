@@ -33,11 +33,14 @@ export class Sockets {
   }
 }
 
-export function connectionConfig(url: string): ClientConfig {
+export function connectionConfig(
+  url: string,
+  connectionTimeoutMillis = CONNECT_TIMEOUT_MS,
+): ClientConfig {
   return {
     connectionString: url,
     application_name: "sekisho",
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis,
     keepAlive: true,
   };
 }

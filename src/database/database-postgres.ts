@@ -41,6 +41,8 @@ export interface PostgresOptions {
   readonly waitingMax?: number;
   /** How long a server may say nothing at all; 7000 if left out. */
   readonly queryTimeoutMs?: number;
+  /** How long a connection, or a free one of the pool, is waited for; 2000 if left out. */
+  readonly connectTimeoutMs?: number;
 }
 
 export function openPostgres(options: PostgresOptions): Database {
@@ -58,7 +60,7 @@ class PostgresDatabase implements Database {
 
   constructor(options: PostgresOptions) {
     const { url, poolMax, waitingMax = WAITING_MAX } = options;
-    this.#config = connectionConfig(url);
+    this.#config = connectionConfig(url, options.connectTimeoutMs);
     this.#max = poolMax;
     this.#waitingMax = waitingMax;
     this.#pool = new Pool({
