@@ -7,7 +7,7 @@ import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.j
 const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
 const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;
 /** Far longer than any command takes. */
-const END_MS = 30_000;
+const END_MS = 90_000;
 
 export interface Ended {
   readonly code: number | null;

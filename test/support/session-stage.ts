@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 import { eq } from "drizzle-orm";
 
-import type { PatientBy } from "../../src/admin/admin-act.js";
+import type { By } from "../../src/admin/admin-act.js";
 import { RefusalTrail } from "../../src/audit/refusal-trail.js";
 import type { Database } from "../../src/database/database.js";
 import {
@@ -44,6 +44,15 @@ const SESSION_LIMITS: SessionLimits = {
 
 export const PASSWORD = "a long enough password";
 export const ADDRESS = "192.0.2.7";
+
+/** Of a tenant of their own, so that no test has one operator more than it made. */
+const ADMINISTRATOR: Caller = {
+  tenant: "administrators",
+  user: "an operator",
+  session: "theirs",
+  scopes: new Set(["operator"]),
+};
+const NEVER = new Date("2200-01-01T00:00:00Z");
 
 /** The least that argon2 does; only the first test of a file notices that it is slow. */
 const QUICK = { memoryKiB: 8, passes: 1, lanes: 1 };
@@ -148,11 +157,12 @@ export class SessionStage {
   readonly limits = new ToldLimits();
   readonly hasher = new Argon2PasswordHasher({
     cost: QUICK,
-    limits: { concurrency: 2, queueMax: 1000, waitMaxMs: 20_000 },
+    limits: { concurrency: 2, queueMax: 1000, waitMaxMs: 60_000 },
   });
   readonly db: Database;
   readonly refusals: RefusalTrail;
   #passwordHash: Promise<string> | undefined;
+  #administratorAdded: Promise<void> | undefined;
 
   constructor(db: Database) {
     this.db = db;
@@ -185,6 +195,7 @@ export class SessionStage {
   }
 
   async addTenant(tenant = `tenant ${randomUUID()}`): Promise<string> {
+    await (this.#administratorAdded ??= this.#addAdministrator());
     const row = { tenantId: tenant, name: tenant, createdAt: new Date(this.clock.wallMs()) };
     await this.db.transaction({ role: "operator" }, async (queries) => {
       await queries.insert(tenants).values(row);
@@ -196,6 +207,7 @@ export class SessionStage {
   async addUser(
     of: { tenant?: string; role?: Role; oneTime?: boolean; login?: string } = {},
   ): Promise<StagedUser> {
+    await (this.#administratorAdded ??= this.#addAdministrator());
     const tenant = of.tenant ?? (await this.addTenant());
     const user = `user ${randomUUID()}`;
     const name = of.login ?? `login ${randomUUID()}`;
@@ -241,11 +253,29 @@ export class SessionStage {
     return caller;
   }
 
-  /** An administrator who acts from outside. */
-  get administrator(): PatientBy {
-    const scopes = new Set(["operator"]);
-    const caller = { tenant: "sekisho", user: "an operator", session: "theirs", scopes };
-    return { caller, address: ADDRESS, isStillGood: () => Promise.resolve(true) };
+  /** An administrator who acts from outside; there as soon as there is a tenant or a user. */
+  get administrator(): By {
+    return { caller: ADMINISTRATOR, address: ADDRESS };
+  }
+
+  async #addAdministrator(): Promise<void> {
+    const { tenant: tenantId, user: userId, session: sessionId } = ADMINISTRATOR;
+    const createdAt = new Date(this.clock.wallMs());
+    const key = { tenantId, userId };
+    await this.db.transaction({ role: "operator" }, async (queries) => {
+      const tenant = { tenantId, name: "Administrators", createdAt };
+      await queries.insert(tenants).values(tenant).onConflictDoNothing();
+    });
+    await this.asTenant(tenantId, async (queries) => {
+      const user = { ...key, login: userId, role: "user", createdAt } as const;
+      await queries.insert(users).values(user).onConflictDoNothing();
+      const times = { createdAt, lastUsedAt: createdAt, rotatedAt: createdAt };
+      const never = { idleExpiresAt: NEVER, expiresAt: NEVER };
+      const place = { deviceName: "a desk", address: ADDRESS, lastUsedAddress: ADDRESS };
+      const rest = { refreshGeneration: 0, passwordChangeOnly: false };
+      const session = { ...key, sessionId, ...times, ...never, ...place, ...rest };
+      await queries.insert(sessions).values(session).onConflictDoNothing();
+    });
   }
 
   asTenant<T>(tenant: string, work: Parameters<typeof this.db.transaction<T>>[1]): Promise<T> {
