@@ -7,13 +7,13 @@ import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock } from "../../src/clock/clock.js";
 import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
 import { DEFAULT_LIMITS } from "../../src/limits/login-limits.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
 import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
 import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import { ReceiptDesk } from "../../src/revocation/receipt.js";
 import { SILENT_AFTER_MS } from "../../src/revocation/revocation-log.js";
 import { HORIZON_S, KEYS, endOf, follow, initLog, redis } from "../support/following.js";
+import { patientConnections } from "../support/patient-connections.js";
 
 /** As the session service counts attempts to log in. */
 const LIMIT = "sekisho:limits:account:somebody";
@@ -36,7 +36,7 @@ describe("the shipped Redis users", () => {
   it("are enough for a publisher to open a log, publish, and read receipts, and for a node to follow", async () => {
     await initLog(as("publisher"));
     const following = follow(as("node"));
-    const open = redisConnections(as("publisher"));
+    const open = patientConnections(as("publisher"));
     const options = {
       open,
       keys: KEYS,
@@ -57,7 +57,7 @@ describe("the shipped Redis users", () => {
         actor: undefined,
       });
       if (!outcome.published) throw new Error(outcome.message);
-      const receipt = await new ReceiptDesk(rows, systemClock).waitFor(outcome, 5000);
+      const receipt = await new ReceiptDesk(rows, systemClock).waitFor(outcome, 20_000);
       expect(receipt.applied).toHaveLength(1);
       expect(following.knows("s-1")).toBe(true);
       await following.follower.close();
@@ -71,7 +71,7 @@ describe("the shipped Redis users", () => {
   });
 
   it("are enough for a publisher to keep a log: read it back, restore it, trim it", async () => {
-    const keeper = new RedisLogKeeper(redisConnections(as("publisher")), KEYS);
+    const keeper = new RedisLogKeeper(patientConnections(as("publisher")), KEYS);
     const following = follow(as("node"));
     try {
       const marker = randomUUID();
@@ -104,12 +104,12 @@ describe("the shipped Redis users", () => {
       settings: { ...DEFAULT_LIMITS, spread: { max: 1, windowS: 60 } },
       onFallback: (reason) => problems.push(reason),
       onRecovered: () => undefined,
-      answerMaxMs: 5000,
+      answerMaxMs: 20_000,
     });
     try {
       await waitUntil(() => limits.countsIn === "redis" || problems.length > 0, {
         what: "Redis to count",
-        timeoutMs: 5000,
+        timeoutMs: 30_000,
       });
       const attempt = { tenant: "acme", login: "ann", address: "192.0.2.1" };
       expect(await limits.admit(attempt)).toEqual({ admitted: true });

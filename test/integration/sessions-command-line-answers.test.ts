@@ -83,9 +83,9 @@ describe("what is not the session service's", () => {
     answer = (_, response) => {
       ended = once(response, "close");
       response.writeHead(200, { "content-type": "application/json" });
-      const goOn = (): void => {
+      const goOn = (error?: Error | null): void => {
         sent += 1;
-        if (!response.destroyed) response.write(MEGABYTE, goOn);
+        if (error == null && !response.destroyed) response.write(MEGABYTE, goOn);
       };
       goOn();
     };

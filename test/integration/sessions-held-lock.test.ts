@@ -51,7 +51,8 @@ describe.each(POSTGRESQL)("while a revocation holds the lock on $name", ({ start
       acting = act();
       // Watched, so that a refusal is no unhandled rejection; it is awaited below.
       acting.catch(() => undefined);
-      await waitUntil(someoneWaits, { what: "somebody to wait for a lock", timeoutMs: 2500 });
+      // PostgreSQL ends a transaction that is idle for ten seconds.
+      await waitUntil(someoneWaits, { what: "somebody to wait for a lock", timeoutMs: 9000 });
       stage.clock.advance(10_000);
     });
     if (acting === undefined) throw new Error("the transaction did not run");
