@@ -5,8 +5,10 @@ import { RedisServer } from "../../deploy/local/redis-server.js";
 import { systemClock } from "../../src/clock/clock.js";
 import type { CommittedRevocation } from "../../src/outbox/outbox.js";
 import { LogOutbox } from "../../src/outbox/log-outbox.js";
+import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
 import { endOf, follow, HORIZON_S, KEYS, redis, type Following } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { patientConnections } from "../support/patient-connections.js";
 import {
   commit,
   commitEnds,
@@ -49,7 +51,9 @@ function relay(change: Partial<RelayingOptions> = {}): Relaying {
   return one;
 }
 function node(): Following {
-  const one = follow(server.url);
+  // Patient, for thousands of entries on a busy machine.
+  const log = revocationLogInRedis(patientConnections(server.url), KEYS, systemClock);
+  const one = follow(server.url, { log });
   nodes.push(one);
   return one;
 }
@@ -293,20 +297,20 @@ describe("a restored log", () => {
       sql`INSERT INTO sekisho.revocations
             (tenant_id, event_id, partition, kind, session_id, at, origin)
           SELECT 'acme', gen_random_uuid(), 0, 'session_revoked', 'many-' || i,
-            now() - interval '9 s' + i / 3000 * interval '1 s', 'service'
-          FROM generate_series(1, 12000) AS i`,
+            now() - interval '9 s' + i / 1500 * interval '1 s', 'service'
+          FROM generate_series(1, 6000) AS i`,
     );
     const one = relay();
     await one.untilRestored(1);
-    process.stdout.write(`12,000 revocations restored in ${one.restores[0]?.tookMs ?? 0} ms\n`);
-    expect(one.restores[0]).toMatchObject({ entries: 12_000, seq: 12_001 });
+    process.stdout.write(`6,000 revocations restored in ${one.restores[0]?.tookMs ?? 0} ms\n`);
+    expect(one.restores[0]).toMatchObject({ entries: 6_000, seq: 6_001 });
     const { eventIds } = await seeLog(server.url);
-    expect(new Set(eventIds).size).toBe(12_000);
+    expect(new Set(eventIds).size).toBe(6_000);
     // They are marked as published, not published once more.
     await one.until("a look at the outbox", () => one.relay.status().pending?.count === 0);
     expect(one.counts.published).toBe(0);
     const running = node();
-    await running.until("all", ({ applied }) => applied.length >= 12_001);
+    await running.until("all", ({ applied }) => applied.length >= 6_001);
   });
 
   it("follows a thousand pending revocations in one go", async () => {
