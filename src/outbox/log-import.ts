@@ -27,7 +27,10 @@ export interface ImportParts {
 export interface ImportSearch {
   /** Begins after this entry; undefined: with the first. */
   readonly after: string | undefined;
-  /** The entry up to which the log is recorded as searched; read again, it is passed over. */
+  /**
+   * The entry up to which the log is recorded as searched; read again, it is passed over. It is never
+   * trimmed: where it is not the first one read, the log has lost something, and is not searched.
+   */
   readonly recorded: string | undefined;
   /** What the log had reached by then, should that entry not say so itself. */
   readonly recordedSeq: number;
@@ -42,7 +45,7 @@ export interface ImportSearch {
 export interface SearchResult {
   readonly imported: number;
   readonly unreadable: number;
-  /** The last entry's ID and seq, if there were entries. */
+  /** The last entry's ID and seq; undefined: there is none, or not the recorded one. */
   readonly last: { readonly id: string; readonly seq: number } | undefined;
 }
 
@@ -54,6 +57,8 @@ export async function searchLog(parts: ImportParts, search: ImportSearch): Promi
     const after = result.last?.id ?? search.after;
     const page = await parts.keeper.entriesAfter(after, READ_BACK_MAX_ENTRIES);
     const last = page.at(-1);
+    const isFirst = result.last === undefined;
+    if (isFirst && search.recorded !== undefined && page[0]?.id !== search.recorded) return result;
     if (last !== undefined) {
       const found = await importPage(parts, search, page, last.id);
       result = {

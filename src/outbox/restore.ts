@@ -150,12 +150,13 @@ interface OldLog {
 
 async function searchOldLog(
   parts: RestoreParts,
-  { facts, record }: FoundLog,
+  { facts, record, cause }: FoundLog,
   check: () => void,
 ): Promise<OldLog> {
   try {
     const { imported, unreadable } = await searchLog(parts, {
-      after: searchedUpTo(facts, record),
+      // What stands in a log that has lost entries may be new in any place.
+      after: cause === "entries_missing" ? undefined : searchedUpTo(facts, record),
       recorded: undefined,
       recordedSeq: 0,
       knownUpToSeq: 0,

@@ -199,4 +199,25 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     const [imported] = await rows(started.database, "relay", query);
     expect(Number(imported?.["at_ms"])).toBeGreaterThanOrEqual(backMs);
   });
+
+  it("notices that the log has lost something, though it has grown beyond the record since", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    await redis(server.url, "COPY", KEYS.log, `${KEYS.log}:old`);
+    await redis(server.url, "COPY", KEYS.meta, `${KEYS.meta}:old`);
+    const [lost] = await commitEnds(started.database, "lost");
+    await one.until("publishing", () => one.counts.published === 1);
+    await one.untilNextCycle();
+    await one.close();
+    // As after two failovers, back to the first master with what the replica had of it.
+    await redis(server.url, "RENAME", `${KEYS.log}:old`, KEYS.log);
+    await redis(server.url, "RENAME", `${KEYS.meta}:old`, KEYS.meta);
+    await open("ann", "ann-1");
+    await breakGlass(endOf("ann-1"), endOf("glass-1"), endOf("glass-2"));
+    const back = relay();
+    await back.untilRestored(1);
+    expect(back.restores).toMatchObject([{ cause: "entries_missing", imported: 3, entries: 4 }]);
+    expect((await seeLog(server.url)).eventIds).toContain(lost?.eventId);
+    expect(await openSessions()).toEqual([]);
+  });
 });
