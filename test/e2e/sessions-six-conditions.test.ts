@@ -17,7 +17,10 @@ const PATH = "/things";
 const REFUSED_WITHIN_MS = 1000;
 /** The most that a check may take in 95 of 100 cases under a light load. */
 const CHECK_P95_MS = 5;
-const P95_ATTEMPTS = 10;
+const P95_ATTEMPTS = 4;
+const P95_TIMEOUT_MS = 480_000;
+/** How often a revocation that was not acknowledged is repeated. */
+const REPEATS = 3;
 /** How long the service waits for the nodes to confirm; no longer than it may. */
 const WAIT_MS = 10_000;
 const REVOKED_ALL = "401 user_epoch_superseded";
@@ -76,7 +79,9 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
     refusal: string,
   ): Promise<void> {
     await passesEverywhere(pollers);
-    const answer = await revoke();
+    let answer = await revoke();
+    // A Redis or a service that stood still gives no acknowledgement; who is in doubt asks again.
+    for (let left = REPEATS; left > 0 && !answer.published; left -= 1) answer = await revoke();
     expect(answer).toMatchObject({ status: 200, published: true, acknowledged: true });
     expect(answer).toMatchObject({ confirmed: true, nodes: pods.length, pending: [] });
     // A node that stood still is silent for a while, and nobody waits for it.
@@ -206,37 +211,39 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
     }
   });
 
-  it(`condition 5: keeps 95 of 100 checks under ${CHECK_P95_MS} ms in the node, under a light load`, async () => {
-    const pod = await running.addPod("node-6");
-    const limits = { limitMs: CHECK_P95_MS, attempts: P95_ATTEMPTS };
-    const people = await running.enterMany("acme", "user", 4);
-    const lastRefresh = new Map(people.map(({ user, refreshToken }) => [user, refreshToken]));
-    const { count, p95Ms } = await measureChecks(pod.authz, limits, async () => {
-      const chains = await mapBounded(people, 2, async ({ user }) => {
-        const chain: string[] = [];
-        while (chain.length < 50) {
-          const next = await running.client.refresh(lastRefresh.get(user) ?? "");
-          lastRefresh.set(user, next.refreshToken);
-          chain.push(next.accessToken);
+  it(
+    `condition 5: keeps 95 of 100 checks under ${CHECK_P95_MS} ms in the node, under a light load`,
+    async () => {
+      const pod = await running.addPod("node-6");
+      const limits = { limitMs: CHECK_P95_MS, attempts: P95_ATTEMPTS };
+      const people = await running.enterMany("acme", "user", 4);
+      const lastRefresh = new Map(people.map(({ user, refreshToken }) => [user, refreshToken]));
+      const { count, ms, of } = await measureChecks(pod.authz, limits, async () => {
+        const chains = await mapBounded(people, 2, async ({ user }) => {
+          const chain: string[] = [];
+          while (chain.length < 50) {
+            const next = await running.client.refresh(lastRefresh.get(user) ?? "");
+            lastRefresh.set(user, next.refreshToken);
+            chain.push(next.accessToken);
+          }
+          return chain;
+        });
+        const tokens = chains.flat();
+        expect(new Set(tokens).size).toBe(200);
+        // Each token first has its signature checked, then is known.
+        for (let round = 0; round < 5; round += 1) {
+          for (const token of tokens) expect(await pod.client.seen(PATH, { token })).toBe("200");
         }
-        return chain;
       });
-      const tokens = chains.flat();
-      expect(new Set(tokens).size).toBe(200);
-      // Each token first has its signature checked, then is known.
-      for (let round = 0; round < 5; round += 1) {
-        for (const token of tokens) expect(await pod.client.seen(PATH, { token })).toBe("200");
-      }
-    });
-    expect(count).toBeGreaterThanOrEqual(1000);
-    // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
-    expect(p95Ms).toBeLessThanOrEqual(CHECK_P95_MS);
-    reportMeasured(
-      `${keptIn.name}: 95 of 100 of ${count} checks took at most ${p95Ms} ms in the node`,
-    );
-    // It takes its row with it, so that nobody waits for its receipt.
-    await pod.authz.stop();
-  });
+      expect(count).toBeGreaterThanOrEqual(1000);
+      // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
+      expect(ms).toBeLessThanOrEqual(CHECK_P95_MS);
+      reportMeasured(`${keptIn.name}: of ${count} checks in the node: ${of} at most ${ms} ms`);
+      // It takes its row with it, so that nobody waits for its receipt.
+      await pod.authz.stop();
+    },
+    P95_TIMEOUT_MS,
+  );
 
   it("condition 6: leaves one tenant's user alone when the other tenant's is revoked by its admin", async () => {
     const here = await running.enter("acme", "hal");

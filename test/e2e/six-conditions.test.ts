@@ -12,7 +12,8 @@ const PATH = "/things";
 const REFUSED_WITHIN_MS = 1000;
 /** The most that a check may take in 95 of 100 cases under a light load. */
 const CHECK_P95_MS = 5;
-const P95_ATTEMPTS = 10;
+const P95_ATTEMPTS = 4;
+const P95_TIMEOUT_MS = 480_000;
 
 let stage: E2eStage;
 const pods: Pod[] = [];
@@ -193,23 +194,27 @@ describe("condition 4: from N to N + M nodes", () => {
 });
 
 describe("condition 5: the p95 goal", () => {
-  it(`keeps 95 of 100 checks under ${CHECK_P95_MS} ms in the node, under a light load`, async () => {
-    const pod = await stage.addPod("node-6");
-    const limits = { limitMs: CHECK_P95_MS, attempts: P95_ATTEMPTS };
-    const { count, p95Ms } = await measureChecks(pod.authz, limits, async (attempt) => {
-      const tokens = Array.from({ length: 200 }, (_, number) =>
-        stage.token({ tenant: "acme", user: `user-${number}`, session: `session-${attempt}` }),
-      );
-      // Each token first has its signature checked, then is known.
-      for (let round = 0; round < 5; round += 1) {
-        for (const token of tokens) expect(await pod.client.seen(PATH, { token })).toBe("200");
-      }
-    });
-    expect(count).toBeGreaterThanOrEqual(1000);
-    // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
-    expect(p95Ms).toBeLessThanOrEqual(CHECK_P95_MS);
-    reportMeasured(`95 of 100 of ${count} checks took at most ${p95Ms} ms in the node`);
-  });
+  it(
+    `keeps 95 of 100 checks under ${CHECK_P95_MS} ms in the node, under a light load`,
+    async () => {
+      const pod = await stage.addPod("node-6");
+      const limits = { limitMs: CHECK_P95_MS, attempts: P95_ATTEMPTS };
+      const { count, ms, of } = await measureChecks(pod.authz, limits, async (attempt) => {
+        const tokens = Array.from({ length: 200 }, (_, number) =>
+          stage.token({ tenant: "acme", user: `user-${number}`, session: `session-${attempt}` }),
+        );
+        // Each token first has its signature checked, then is known.
+        for (let round = 0; round < 5; round += 1) {
+          for (const token of tokens) expect(await pod.client.seen(PATH, { token })).toBe("200");
+        }
+      });
+      expect(count).toBeGreaterThanOrEqual(1000);
+      // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
+      expect(ms).toBeLessThanOrEqual(CHECK_P95_MS);
+      reportMeasured(`of ${count} checks in the node: ${of} at most ${ms} ms`);
+    },
+    P95_TIMEOUT_MS,
+  );
 });
 
 describe("condition 6: the same user id in two tenants", () => {
