@@ -6,7 +6,9 @@ import { waitUntil } from "../../deploy/local/wait-for.js";
 import { systemClock } from "../../src/clock/clock.js";
 import { sessions, users } from "../../src/database/schema-sql.js";
 import { LogOutbox } from "../../src/outbox/log-outbox.js";
+import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../src/revocation/log-keeper.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { failingKeeper } from "../support/failing-keeper.js";
 import { endOf, follow, KEYS, redis, type Following } from "../support/following.js";
 import {
   commit,
@@ -136,6 +138,31 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     expect(await openSessions()).toEqual([]);
   });
 
+  it("imports the rest if the relay before it ended between two pages", async () => {
+    await leaveLog(0);
+    const glass = databasePublisher(server.url, true);
+    const many = Array.from({ length: READ_BACK_MAX_ENTRIES + 50 }, (_, i) => endOf(`many-${i}`));
+    await Promise.all(many.map((one) => glass.publish(decided(one))));
+    glass.close();
+    const failing = failingKeeper("entriesAfter", "before");
+    let pages = 0;
+    const around = (keeper: LogKeeper): LogKeeper => {
+      const broken = failing.around(keeper);
+      const pageOf = () => ((pages += 1) === 1 ? keeper : broken);
+      return { ...broken, entriesAfter: (id, count) => pageOf().entriesAfter(id, count) };
+    };
+    const first = relay({ horizonS: 0, around });
+    await first.until("the end of it", () => failing.failed());
+    await first.close();
+    await publishByRequest("of-a-request");
+    const second = relay({ horizonS: 0 });
+    await second.until("the rest", () => second.counts.imported > 0);
+    expect(second.counts.imported).toBe(many.length + 1 - READ_BACK_MAX_ENTRIES);
+    const trail = sql`SELECT DISTINCT session_id FROM sekisho.audit
+      WHERE kind = 'revocation_imported' AND session_id LIKE 'many-%'`;
+    expect(await tenantRows(started.database, "acme", trail)).toHaveLength(many.length);
+  });
+
   it("trims what it has imported, by the horizon and never further than it has looked", async () => {
     await leaveLog(0);
     await breakGlass(...endsOf("glass"));
@@ -149,6 +176,32 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     expect(meta.firstSeq).toBeGreaterThan(1);
     await back.untilNextCycle();
     expect(back.restores).toEqual([]);
+  });
+
+  it.each([
+    ["has a longer horizon to keep", "horizon_too_short", 5, () => Promise.resolve()],
+    [
+      "finds a restore that was abandoned",
+      "restore_abandoned",
+      0,
+      () => redis(server.url, "HSET", KEYS.meta, "restoring", "somebody who died"),
+    ],
+    ["finds no facts", "log_missing", 0, () => redis(server.url, "DEL", KEYS.meta)],
+    [
+      "finds a log of another database",
+      "generation_differs",
+      0,
+      () => redis(server.url, "HSET", KEYS.meta, "generation", "another"),
+    ],
+  ])("imports before it makes the log anew when it %s", async (_what, cause, horizonS, damage) => {
+    await open("ann", "ann-1");
+    await leaveLog(0);
+    await breakGlass(endOf("ann-1"), endOf("glass"));
+    await damage();
+    const back = relay({ horizonS });
+    await back.untilRestored(1);
+    expect(back.restores).toMatchObject([{ cause, imported: 2 }]);
+    expect(await openSessions()).toEqual([]);
   });
 
   it("revokes anew what it imports, for it may have been refreshed and forgotten since", async () => {
