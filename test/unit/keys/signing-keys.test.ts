@@ -296,7 +296,7 @@ async function nextReload(keys: SigningKeys): Promise<void> {
   if (timer === undefined) throw new Error("no reload is planned");
   clock.advance(timer.delayMs);
   timer.run();
-  await waitUntil(() => timers.length > 0, { what: "the next reload's plan", timeoutMs: 5000 });
+  await waitUntil(() => timers.length > 0, { what: "the next reload's plan", timeoutMs: 30_000 });
   expect(keys.status().seenAgeMs).toBeLessThanOrEqual(REFRESH_MS + RETRY_MS);
 }
 

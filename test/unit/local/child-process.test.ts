@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "@jest/globals";
 import { StartedProcess, parseJsonLine } from "../../../deploy/local/child-process.js";
 import { waitUntil } from "../../../deploy/local/wait-for.js";
 
-const bounds = { what: "it was there", timeoutMs: 5_000 };
+const bounds = { what: "it was there", timeoutMs: 30_000 };
 const started: StartedProcess[] = [];
 
 function run(script: string): StartedProcess {
@@ -71,12 +71,12 @@ describe("a started program", () => {
     const program = run("while :; do echo tick; sleep 0.01; done");
     let ticks = 0;
     program.onLine(() => (ticks += 1));
-    await waitUntil(() => ticks > 2, { what: "ticks", timeoutMs: 5_000 });
+    await waitUntil(() => ticks > 2, { what: "ticks", timeoutMs: 30_000 });
     program.pause();
     await waitUntil(async () => (await stateOf(program)) === "T", { ...bounds });
     program.resume();
     const before = ticks;
-    await waitUntil(() => ticks > before + 2, { what: "ticks again", timeoutMs: 5_000 });
+    await waitUntil(() => ticks > before + 2, { what: "ticks again", timeoutMs: 30_000 });
   });
 });
 

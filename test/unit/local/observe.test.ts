@@ -78,7 +78,7 @@ describe("traffic", () => {
   test("goes on until it is ended, and every answer is counted", async () => {
     answers = [200, "session_revoked"];
     const traffic = new Traffic(client, "t");
-    await waitUntil(() => asked.length > 4, { what: "requests", timeoutMs: 5_000 });
+    await waitUntil(() => asked.length > 4, { what: "requests", timeoutMs: 30_000 });
     const seen = await traffic.end();
     expect(seen.get("200")).toBe(1);
     expect(seen.get("401 session_revoked")).toBe(asked.length - 1);

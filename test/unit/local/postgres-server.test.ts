@@ -148,7 +148,7 @@ describe("a PostgreSQL server for tests", () => {
     const processes = processesOf(server);
     expect(processes.length).toBeGreaterThan(3);
     expect(await server.kill()).toEqual({ code: null, signal: "SIGKILL" });
-    await waitUntil(() => !processes.some(isRunning), { what: "their end", timeoutMs: 5_000 });
+    await waitUntil(() => !processes.some(isRunning), { what: "their end", timeoutMs: 30_000 });
     await expect(connectTo(url)).rejects.toThrow(/ECONNREFUSED|ENOENT/);
     await server.restart();
     const { rows } = await (await connectTo(url)).query("SELECT value FROM kept");
@@ -174,7 +174,7 @@ describe("a PostgreSQL server for tests", () => {
     const processes = processesOf(server);
     await waitUntil(() => processes.every((pid) => (stateOf(pid) ?? "T") === "T"), {
       what: "all of them to be stopped",
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
     });
     await expect(connectTo(url, 200)).rejects.toThrow(/timeout/);
     expect(answered).toBe(false);
@@ -193,7 +193,7 @@ describe("a PostgreSQL server for tests", () => {
       if (how === "was killed") await server.kill();
       if (how === "was stopped") await server.stop();
       await server.close();
-      await waitUntil(() => !processes.some(isRunning), { what: "their end", timeoutMs: 5_000 });
+      await waitUntil(() => !processes.some(isRunning), { what: "their end", timeoutMs: 30_000 });
       expect(await readdir(folder)).toEqual([]);
       expect(segments() ?? []).not.toContain(segment);
     },

@@ -89,7 +89,7 @@ test("says what redis-server said and leaves no folder behind when it cannot sta
 async function command(redis: RedisServer, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: "127.0.0.1", port: redis.port });
-    socket.setTimeout(2_000, () => socket.destroy(new Error(`no answer to ${text}`)));
+    socket.setTimeout(30_000, () => socket.destroy(new Error(`no answer to ${text}`)));
     socket.once("error", reject);
     socket.once("data", (data) => {
       socket.destroy();

@@ -39,7 +39,7 @@ function watched(answers: (string | number)[]) {
   return { ...one, asked: () => asked };
 }
 
-const until = (look: () => boolean) => waitUntil(look, { what: "the watch", timeoutMs: 8000 });
+const until = (look: () => boolean) => waitUntil(look, { what: "the watch", timeoutMs: 30_000 });
 
 test("a database that answers is not told of", async () => {
   const { watch, told, asked } = watched([0]);

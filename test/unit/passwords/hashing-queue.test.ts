@@ -26,7 +26,7 @@ class Held {
   }
 
   async untilBegun(name: string): Promise<void> {
-    await waitUntil(() => this.#ends.has(name), { what: `${name} to begin`, timeoutMs: 2000 });
+    await waitUntil(() => this.#ends.has(name), { what: `${name} to begin`, timeoutMs: 30_000 });
   }
 }
 

@@ -29,7 +29,7 @@ function setUp(problems: Record<string, string[]> = {}) {
 }
 
 const until = (look: () => boolean) =>
-  waitUntil(look, { what: "the preparation", timeoutMs: 5000 });
+  waitUntil(look, { what: "the preparation", timeoutMs: 30_000 });
 
 describe("the preparation", () => {
   test("takes its steps one after the other and is done once", async () => {
