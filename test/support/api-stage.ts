@@ -140,9 +140,9 @@ function send(
   payload: string | Uint8Array | undefined,
 ): Promise<ApiAnswer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ host: "127.0.0.1", timeout: 10_000, ...options });
+    const request = httpRequest({ host: "127.0.0.1", timeout: 30_000, ...options });
     request.once("error", reject);
-    request.once("timeout", () => request.destroy(new Error("no answer within 10 s")));
+    request.once("timeout", () => request.destroy(new Error("no answer within 30 s")));
     request.once("response", (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
