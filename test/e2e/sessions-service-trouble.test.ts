@@ -1,6 +1,6 @@
 /** What the session service does where its surroundings are not as they should be, and at its end. */
 import { createServer } from "node:net";
-import { afterEach, describe, expect, it } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
 import { SessionsClient, type ApiAnswer } from "../../deploy/local/sessions-client.js";
 import {
@@ -122,21 +122,72 @@ describe("with PostgreSQL", () => {
     },
     TEST_MS,
   );
+});
+
+describe("with PostgreSQL and a service that runs", () => {
+  let running: RunningStage;
+
+  beforeAll(async () => {
+    running = await RunningStage.open(POSTGRESQL);
+    await running.addTenant("acme");
+  }, TEST_MS);
+  afterAll(() => running.close());
+
+  it(
+    "takes the tokens that another instance on the same database has minted",
+    async () => {
+      const other = await running.base.startService();
+      await other.waitReady();
+      const otherClient = await running.base.connect(other.url);
+      await running.addUser("acme", "ann");
+      const credentials = { tenant: "acme", login: "ann", password: PASSWORD };
+      const pods = [
+        await running.addPod("keys-of-the-one"),
+        await running.base.addPod("keys-of-the-other", other.jwksUrl),
+      ];
+      for (const [minting, accepting] of [
+        [running.client, otherClient],
+        [otherClient, running.client],
+      ] as const) {
+        const { accessToken: token, refreshToken } = await minting.login(credentials);
+        expect((await accepting.ask("GET", "/v1/me/sessions", { token })).status).toBe(200);
+        for (const { client } of pods) expect(await client.seen("/things", { token })).toBe("200");
+        await accepting.refresh(refreshToken);
+      }
+    },
+    TEST_MS,
+  );
+
+  it(
+    "says which secret is wrong where it cannot read the keys of the others",
+    async () => {
+      const other = await running.base.startService({ keySecret: newKeySecret() });
+      const page = await untilTold(
+        other,
+        "signing_keys",
+        /^failed: .*cannot be decrypted: .*SEKISHO_SESSIONS_KEY_SECRET/,
+      );
+      expect(page).toMatchObject({ http: 503, status: "not_ready" });
+      const client = await running.base.connect(other.url);
+      expect((await timed(client.ask("GET", "/.well-known/jwks.json"))).what).toBe("503 starting");
+      // The one with the right secret is not disturbed.
+      await running.addTenant("globex");
+    },
+    TEST_MS,
+  );
 
   it(
     "answers 503 in time while the database is stopped or hangs, and goes on by itself",
     async () => {
-      const running = await opened(RunningStage.open(POSTGRESQL));
       const { client, service, operatorToken: token } = running;
-      await running.addTenant("acme");
-      const person = await running.enter("acme", "ann");
+      const person = await running.enter("acme", "bob");
       const requests = (): Promise<ApiAnswer>[] => [
         client.ask("GET", "/v1/admin/tenants", { token }),
         client.ask("POST", "/v1/refresh", { body: { refresh_token: person.refreshToken } }),
         client.ask("POST", "/v1/login", {
-          body: { tenant: "acme", login: "ann", password: PASSWORD, device_name: "a device" },
+          body: { tenant: "acme", login: "bob", password: PASSWORD, device_name: "a device" },
         }),
-        client.ask("POST", "/v1/admin/tenants/acme/users/ann/revoke-all", { token, body: {} }),
+        client.ask("POST", "/v1/admin/tenants/acme/users/bob/revoke-all", { token, body: {} }),
       ];
       const postgres = postgresOf(running.base);
       const troubles: readonly Trouble[] = [
@@ -175,52 +226,6 @@ describe("with PostgreSQL", () => {
       }
       // Nothing of what was answered with 503 was done in the end: the token that was left is good.
       await client.refresh(person.refreshToken);
-    },
-    TEST_MS,
-  );
-
-  it(
-    "takes the tokens that another instance on the same database has minted",
-    async () => {
-      const running = await opened(RunningStage.open(POSTGRESQL));
-      const other = await running.base.startService();
-      await other.waitReady();
-      const otherClient = await running.base.connect(other.url);
-      await running.addTenant("acme");
-      await running.addUser("acme", "ann");
-      const credentials = { tenant: "acme", login: "ann", password: PASSWORD };
-      const pods = [
-        await running.addPod("keys-of-the-one"),
-        await running.base.addPod("keys-of-the-other", other.jwksUrl),
-      ];
-      for (const [minting, accepting] of [
-        [running.client, otherClient],
-        [otherClient, running.client],
-      ] as const) {
-        const { accessToken: token, refreshToken } = await minting.login(credentials);
-        expect((await accepting.ask("GET", "/v1/me/sessions", { token })).status).toBe(200);
-        for (const { client } of pods) expect(await client.seen("/things", { token })).toBe("200");
-        await accepting.refresh(refreshToken);
-      }
-    },
-    TEST_MS,
-  );
-
-  it(
-    "says which secret is wrong where it cannot read the keys of the others",
-    async () => {
-      const running = await opened(RunningStage.open(POSTGRESQL));
-      const other = await running.base.startService({ keySecret: newKeySecret() });
-      const page = await untilTold(
-        other,
-        "signing_keys",
-        /^failed: .*cannot be decrypted: .*SEKISHO_SESSIONS_KEY_SECRET/,
-      );
-      expect(page).toMatchObject({ http: 503, status: "not_ready" });
-      const client = await running.base.connect(other.url);
-      expect((await timed(client.ask("GET", "/.well-known/jwks.json"))).what).toBe("503 starting");
-      // The one with the right secret is not disturbed.
-      await running.addTenant("acme");
     },
     TEST_MS,
   );
