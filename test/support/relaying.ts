@@ -77,7 +77,7 @@ export function startRelaying(options: RelayingOptions): Relaying {
   const until: Relaying["until"] = (what, isSo) =>
     waitUntil(isSo, {
       what,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
       everyMs: 5,
       failure: (message) => new Error(`${message}: ${JSON.stringify(relay.status())}`),
     });
