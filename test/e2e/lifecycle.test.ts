@@ -87,7 +87,7 @@ describe("a node is killed under Envoy", () => {
 
 describe("a node is asked to end", () => {
   it("finishes what is in flight, removes its group and row, and ends with 0", async () => {
-    const pod = await stage.addPod("drained");
+    const pod = await stage.addPod("drained", { config: await stage.patientEnvoyConfig() });
     await waitUntil(async () => (await remainsOf("drained")).length === 2, {
       what: "its group and its row",
       timeoutMs: START_MS,

@@ -4,12 +4,10 @@
  */
 import { createHmac } from "node:crypto";
 import { join } from "node:path";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { stringify } from "yaml";
 import { EnvoyProcess } from "../../deploy/local/envoy-process.js";
-import { readEnvoyConfig, type EnvoyConfig } from "../../deploy/local/envoy-config.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
 import { waitUntil } from "../../deploy/local/wait-for.js";
 import { REASONS, type Reason } from "../../src/check/reason.js";
 import type { Revocation } from "../../src/revocation/entry.js";
@@ -272,7 +270,7 @@ describe("the system's own fault is a 5xx", () => {
       EnvoyProcess.start({
         api: { port: pod.api.port },
         sekisho: pod.authz.address,
-        config: await changedEnvoyConfig(
+        config: await stage.changedEnvoyConfig(
           "mistyped",
           /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m,
           "$1pubic",
@@ -309,11 +307,7 @@ describe("the system's own fault is a 5xx", () => {
       SEKISHO_VERIFICATIONS_MAX_PENDING: "1",
       SEKISHO_MAX_STALENESS_MS: "60000",
     };
-    const config = await changedEnvoyConfig(
-      "patient",
-      /^( +timeout: )0\.5s(?=\n +# No answer)/m,
-      "$160s",
-    );
+    const config = await stage.patientEnvoyConfig();
     const busy = await stage.addPod("overloaded", { settings, config });
     const tokens = Array.from({ length: 12 }, (_, number) =>
       stage.token({ ...ann, session: `burst-${number}` }),
@@ -366,12 +360,3 @@ describe("the system's own fault is a 5xx", () => {
 it("leaves no reason out", () => {
   expect([...reached, ...Object.keys(OUT_OF_REACH)].sort()).toEqual(Object.keys(REASONS).sort());
 });
-
-/** The repository's envoy.yaml with one thing changed. */
-async function changedEnvoyConfig(name: string, what: RegExp, to: string): Promise<EnvoyConfig> {
-  const text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
-  expect(text).toMatch(what);
-  const file = join(stage.folder, `${name}.yaml`);
-  await writeFile(file, text.replace(what, to));
-  return readEnvoyConfig(file);
-}

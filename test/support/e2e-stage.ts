@@ -2,14 +2,14 @@
  * What an end-to-end test runs: a private Redis with a log in it, an issuer, and pods, each of them
  * a real Envoy with the repository's envoy.yaml, a real `sekisho authz` process, and an API behind.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AuthzNode } from "../../deploy/local/authz-node.js";
 import { StartedProcess, type Exit } from "../../deploy/local/child-process.js";
 import { Closing } from "../../deploy/local/demo/stage.js";
 import { EchoApi } from "../../deploy/local/echo-api.js";
-import type { EnvoyConfig } from "../../deploy/local/envoy-config.js";
+import { readEnvoyConfig, type EnvoyConfig } from "../../deploy/local/envoy-config.js";
 import { EnvoyProcess } from "../../deploy/local/envoy-process.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
@@ -140,6 +140,20 @@ export class E2eStage {
 
   async addPods(...names: readonly string[]): Promise<Pod[]> {
     return Promise.all(names.map((name) => this.addPod(name)));
+  }
+
+  /** The repository's envoy.yaml with one thing changed. */
+  async changedEnvoyConfig(name: string, what: RegExp, to: string): Promise<EnvoyConfig> {
+    const text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
+    if (!what.test(text)) throw new Error(`envoy.yaml has nothing like ${what.source}`);
+    const file = join(this.folder, `${name}.yaml`);
+    await writeFile(file, text.replace(what, to));
+    return readEnvoyConfig(file);
+  }
+
+  /** Of an Envoy that does not give up a check, however long it takes. */
+  async patientEnvoyConfig(): Promise<EnvoyConfig> {
+    return this.changedEnvoyConfig("patient", /^( +timeout: )0\.5s(?=\n +# No answer)/m, "$160s");
   }
 
   /** Asks again and again until it is stopped, or the stage is closed. */
