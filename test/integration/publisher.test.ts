@@ -227,21 +227,18 @@ describe("a publication that is refused", () => {
     await initLog(url);
     const proxy = await TcpProxy.start(server.port);
     try {
-      await withPublisher(
-        { url: proxy.url, open: redisConnections(proxy.url) },
-        async (publish) => {
-          expect(codeOf(await publish(endOf("s-1")))).toBe("published");
-          proxy.swallowReplies();
-          expect(await publish(endOf("s-2"))).toMatchObject({
-            code: "unreachable",
-            message: expect.stringContaining("no answer to EVAL within 2000 ms"),
-          });
-          proxy.cutOff();
-          expect(codeOf(await publish(endOf("s-3")))).toBe("unreachable");
-          proxy.mend();
-          expect(codeOf(await publish(endOf("s-4")))).toBe("published");
-        },
-      );
+      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+        expect(codeOf(await publish(endOf("s-1")))).toBe("published");
+        proxy.swallowReplies();
+        expect(await publish(endOf("s-2"))).toMatchObject({
+          code: "unreachable",
+          message: expect.stringContaining("no answer to EVAL within 2000 ms"),
+        });
+        proxy.cutOff();
+        expect(codeOf(await publish(endOf("s-3")))).toBe("unreachable");
+        proxy.mend();
+        expect(codeOf(await publish(endOf("s-4")))).toBe("published");
+      });
     } finally {
       await proxy.close();
     }
