@@ -1,6 +1,7 @@
 /**
- * What the acts of administrators have in common. Each is one transaction with its row in the audit
- * trail, seen as the tenant that it concerns: what is another tenant's does not exist there.
+ * What the acts of administrators have in common. Each is one transaction (`act-as.ts`) with its row
+ * in the audit trail, seen as the tenant that it concerns: what is another tenant's does not exist
+ * there.
  *
  * Who may act where is decided before these are called (`src/http/authority.ts`).
  */
@@ -16,7 +17,7 @@ export const OPERATORS_TENANT = "sekisho";
 
 export interface AdminParts extends EndingTools {
   readonly db: Database;
-  readonly hasher: PasswordHasher;
+  readonly hasher: Pick<PasswordHasher, "hash">;
   /** Chooses the id of a user for whom none was chosen. */
   readonly newUserId: () => string;
   /** Unpredictable: one-time passwords are made of it. */
@@ -31,13 +32,7 @@ export interface By {
   readonly reason?: string | undefined;
 }
 
-/** For acts that hash a password first, which may have to wait for its turn. */
-export interface PatientBy extends By {
-  /** Asked when the password is hashed: whether the caller may still act. */
-  readonly isStillGood: () => Promise<boolean>;
-}
-
-/** The caller was revoked meanwhile; nothing was done. */
+/** The caller was revoked while asking; nothing was done (`act-as.ts`). */
 export interface CallerEnded {
   readonly kind: "caller_ended";
 }

@@ -15,8 +15,7 @@ export async function createOperator(
 ): Promise<CreateOperatorOutcome> {
   const act = { actor, reason: undefined, address: undefined };
   // Whoever may run commands on the database has no session to be ended.
-  const isStillGood = () => Promise.resolve(true);
-  const outcome = await enrol(parts, { act, isStillGood }, OPERATORS_TENANT, {
+  const outcome = await enrol(parts, { act, caller: undefined }, OPERATORS_TENANT, {
     login,
     role: "operator",
   });

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
-import { actOf, type AdminParts, type By } from "./admin-act.js";
+import { actAs } from "./act-as.js";
+import { actOf, type AdminParts, type By, type CallerEnded } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -12,16 +13,19 @@ import {
 import { addTenant, readTenants, type TenantView } from "./tenants-sql.js";
 
 export type CreateTenantOutcome =
-  { readonly kind: "created"; readonly tenant: TenantView } | { readonly kind: "exists" };
+  | { readonly kind: "created"; readonly tenant: TenantView }
+  | { readonly kind: "exists" }
+  | CallerEnded;
 
 /** An operator's act. The operators' own tenant exists from the beginning, so it cannot be made. */
 export async function createTenant(
-  { db, clock }: AdminParts,
+  parts: AdminParts,
   by: By,
   { tenant, name }: { readonly tenant: string; readonly name: string },
 ): Promise<CreateTenantOutcome> {
-  return db.transaction({ role: "operator" }, async (queries) => {
-    const created: TenantView = { tenant, name, createdAtMs: clock.wallMs() };
+  const scope = { role: "operator" } as const;
+  return actAs(parts, by.caller, { scope }, async (queries): Promise<CreateTenantOutcome> => {
+    const created: TenantView = { tenant, name, createdAtMs: parts.clock.wallMs() };
     if (!(await addTenant(queries, created))) return { kind: "exists" };
     const atMs = created.createdAtMs;
     const entry = { tenant, atMs, kind: "tenant_created", outcome: "done" } as const;

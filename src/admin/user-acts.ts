@@ -1,4 +1,7 @@
-/** What an administrator does to a user. undefined, or false, always says: no such user. */
+/**
+ * What an administrator does to a user. undefined, or false, always says: no such user. Each may find
+ * that its caller was revoked meanwhile.
+ */
 import type { AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Queries } from "../database/queries-sql.js";
@@ -7,27 +10,30 @@ import { passwordFaults, type PasswordFault } from "../passwords/password-rules.
 import { readLogin } from "../sessions/account-sql.js";
 import { endEverything, endSession, lockUser } from "../sessions/ending-sql.js";
 import { forgetFailures } from "../sessions/lockout-sql.js";
+import { actAs, type ActPlace } from "./act-as.js";
 import {
   actOf,
   OPERATORS_TENANT,
   type AdminParts,
   type By,
   type CallerEnded,
-  type PatientBy,
   type Revoked,
   type UserTarget,
 } from "./admin-act.js";
 import { enabledOperators, replacePassword, setDisabled } from "./user-acts-sql.js";
+
+export type RevokeOutcome = ({ readonly kind: "done" } & Revoked) | CallerEnded;
 
 /** Refuses every token that the user has, and ends all sessions; the user may log in again. */
 export async function revokeAll(
   parts: AdminParts,
   by: By,
   target: UserTarget,
-): Promise<Revoked | undefined> {
-  return parts.db.transaction({ role: "tenant", tenant: target.tenant }, (queries) =>
-    endAll(queries, { parts, by, target, kind: "user_revoked" }),
-  );
+): Promise<RevokeOutcome | undefined> {
+  return actAs(parts, by.caller, placeOf(target), async (queries) => {
+    const ended = await endAll(queries, { parts, by, target, kind: "user_revoked" });
+    return ended && { kind: "done", ...ended };
+  });
 }
 
 /** Ends one session. undefined: that user has no such session. */
@@ -35,22 +41,22 @@ export async function endUserSession(
   parts: AdminParts,
   by: By,
   target: UserTarget & { readonly session: string },
-): Promise<Revoked | undefined> {
+): Promise<RevokeOutcome | undefined> {
   const { tenant, user, session } = target;
   const kind = "session_revoked";
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+  return actAs(parts, by.caller, placeOf(target), async (queries) => {
     const act = actOf(by);
     const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
     if (ended === undefined) return undefined;
     const { atMs, eventId } = ended;
     const entry = { tenant, user, session, atMs, eventId, kind, outcome: "done" } as const;
     await recordAudit(queries, { ...entry, ...act });
-    return { committed: [ended] };
+    return { kind: "done", committed: [ended] };
   });
 }
 
 export type DisableOutcome =
-  | ({ readonly kind: "done" } & Revoked)
+  | RevokeOutcome
   /** Nobody would be left who could undo it. */
   | { readonly kind: "last_operator" };
 
@@ -61,8 +67,11 @@ export async function disableUser(
   target: UserTarget,
 ): Promise<DisableOutcome | undefined> {
   const { tenant, user } = target;
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
-    if (tenant === OPERATORS_TENANT) {
+  const amongOperators = tenant === OPERATORS_TENANT;
+  // Nobody but operators acts there, so the caller is one of those who are locked.
+  const place = { ...placeOf(target), ...(amongOperators ? { lockMore: enabledOperators } : {}) };
+  return actAs(parts, by.caller, place, async (queries): Promise<DisableOutcome | undefined> => {
+    if (amongOperators) {
       const operators = await enabledOperators(queries);
       if (operators.length === 1 && operators[0] === user) return { kind: "last_operator" };
     }
@@ -74,10 +83,14 @@ export async function disableUser(
 }
 
 /** Lets a disabled user log in again. What was ended stays ended. */
-export async function enableUser(parts: AdminParts, by: By, target: UserTarget): Promise<boolean> {
-  const { tenant } = target;
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
-    if ((await lockUser(queries, tenant, target.user)) === undefined) return false;
+export async function enableUser(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget,
+): Promise<boolean | CallerEnded> {
+  const { tenant, user } = target;
+  return actAs(parts, by.caller, placeOf(target), async (queries) => {
+    if ((await lockUser(queries, tenant, user)) === undefined) return false;
     await setDisabled(queries, target, undefined);
     await record(queries, { parts, by, target, kind: "user_enabled" });
     return true;
@@ -85,9 +98,13 @@ export async function enableUser(parts: AdminParts, by: By, target: UserTarget):
 }
 
 /** Forgets the failed logins, which ends a lockout. */
-export async function unlockUser(parts: AdminParts, by: By, target: UserTarget): Promise<boolean> {
+export async function unlockUser(
+  parts: AdminParts,
+  by: By,
+  target: UserTarget,
+): Promise<boolean | CallerEnded> {
   const { tenant, user } = target;
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+  return actAs(parts, by.caller, placeOf(target), async (queries) => {
     const locked = await lockUser(queries, tenant, user);
     if (locked === undefined) return false;
     await forgetFailures(queries, { tenant, login: locked.login });
@@ -108,7 +125,7 @@ export type SetPasswordOutcome =
 /** Replaces the password, by a one-time one unless it is given, and ends everything. */
 export async function setPassword(
   parts: AdminParts,
-  by: PatientBy,
+  by: By,
   target: UserTarget & { readonly password?: string | undefined },
 ): Promise<SetPasswordOutcome | undefined> {
   const { tenant, user } = target;
@@ -121,15 +138,24 @@ export async function setPassword(
   const password = target.password ?? oneTimePassword(parts.randomBytes);
   const oneTime = target.password === undefined;
   const passwordHash = await parts.hasher.hash(password);
-  if (!(await by.isStillGood())) return { kind: "caller_ended" };
-  return parts.db.transaction(scope, async (queries) => {
-    const detail = { one_time_password: oneTime };
-    const ended = await endAll(queries, { parts, by, target, kind: "password_set", detail });
-    if (ended === undefined) return undefined;
-    const atMs = parts.clock.wallMs();
-    await replacePassword(queries, { tenant, user, passwordHash, oneTime, atMs });
-    return { kind: "set", oneTimePassword: oneTime ? password : undefined, ...ended };
-  });
+  const place = placeOf(target);
+  return actAs(
+    parts,
+    by.caller,
+    place,
+    async (queries): Promise<SetPasswordOutcome | undefined> => {
+      const detail = { one_time_password: oneTime };
+      const ended = await endAll(queries, { parts, by, target, kind: "password_set", detail });
+      if (ended === undefined) return undefined;
+      const atMs = parts.clock.wallMs();
+      await replacePassword(queries, { tenant, user, passwordHash, oneTime, atMs });
+      return { kind: "set", oneTimePassword: oneTime ? password : undefined, ...ended };
+    },
+  );
+}
+
+function placeOf(target: UserTarget): ActPlace {
+  return { scope: { role: "tenant", tenant: target.tenant }, target };
 }
 
 interface UserAct {

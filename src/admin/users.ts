@@ -3,13 +3,16 @@ import type { AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { Caller } from "../sessions/caller.js";
 import type { Act } from "../sessions/ending-sql.js";
+import { actAs } from "./act-as.js";
 import {
   actOf,
   OPERATORS_TENANT,
   type AdminParts,
   type CallerEnded,
-  type PatientBy,
+  type By,
 } from "./admin-act.js";
 import {
   KEY_PARTS,
@@ -47,17 +50,17 @@ export type CreateUserOutcome =
 
 export async function createUser(
   parts: AdminParts,
-  by: PatientBy,
+  by: By,
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
-  return enrol(parts, { act: actOf(by), isStillGood: by.isStillGood }, tenant, order);
+  return enrol(parts, { act: actOf(by), caller: by.caller }, tenant, order);
 }
 
-/** The same for whoever acts, be it nobody who has logged in (`operators.ts`). */
+/** The same for whoever acts; `caller` undefined: nobody who has logged in (`operators.ts`). */
 export async function enrol(
   parts: AdminParts,
-  { act, isStillGood }: { readonly act: Act } & Pick<PatientBy, "isStillGood">,
+  { act, caller }: { readonly act: Act; readonly caller: Caller | undefined },
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
@@ -79,8 +82,7 @@ export async function enrol(
   const password = order.password ?? oneTimePassword(parts.randomBytes);
   const oneTime = order.password === undefined;
   const passwordHash = await hasher.hash(password);
-  if (!(await isStillGood())) return { kind: "caller_ended" };
-  return db.transaction(scope, async (queries) => {
+  const add = async (queries: Queries): Promise<CreateUserOutcome> => {
     const atMs = clock.wallMs();
     const added = { tenant, user, login, role, passwordHash, oneTime, atMs };
     if (!(await addUser(queries, added))) {
@@ -96,7 +98,8 @@ export async function enrol(
       user: { user, login, role, createdAtMs: atMs, ...never },
       oneTimePassword: oneTime ? password : undefined,
     };
-  });
+  };
+  return caller === undefined ? db.transaction(scope, add) : actAs(parts, caller, { scope }, add);
 }
 
 /** A tenant's users by id. undefined: no such tenant. */

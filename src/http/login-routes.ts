@@ -111,8 +111,7 @@ export function addLogout(
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
     const ended = await logout(parts, caller, address);
-    // It was there when the token was looked at.
-    if (ended === undefined) return refused("invalid_token");
+    if (ended.kind === "self_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
   });
 }

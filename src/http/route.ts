@@ -63,8 +63,6 @@ export interface Asked<Path, Query, Body> {
 
 export interface AskedByCaller<Path, Query, Body> extends Asked<Path, Query, Body> {
   readonly caller: Caller;
-  /** For a handler that does something long before it acts: whether the caller may still act. */
-  readonly isStillGood: () => Promise<boolean>;
 }
 
 interface Answered {
@@ -156,15 +154,14 @@ export class Routes {
       handler: async (request, reply) => {
         const caller = callers.get(request);
         if (caller === undefined) throw new Error("a handler was asked by nobody");
-        const stillGood = () => isStillGood(this.#tools.callers, caller);
         // Who sends a body decides how long that takes.
-        if (request.body !== undefined && !(await stillGood())) {
+        if (request.body !== undefined && !(await isStillGood(this.#tools.callers, caller))) {
           const answer = refused("invalid_token");
           return this.#sendTo(request, reply, { plan, caller, answer });
         }
         const asked = this.#read(plan, request);
         if ("problem" in asked) return this.#tools.desk.answer(reply, asked.problem);
-        const answer = await handle({ ...asked, caller, isStillGood: stillGood });
+        const answer = await handle({ ...asked, caller });
         return this.#sendTo(request, reply, { plan, caller, answer });
       },
     });

@@ -40,6 +40,7 @@ export function addTenantCreation(routes: Routes, parts: AdminParts): void {
   } as const;
   routes.guarded(plan, async ({ caller, address, body: { tenant, name, reason } }) => {
     const outcome = await createTenant(parts, { caller, address, reason }, { tenant, name });
+    if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "exists") return refused("tenant_exists");
     return answered(201, tenantBody(outcome.tenant));
   });

@@ -48,6 +48,7 @@ export function addSessionEnd(routes: Routes, parts: ActParts): void {
   routes.guarded(plan, async ({ caller, address, path, query: { reason, wait_ms: waitMs } }) => {
     const ended = await endUserSession(parts, { caller, address, reason }, path);
     if (ended === undefined) return refused("not_found");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, waitMs);
   });
 }
@@ -65,6 +66,7 @@ export function addRevokeAll(routes: Routes, parts: ActParts): void {
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
     const ended = await revokeAll(parts, { caller, address, reason }, path);
     if (ended === undefined) return refused("not_found");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
   });
 }
@@ -83,6 +85,7 @@ export function addDisable(routes: Routes, parts: ActParts): void {
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
     const outcome = await disableUser(parts, { caller, address, reason }, path);
     if (outcome === undefined) return refused("not_found");
+    if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "last_operator") return refused("last_operator");
     return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
   });
@@ -111,9 +114,9 @@ export function addPasswordSetting(routes: Routes, parts: ActParts): void {
     answers: { 200: passwordSetAnswer, 202: passwordSetAnswer },
     problems: ["not_found", "password_unacceptable"],
   } as const;
-  routes.guarded(plan, async ({ caller, isStillGood, address, path, query, body }) => {
+  routes.guarded(plan, async ({ caller, address, path, query, body }) => {
     const { password, reason } = body;
-    const by = { caller, isStillGood, address, reason };
+    const by = { caller, address, reason };
     const outcome = await setPassword(parts, by, { ...path, password });
     if (outcome === undefined) return refused("not_found");
     if (outcome.kind === "caller_ended") return refused("invalid_token");
@@ -147,12 +150,13 @@ function addHarmless(
     act,
     ...rest
   }: ReturnType<typeof actPlan> & {
-    readonly act: (parts: AdminParts, by: By, target: UserTarget) => Promise<boolean>;
+    readonly act: (parts: AdminParts, by: By, target: UserTarget) => ReturnType<typeof enableUser>;
   },
 ): void {
   const plan = { ...rest, query: noQuery, answers: { 204: nothingAnswer } } as const;
   routes.guarded(plan, async ({ caller, address, path, body: { reason } }) => {
-    const found = await act(parts, { caller, address, reason }, path);
-    return found ? answered(204, undefined) : refused("not_found");
+    const done = await act(parts, { caller, address, reason }, path);
+    if (typeof done !== "boolean") return refused("invalid_token");
+    return done ? answered(204, undefined) : refused("not_found");
   });
 }

@@ -42,9 +42,9 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
     answers: { 201: createdUserAnswer },
     problems: ["password_unacceptable", "not_found", "user_id_exists", "login_exists"],
   } as const;
-  routes.guarded(plan, async ({ caller, isStillGood, address, path, body }) => {
+  routes.guarded(plan, async ({ caller, address, path, body }) => {
     const { user_id: userId, login, role, password, reason } = body;
-    const by = { caller, isStillGood, address, reason };
+    const by = { caller, address, reason };
     const outcome = await createUser(parts, by, path.tenant, { userId, login, role, password });
     switch (outcome.kind) {
       case "created":

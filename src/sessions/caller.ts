@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
+import type { Queries } from "../database/queries-sql.js";
 import type { OwnTokenVerifier } from "../keys/signing-keys.js";
 import type { AccessToken } from "../tokens/access-token.js";
 import { hasExpired } from "./refresh-decision.js";
@@ -38,17 +39,29 @@ export async function callerOf(parts: CallerParts, bearer: string): Promise<Call
 
 /**
  * Whether somebody who was let in would be let in still. To be asked again after anything that a
- * caller can draw out (a body that trickles in, a password that waits to be hashed): whoever expects
- * to be revoked could otherwise keep a request open, and finish it afterwards.
+ * caller can draw out, such as a body that trickles in: whoever expects to be revoked could otherwise
+ * keep a request open for long. It may be over a moment later; an act asks in its own transaction.
  */
 export async function isStillGood(
   { db, clock }: Pick<CallerParts, "db" | "clock">,
-  { tenant, user, session }: Caller,
+  caller: Caller,
 ): Promise<boolean> {
-  const standing = await db.transaction({ role: "tenant", tenant }, (queries) =>
-    readStanding(queries, { tenant, session }),
+  return db.transaction({ role: "tenant", tenant: caller.tenant }, (queries) =>
+    holdsStill(queries, caller, clock.wallMs()),
   );
-  return standing?.user === user && isOpen(standing, clock.wallMs());
+}
+
+/**
+ * The same within the transaction of an act, as the caller's tenant. With the lock on the caller's
+ * own row (`lockUser`), which everybody who ends a session holds, it stays so until the end.
+ */
+export async function holdsStill(
+  queries: Queries,
+  { tenant, user, session }: Caller,
+  nowMs: number,
+): Promise<boolean> {
+  const standing = await readStanding(queries, { tenant, session });
+  return standing?.user === user && isOpen(standing, nowMs);
 }
 
 /**

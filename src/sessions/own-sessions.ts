@@ -1,9 +1,13 @@
-/** What users do with their own sessions. Another user's session does not exist for them. */
+/**
+ * What users do with their own sessions. Another user's session does not exist for them. As with the
+ * acts of administrators (`src/admin/act-as.ts`), it is under the lock on their row that their own
+ * session has to be open still.
+ */
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
-import type { Caller } from "./caller.js";
+import { holdsStill, type Caller } from "./caller.js";
 import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
@@ -15,8 +19,16 @@ export interface OwnSessionParts extends EndingTools {
 
 /** What was revoked and has to be published. */
 export interface Ended {
+  readonly kind: "ended";
   readonly committed: readonly CommittedRevocation[];
 }
+
+/** The session that calls was over by then; nothing was done. */
+export interface SelfEnded {
+  readonly kind: "self_ended";
+}
+
+const SELF_ENDED: SelfEnded = { kind: "self_ended" };
 
 /** The open ones, the newest first. */
 export async function listOwnSessions(
@@ -36,29 +48,31 @@ export async function endOwnSession(
   caller: Caller,
   sessionId: string,
   address: string,
-): Promise<Ended | undefined> {
+): Promise<Ended | SelfEnded | undefined> {
   return endOne(parts, caller, { session: sessionId, address, kind: "session_revoked" });
 }
 
-/** Ends the session that calls. undefined: it has been purged meanwhile. */
+/** Ends the session that calls. */
 export async function logout(
   parts: OwnSessionParts,
   caller: Caller,
   address: string,
-): Promise<Ended | undefined> {
-  return endOne(parts, caller, { session: caller.session, address, kind: "logout" });
+): Promise<Ended | SelfEnded> {
+  const ended = await endOne(parts, caller, { session: caller.session, address, kind: "logout" });
+  return ended ?? SELF_ENDED;
 }
 
-/** Ends every session of the caller's but the one that calls. undefined: no such user any more. */
+/** Ends every session of the caller's but the one that calls. */
 export async function endOwnOtherSessions(
   parts: OwnSessionParts,
   caller: Caller,
   address: string,
-): Promise<Ended | undefined> {
+): Promise<Ended | SelfEnded> {
   const { tenant, user, session } = caller;
   const kind = "other_sessions_revoked";
   return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
-    if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+    await lockUser(queries, tenant, user);
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return SELF_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, keep: session };
     const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
@@ -66,28 +80,30 @@ export async function endOwnOtherSessions(
     const detail = { sessions: committed.length };
     const atMs = parts.clock.wallMs();
     await recordAudit(queries, { ...who, atMs, kind, outcome: "done", detail });
-    return { committed };
+    return { kind: "ended", committed };
   });
 }
 
 async function endOne(
   parts: OwnSessionParts,
-  { tenant, user }: Caller,
+  caller: Caller,
   which: {
     readonly session: string;
     readonly address: string;
     readonly kind: Extract<AuditKind, "logout" | "session_revoked">;
   },
-): Promise<Ended | undefined> {
+): Promise<Ended | SelfEnded | undefined> {
+  const { tenant, user } = caller;
   const { session, address, kind } = which;
   return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
-    if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+    await lockUser(queries, tenant, user);
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return SELF_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, session };
     const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
     if (ended === undefined) return undefined;
     const { atMs, eventId } = ended;
     await recordAudit(queries, { ...target, ...act, atMs, eventId, kind, outcome: "done" });
-    return { committed: [ended] };
+    return { kind: "ended", committed: [ended] };
   });
 }

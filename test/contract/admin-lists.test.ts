@@ -64,7 +64,7 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
         kind: "user_revoked",
         outcome: "done",
         reason: "a reason",
-        actor: "user:sekisho/an%20operator",
+        actor: "user:administrators/an%20operator",
         user: ada?.user,
         session: undefined,
         address: "192.0.2.7",
@@ -88,7 +88,7 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
       expect(await kinds({ user: "nobody" })).toEqual([]);
       expect(await kinds({ kind: "login" })).toEqual(["login", "login", "login"]);
       expect(await kinds({ kind: "login", user: bob?.user })).toEqual(["login"]);
-      const actor = "user:sekisho/an%20operator";
+      const actor = "user:administrators/an%20operator";
       expect(new Set(await kinds({ actor }))).toEqual(
         new Set(["account_unlocked", "user_revoked"]),
       );
