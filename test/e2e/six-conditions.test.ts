@@ -211,7 +211,7 @@ describe("condition 5: the p95 goal", () => {
       expect(count).toBeGreaterThanOrEqual(1000);
       // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
       expect(ms).toBeLessThanOrEqual(CHECK_P95_MS);
-      reportMeasured(`of ${count} checks in the node: ${of} at most ${ms} ms`);
+      reportMeasured(`of ${count} checks in the node: ${of} at most ${formatMs(ms)}`);
     },
     P95_TIMEOUT_MS,
   );
