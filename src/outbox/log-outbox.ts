@@ -11,6 +11,7 @@ import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
 import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
+import { ReceiptPlaces } from "./receipt-places.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 
 /** As `ReceiptDesk` does it. */
@@ -49,6 +50,7 @@ interface Attempt {
 export class LogOutbox implements Outbox {
   readonly #partitions: readonly (OutboxPartition & { readonly gate: PublishGate })[];
   readonly #recorder: PublicationRecorder;
+  readonly #places = new ReceiptPlaces();
   readonly #observer: OutboxObserver;
 
   constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
@@ -99,7 +101,10 @@ export class LogOutbox implements Outbox {
     published: readonly Publication[],
     waitMs: number,
   ): Promise<RevocationReceipt["nodes"]> {
-    if (waitMs <= 0 || published.length === 0) return undefined;
+    const [first] = published;
+    if (waitMs <= 0 || first === undefined) return undefined;
+    const actor = first.committed.actor ?? "";
+    if (!this.#places.take(actor)) return undefined;
     // A node that has applied the last entry has applied all before it. Where the log was restored
     // in between, the new one holds what the old one did.
     const last = new Map(furthest(published).map((one) => [one.partition, one]));
@@ -113,6 +118,8 @@ export class LogOutbox implements Outbox {
       return together(receipts);
     } catch {
       return undefined;
+    } finally {
+      this.#places.leave(actor);
     }
   }
 }

@@ -23,7 +23,7 @@ export interface RevocationReceipt {
   readonly published: boolean;
   /** Why not (a code of `PublishRefusal`); the relay goes on trying. */
   readonly code?: string;
-  /** undefined: nobody waited, or Redis went away while waiting. */
+  /** undefined: nobody waited, too many others do, or Redis went away while waiting. */
   readonly nodes?: {
     readonly applied: readonly { readonly node: string; readonly ms: number }[];
     readonly pending: readonly UnconfirmedNode[];
