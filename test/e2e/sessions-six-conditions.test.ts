@@ -238,7 +238,9 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
       expect(count).toBeGreaterThanOrEqual(1000);
       // The upper edge of a bucket: 5 stands for everything over 2.5 and up to 5.
       expect(ms).toBeLessThanOrEqual(CHECK_P95_MS);
-      reportMeasured(`${keptIn.name}: of ${count} checks in the node: ${of} at most ${formatMs(ms)}`);
+      reportMeasured(
+        `${keptIn.name}: of ${count} checks in the node: ${of} at most ${formatMs(ms)}`,
+      );
       // It takes its row with it, so that nobody waits for its receipt.
       await pod.authz.stop();
     },
