@@ -27,6 +27,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 /** Read by CI; inside the folder that git ignores. */
 const JEST_REPORT = "dist/jest-report.json";
+const JEST_REPORT_E2E = "dist/jest-report-e2e.json";
 
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
@@ -49,19 +50,35 @@ const PROGRAMS = {
     redisMayBeGiven: false,
     withPostgresql: true,
     withCurl: true,
-    args: [
-      "--experimental-vm-modules",
-      "--disable-warning=ExperimentalWarning",
-      "node_modules/jest/bin/jest.js",
-      // The tests start servers of their own and measure times, so one file after the other.
-      "--runInBand",
-      // jest's default is below TMPDIR, which goes at the end of each run.
-      "--cacheDirectory=node_modules/.cache/jest",
-      "--json",
-      `--outputFile=${JEST_REPORT}`,
-    ],
+    args: jest(JEST_REPORT, "--runInBand"),
   },
 };
+
+/** 128 + n: signal n ended the program. */
+const EXIT_CODES_OF_SIGNALS = 128;
+
+/**
+ * What `npm test` runs if nothing is asked for. The end-to-end tests start whole deployments and judge
+ * their times, so one file after the other; the others mostly wait.
+ */
+const ALL_TESTS = [
+  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/e2e/"),
+  jest(JEST_REPORT_E2E, "--runInBand", "test/e2e"),
+];
+
+/** What Node.js is given. */
+function jest(report, ...options) {
+  return [
+    "--experimental-vm-modules",
+    "--disable-warning=ExperimentalWarning",
+    "node_modules/jest/bin/jest.js",
+    // jest's default is below TMPDIR, which goes at the end of each run.
+    "--cacheDirectory=node_modules/.cache/jest",
+    "--json",
+    `--outputFile=${report}`,
+    ...options,
+  ];
+}
 
 /** Sets up for all of them. */
 const SET_UP_ALONE = {
@@ -155,13 +172,24 @@ async function main([name, ...args]) {
 
   // What an earlier run reported must not be taken for this one's report.
   await mkdir(join(ROOT, "dist"), { recursive: true });
-  if (name === "test") await rm(join(ROOT, JEST_REPORT), { force: true });
-  process.stdout.write("\n");
-  return supervise(process.execPath, [...program.args, ...args], {
-    env: { ...env, ...found },
-    cwd: ROOT,
-    notices: process.stderr,
-  });
+  for (const old of name === "test" ? [JEST_REPORT, JEST_REPORT_E2E] : []) {
+    await rm(join(ROOT, old), { force: true });
+  }
+  const runs = name === "test" && args.length === 0 ? ALL_TESTS : [[...program.args, ...args]];
+  return runInTurn(runs, { ...env, ...found });
+}
+
+/** Each one, also after one that failed, but none after one that a signal ended. */
+async function runInTurn(runs, env) {
+  let exitCode = 0;
+  for (const args of runs) {
+    process.stdout.write("\n");
+    const context = { env, cwd: ROOT, notices: process.stderr };
+    const code = await supervise(process.execPath, args, context);
+    if (code >= EXIT_CODES_OF_SIGNALS) return code;
+    exitCode ||= code;
+  }
+  return exitCode;
 }
 
 try {
