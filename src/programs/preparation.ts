@@ -71,9 +71,10 @@ export class Preparation {
 
   #failed(done: number, error: unknown): void {
     const problem = error instanceof Error ? error.message : String(error);
+    // Whoever closes this tries nothing again, and does not want to hear of it.
+    if (this.#closed) return;
     if (problem !== this.#problem) this.#onProblem(this.#steps[done]?.name ?? "", problem);
     this.#problem = problem;
-    if (this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#trying = this.#try(done);
     }, RETRY_MS);

@@ -94,4 +94,21 @@ describe("the preparation", () => {
     await closed;
     expect(happened).toEqual(["closed"]);
   });
+
+  test("that is closed during a step that fails then says nothing of it", async () => {
+    const happened: string[] = [];
+    let fail = (): void => undefined;
+    const hanging = () =>
+      new Promise<void>((_, reject) => (fail = () => reject(new Error("timeout expired"))));
+    const preparation = new Preparation(
+      [{ name: "tables", run: hanging }],
+      () => happened.push("problem"),
+      () => happened.push("done"),
+    );
+    preparation.start();
+    const closed = preparation.close();
+    fail();
+    await closed;
+    expect(happened).toEqual([]);
+  });
 });
