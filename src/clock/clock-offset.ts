@@ -16,3 +16,12 @@ export function clockOffsetMs({ serverMs, sentAt, receivedAt }: HeardClock): num
   if (serverMs < sentAt.wallMs) return serverMs - sentAt.wallMs;
   return Math.max(0, serverMs - receivedAt.wallMs);
 }
+
+/** In words, where the clocks are further apart than they may be. `whose`: the other one's owner. */
+export function describeClockOffset(whose: string, offsetMs: number, skewMs: number): string {
+  return (
+    `the clock of ${whose} is ${Math.round(Math.abs(offsetMs))} ms ` +
+    `${offsetMs < 0 ? "behind" : "ahead of"} this machine's, allowed are ${skewMs} ms: ` +
+    "set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere"
+  );
+}

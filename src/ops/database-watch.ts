@@ -4,7 +4,7 @@
  * put back into a lost log goes by those stamps, so a clock that is off has to be told before.
  */
 import { momentOf, type Clock } from "../clock/clock.js";
-import { clockOffsetMs } from "../clock/clock-offset.js";
+import { clockOffsetMs, describeClockOffset } from "../clock/clock-offset.js";
 import type { Database } from "../database/database.js";
 
 const INTERVAL_MS = 1000;
@@ -87,17 +87,10 @@ export class DatabaseWatch {
   #compare(offsetMs: number): void {
     const { skewMs, observer } = this.#options;
     this.#clockAheadMs = 0 - offsetMs;
-    const problem = Math.abs(offsetMs) <= skewMs ? undefined : describeOffset(offsetMs, skewMs);
+    const agree = Math.abs(offsetMs) <= skewMs;
+    const problem = agree ? undefined : describeClockOffset("the database", offsetMs, skewMs);
     const changed = (problem === undefined) !== (this.#clockProblem === undefined);
     this.#clockProblem = problem;
     if (changed && !this.#closed) observer.clock(problem);
   }
-}
-
-function describeOffset(offsetMs: number, skewMs: number): string {
-  const which = offsetMs < 0 ? "ahead of" : "behind";
-  return (
-    `this machine's clock is ${Math.round(Math.abs(offsetMs))} ms ${which} the database's, allowed ` +
-    `are ${skewMs} ms: set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere`
-  );
 }

@@ -3,7 +3,7 @@
  * have lost an entry is found here.
  */
 import type { Moment } from "../clock/clock.js";
-import { clockOffsetMs, type HeardClock } from "../clock/clock-offset.js";
+import { clockOffsetMs, describeClockOffset, type HeardClock } from "../clock/clock-offset.js";
 import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
 import type { LogFacts, LogMeta, LogRead, MetaReply } from "./revocation-log.js";
 
@@ -70,13 +70,9 @@ export function examineFacts(
     );
   }
   if (!clocksAgree(facts, required.skewMs)) {
-    const aheadMs = Math.round(facts.serverMs - facts.receivedAt.wallMs);
-    return unfit(
-      "clock_difference",
-      `the clock of Redis is ${Math.abs(aheadMs)} ms ${aheadMs < 0 ? "behind" : "ahead of"} this ` +
-        `node's, allowed are ` +
-        `${required.skewMs} ms: set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere`,
-    );
+    const { skewMs } = required;
+    const difference = describeClockOffset("Redis", clockOffsetMs(facts), skewMs);
+    return unfit("clock_difference", difference);
   }
   return examineMeta(facts.meta, facts.serverRunId, required, applied);
 }
