@@ -16,9 +16,9 @@
  */
 import type { Scope } from "../database/database.js";
 import { takeScope, type Queries } from "../database/queries-sql.js";
-import { holdsStill, type Caller } from "../sessions/caller.js";
+import { CALLER_ENDED, holdsStill, type Caller, type CallerEnded } from "../sessions/caller.js";
 import { lockUser } from "../sessions/ending-sql.js";
-import type { AdminParts, CallerEnded, UserTarget } from "./admin-act.js";
+import type { AdminParts, UserTarget } from "./admin-act.js";
 
 export interface ActPlace {
   /** As whom the act is done: mostly as the tenant that it concerns. */
@@ -52,7 +52,7 @@ export async function actAs<T>(
       await lockUser(queries, tenant, user);
     }
     await become(own);
-    if (!(await holdsStill(queries, caller, clock.wallMs()))) return { kind: "caller_ended" };
+    if (!(await holdsStill(queries, caller, clock.wallMs()))) return CALLER_ENDED;
     await become(scope);
     return work(queries);
   });

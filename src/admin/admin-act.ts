@@ -32,11 +32,6 @@ export interface By {
   readonly reason?: string | undefined;
 }
 
-/** The caller was revoked while asking; nothing was done (`act-as.ts`). */
-export interface CallerEnded {
-  readonly kind: "caller_ended";
-}
-
 export interface UserTarget {
   readonly tenant: string;
   readonly user: string;

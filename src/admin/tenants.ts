@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { CallerEnded } from "../sessions/caller.js";
 import { actAs } from "./act-as.js";
-import { actOf, type AdminParts, type By, type CallerEnded } from "./admin-act.js";
+import { actOf, type AdminParts, type By } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,

@@ -8,6 +8,7 @@ import type { Queries } from "../database/queries-sql.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import { readLogin } from "../sessions/account-sql.js";
+import type { CallerEnded } from "../sessions/caller.js";
 import { endEverything, endSession, lockUser } from "../sessions/ending-sql.js";
 import { forgetFailures } from "../sessions/lockout-sql.js";
 import { actAs, type ActPlace } from "./act-as.js";
@@ -16,7 +17,6 @@ import {
   OPERATORS_TENANT,
   type AdminParts,
   type By,
-  type CallerEnded,
   type Revoked,
   type UserTarget,
 } from "./admin-act.js";

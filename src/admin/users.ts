@@ -4,16 +4,10 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import type { Queries } from "../database/queries-sql.js";
-import type { Caller } from "../sessions/caller.js";
+import type { Caller, CallerEnded } from "../sessions/caller.js";
 import type { Act } from "../sessions/ending-sql.js";
 import { actAs } from "./act-as.js";
-import {
-  actOf,
-  OPERATORS_TENANT,
-  type AdminParts,
-  type CallerEnded,
-  type By,
-} from "./admin-act.js";
+import { actOf, OPERATORS_TENANT, type AdminParts, type By } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,

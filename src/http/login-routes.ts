@@ -111,7 +111,7 @@ export function addLogout(
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
     const ended = await logout(parts, caller, address);
-    if (ended.kind === "self_ended") return refused("invalid_token");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
   });
 }

@@ -63,7 +63,7 @@ export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
   routes.guarded(plan, async ({ caller, path, query, address }) => {
     const ended = await endOwnSession(parts, caller, path.session, address);
     if (ended === undefined) return refused("not_found");
-    if (ended.kind === "self_ended") return refused("invalid_token");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
   });
 }
@@ -84,7 +84,7 @@ export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
     const ended = await endOwnOtherSessions(parts, caller, address);
-    if (ended.kind === "self_ended") return refused("invalid_token");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
     return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
   });
 }

@@ -11,8 +11,8 @@ import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
 import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
-import { ReceiptPlaces } from "./receipt-places.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
+import { ReceiptPlaces } from "./receipt-places.js";
 
 /** As `ReceiptDesk` does it. */
 export interface ReceiptWaiter {

@@ -19,6 +19,13 @@ export interface Caller {
   readonly scopes: ReadonlySet<string>;
 }
 
+/** An act's outcome where the caller's session was over by then: nothing was done. */
+export interface CallerEnded {
+  readonly kind: "caller_ended";
+}
+
+export const CALLER_ENDED: CallerEnded = { kind: "caller_ended" };
+
 export interface CallerParts {
   readonly db: Database;
   readonly clock: Clock;

@@ -7,7 +7,7 @@ import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
-import { holdsStill, type Caller } from "./caller.js";
+import { CALLER_ENDED, holdsStill, type Caller, type CallerEnded } from "./caller.js";
 import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
@@ -22,13 +22,6 @@ export interface Ended {
   readonly kind: "ended";
   readonly committed: readonly CommittedRevocation[];
 }
-
-/** The session that calls was over by then; nothing was done. */
-export interface SelfEnded {
-  readonly kind: "self_ended";
-}
-
-const SELF_ENDED: SelfEnded = { kind: "self_ended" };
 
 /** The open ones, the newest first. */
 export async function listOwnSessions(
@@ -48,7 +41,7 @@ export async function endOwnSession(
   caller: Caller,
   sessionId: string,
   address: string,
-): Promise<Ended | SelfEnded | undefined> {
+): Promise<Ended | CallerEnded | undefined> {
   return endOne(parts, caller, { session: sessionId, address, kind: "session_revoked" });
 }
 
@@ -57,9 +50,9 @@ export async function logout(
   parts: OwnSessionParts,
   caller: Caller,
   address: string,
-): Promise<Ended | SelfEnded> {
+): Promise<Ended | CallerEnded> {
   const ended = await endOne(parts, caller, { session: caller.session, address, kind: "logout" });
-  return ended ?? SELF_ENDED;
+  return ended ?? CALLER_ENDED;
 }
 
 /** Ends every session of the caller's but the one that calls. */
@@ -67,12 +60,12 @@ export async function endOwnOtherSessions(
   parts: OwnSessionParts,
   caller: Caller,
   address: string,
-): Promise<Ended | SelfEnded> {
+): Promise<Ended | CallerEnded> {
   const { tenant, user, session } = caller;
   const kind = "other_sessions_revoked";
   return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
     await lockUser(queries, tenant, user);
-    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return SELF_ENDED;
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, keep: session };
     const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
@@ -92,12 +85,12 @@ async function endOne(
     readonly address: string;
     readonly kind: Extract<AuditKind, "logout" | "session_revoked">;
   },
-): Promise<Ended | SelfEnded | undefined> {
+): Promise<Ended | CallerEnded | undefined> {
   const { tenant, user } = caller;
   const { session, address, kind } = which;
   return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
     await lockUser(queries, tenant, user);
-    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return SELF_ENDED;
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, session };
     const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);

@@ -40,10 +40,6 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     await started.stop();
   });
 
-  async function takeSteps(steps: number): Promise<void> {
-    for (let step = 0; step < steps; step += 1) await stage.db.ping();
-  }
-
   const logIn = async ({ user }: Pair, decides: () => void): Promise<Seen> => {
     const verify = async (hash: string | undefined, password: string) => {
       const isRight = await stage.hasher.verify(hash, password);
@@ -59,7 +55,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
 
   const refreshOnce = async ({ tokens, number }: Pair, decides: () => void): Promise<Seen> => {
     decides();
-    await takeSteps(number % 3);
+    await stage.takeSteps(number % 3);
     const outcome = await stage.refresh(tokens.refreshToken);
     return outcome.kind === "rotated"
       ? { tokens: outcome.tokens, refused: undefined }
@@ -87,7 +83,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       if (pair.number === 1) await taking;
       const revokeThen = async () => {
         await comesToDecide;
-        await takeSteps(pair.number % 4);
+        await stage.takeSteps(pair.number % 4);
         await revoke(pair);
       };
       const [seen] = await Promise.all([taking, pair.number === 0 ? undefined : revokeThen()]);
