@@ -8,10 +8,14 @@ export const META_FIELDS = [
   "seq",
   "first_seq",
   "run_id",
+  "replid",
   "authority",
   "horizon_s",
   "partitions",
   "covers_from",
+  "min_replicas",
+  "kept_at",
+  "retired_at",
   "restoring",
 ] as const;
 
@@ -19,47 +23,55 @@ const wholeNumber = z
   .string()
   .regex(/^(0|[1-9][0-9]{0,15})$/)
   .transform(Number);
+const absent = z.null().transform(() => undefined);
 
 const metaSchema = z
-  .tuple([
-    z.string().min(1),
-    wholeNumber,
-    wholeNumber,
-    z.string(),
-    z.enum(["database", "redis"]),
-    wholeNumber,
-    wholeNumber,
-    wholeNumber,
-    z.string().nullable(),
-  ])
+  .object({
+    generation: z.string().min(1),
+    seq: wholeNumber,
+    first_seq: wholeNumber,
+    run_id: z.string(),
+    replid: z.string().or(absent),
+    authority: z.enum(["database", "redis"]),
+    horizon_s: wholeNumber,
+    partitions: wholeNumber,
+    covers_from: wholeNumber,
+    min_replicas: wholeNumber.or(z.null().transform(() => 0)),
+    kept_at: wholeNumber.or(absent),
+    retired_at: wholeNumber.or(absent),
+    restoring: z.string().nullable(),
+  })
   .transform(
-    ([generation, seq, firstSeq, runId, authority, horizonS, partitions, covers, marker]) =>
+    (meta) =>
       ({
-        generation,
-        seq,
-        firstSeq,
-        runId,
-        authority,
-        horizonS,
-        partitions,
-        coversFromMs: covers,
-        restoring: marker !== null,
+        generation: meta.generation,
+        seq: meta.seq,
+        firstSeq: meta.first_seq,
+        runId: meta.run_id,
+        replId: meta.replid,
+        authority: meta.authority,
+        horizonS: meta.horizon_s,
+        partitions: meta.partitions,
+        coversFromMs: meta.covers_from,
+        minReplicas: meta.min_replicas,
+        keptAtMs: meta.kept_at,
+        retiredAtMs: meta.retired_at,
+        restoring: meta.restoring !== null,
       }) satisfies LogMeta,
   );
 
-/** The marker stands last. */
-const markedSchema = z
-  .array(z.unknown())
-  .length(META_FIELDS.length)
-  .refine((values) => typeof values.at(-1) === "string");
+const repliesSchema = z.array(z.string().nullable()).length(META_FIELDS.length);
 
 /**
  * Reads the reply to `HMGET meta …META_FIELDS`. While a log is restored its facts are gone or half
  * written, and only the marker counts.
  */
 export function parseMeta(reply: unknown): MetaReply {
-  if (Array.isArray(reply) && reply.every((value) => value === null)) return "missing";
-  const parsed = metaSchema.safeParse(reply);
+  const values = repliesSchema.safeParse(reply);
+  if (!values.success) return "unreadable";
+  if (values.data.every((value) => value === null)) return "missing";
+  const fields = Object.fromEntries(META_FIELDS.map((name, i) => [name, values.data[i]]));
+  const parsed = metaSchema.safeParse(fields);
   if (parsed.success) return parsed.data;
-  return markedSchema.safeParse(reply).success ? "restoring" : "unreadable";
+  return typeof fields["restoring"] === "string" ? "restoring" : "unreadable";
 }

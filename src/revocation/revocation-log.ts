@@ -26,11 +26,22 @@ export interface LogMeta {
   readonly firstSeq: number;
   /** The server process for which the log is known to be complete. */
   readonly runId: string;
+  /** That process's replication ID (`master_replid`); undefined: written by an older version. */
+  readonly replId: string | undefined;
   readonly authority: Authority;
   readonly horizonS: number;
   readonly partitions: number;
   /** Unix milliseconds; the log holds every revocation since then. */
   readonly coversFromMs: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
+  /**
+   * When the relay of the log's database last stamped it, by the server's clock, Unix milliseconds;
+   * undefined: never.
+   */
+  readonly keptAtMs: number | undefined;
+  /** When an operator closed the log for good; undefined: it is in use. Unix milliseconds. */
+  readonly retiredAtMs: number | undefined;
   readonly restoring: boolean;
 }
 

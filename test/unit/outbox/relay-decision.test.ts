@@ -19,10 +19,14 @@ const META: LogMeta = {
   seq: 10,
   firstSeq: 1,
   runId: "run-1",
+  replId: "repl-1",
   authority: "database",
   horizonS: 970,
   partitions: 1,
   coversFromMs: 0,
+  minReplicas: 0,
+  keptAtMs: undefined,
+  retiredAtMs: undefined,
   restoring: false,
 };
 const RECORD: LogRecord = {

@@ -19,10 +19,14 @@ const meta: LogMeta = {
   seq: 10,
   firstSeq: 4,
   runId: "run-1",
+  replId: "repl-1",
   authority: "redis",
   horizonS: 970,
   partitions: 1,
   coversFromMs: 0,
+  minReplicas: 0,
+  keptAtMs: undefined,
+  retiredAtMs: undefined,
   restoring: false,
 };
 const at = (ms: number) => ({ wallMs: 100_000 + ms, monotonicMs: ms });
