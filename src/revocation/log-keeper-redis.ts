@@ -25,6 +25,7 @@ import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
@@ -39,13 +40,13 @@ const STEP_TIMEOUT_MS = 2000;
  * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
  * than needed, never shorter, whatever the clock was by which it was decided.
  */
-const CLEAR_SCRIPT = `
+const CLEAR_SCRIPT = `${REPLID_FUNCTION}
 if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
 redis.call('DEL', KEYS[1], KEYS[2])
 local time = redis.call('TIME')
 redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'seq', '1', 'kind', 'log_opened',
   'at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
-redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1')
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1', 'replid', replid())
 return {'done', 1}
 `;
 
@@ -66,15 +67,17 @@ redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', seq))
 return {'done', seq}
 `;
 
-/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms). */
-const FINISH_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation')
+/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms), replicas. */
+const FINISH_SCRIPT = `${REPLID_FUNCTION}
+local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'replid')
 if meta[1] ~= ARGV[1] then return {'marker_lost'} end
 if meta[3] or not meta[2] then return {'not_cleared'} end
+if meta[4] ~= replid() then return {'server_changed'} end
 local seq = tonumber(meta[2])
 if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
 redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
-  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6])
+  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6],
+  'min_replicas', ARGV[7])
 redis.call('HDEL', KEYS[2], 'restoring')
 return {'done', seq}
 `;
@@ -94,9 +97,16 @@ if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]
 return trim(string.format('%.0f', oldest_ms))
 `;
 
+/* Not of a restore. ARGV: generation, replicas. */
+const DEMAND_REPLICAS_SCRIPT = `
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'restoring')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] then return 0 end
+return redis.call('HSET', KEYS[2], 'min_replicas', ARGV[2])
+`;
+
 const stepSchema = z.union([
   z.tuple([z.literal("done"), z.int()]),
-  z.tuple([z.enum(["marker_lost", "entries_lost", "not_cleared"])]),
+  z.tuple([z.enum(["marker_lost", "entries_lost", "server_changed", "not_cleared"])]),
 ]);
 
 export class RedisLogKeeper implements LogKeeper {
@@ -115,8 +125,9 @@ export class RedisLogKeeper implements LogKeeper {
       const transaction = connection.client.multi();
       transaction.call("ROLE");
       transaction.time();
+      transaction.info("replication");
       transaction.hmget(this.#keys.meta, ...META_FIELDS);
-      const [role, time, meta] = await runAll(
+      const [role, time, replication, meta] = await runAll(
         connection,
         FACTS_TIMEOUT_MS,
         "ROLE, TIME",
@@ -125,6 +136,7 @@ export class RedisLogKeeper implements LogKeeper {
       return {
         role: roleIn(role),
         serverRunId: runId,
+        serverReplId: replicationIn(parse("INFO", z.string(), replication)).replId,
         serverMs: timeToMs(time),
         meta: parseMeta(meta),
       };
@@ -172,13 +184,14 @@ export class RedisLogKeeper implements LogKeeper {
   }
 
   finish(marker: string, log: RestoredLog): Promise<RestoreStep> {
-    const { generation, horizonS, partitions, coversFromMs } = log;
+    const { generation, horizonS, partitions, coversFromMs, minReplicas } = log;
     return this.#step("finish", marker, FINISH_SCRIPT, (runId) => [
       generation,
       runId,
       horizonS,
       partitions,
       coversFromMs,
+      minReplicas,
     ]);
   }
 
@@ -189,6 +202,15 @@ export class RedisLogKeeper implements LogKeeper {
       const command = connection.client.eval(TRIM_SCRIPT, 2, log, meta, ...given);
       const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
       return parse("EVAL", z.int(), reply);
+    });
+  }
+
+  async demandReplicas(generation: string, minReplicas: number): Promise<void> {
+    await this.#kept.use("demand replicas", async ({ connection }) => {
+      const { log, meta } = this.#keys;
+      const given = [generation, minReplicas];
+      const command = connection.client.eval(DEMAND_REPLICAS_SCRIPT, 2, log, meta, ...given);
+      await connection.within<unknown>(STEP_TIMEOUT_MS, "EVAL", command);
     });
   }
 

@@ -8,6 +8,7 @@ import type { LogEntry, Revocation } from "../../src/revocation/entry.js";
 import { Follower, type FollowerOptions } from "../../src/revocation/follower.js";
 import { LocalState } from "../../src/revocation/local-state-lru.js";
 import { openLog, type OpenLogRequest } from "../../src/revocation/log-opening-redis.js";
+import type { LogRequirements } from "../../src/revocation/log-examination.js";
 import type { ResyncCause } from "../../src/revocation/log-order.js";
 import { partitionKeys } from "../../src/revocation/partition.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
@@ -18,6 +19,15 @@ import { patientConnections } from "./patient-connections.js";
 export const KEYS = partitionKeys(0);
 export const HORIZON_S = 970;
 
+/** What a node demands of a log, unless a test says otherwise. */
+export const REQUIRED: LogRequirements = {
+  skewMs: 5000,
+  horizonS: HORIZON_S,
+  partitions: 1,
+  minReplicas: 0,
+  unkeptMaxMs: undefined,
+};
+
 export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
   return openLog(patientConnections(url), KEYS, {
     generation: randomUUID(),
@@ -25,6 +35,7 @@ export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
     horizonS: HORIZON_S,
     nothingWasRevoked: true,
     replace: false,
+    minReplicas: 0,
     ...change,
   });
 }
@@ -93,6 +104,8 @@ export interface Following {
   readonly problems: (string | undefined)[];
   /** What was said of each of them. */
   readonly messages: (string | undefined)[];
+  /** How many replicas stood by unprotected, each time that it said so. */
+  readonly unprotected: number[];
   /** How many connections were opened; the log is examined on each. */
   readonly examined: () => number;
   readonly knows: (session: string) => boolean;
@@ -118,6 +131,7 @@ export function follow(
   const resyncs: ResyncCause[] = [];
   const problems: (string | undefined)[] = [];
   const messages: (string | undefined)[] = [];
+  const unprotected: number[] = [];
   let connections = 0;
   const open = () => {
     connections += 1;
@@ -128,7 +142,7 @@ export function follow(
     state,
     clock,
     groupPrefix: `node-1:${randomUUID().replaceAll("-", "").slice(0, 12)}`,
-    required: { skewMs: 5000, horizonS: HORIZON_S, partitions: 1 },
+    required: REQUIRED,
     maxStalenessMs: MAX_STALENESS_MS,
     onStale: "deny",
     observer: {
@@ -138,6 +152,7 @@ export function follow(
         problems.push(problem?.code);
         messages.push(problem?.message);
       },
+      unprotectedFailover: (replicas) => unprotected.push(replicas),
     },
     random: Math.random,
     ...change,
@@ -157,6 +172,7 @@ export function follow(
     resyncs,
     problems,
     messages,
+    unprotected,
     examined: () => connections,
     knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
     until,
