@@ -14,6 +14,7 @@ import { partitionKeys } from "../../src/revocation/partition.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation/publisher.js";
 import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import type { RevocationLog } from "../../src/revocation/revocation-log.js";
 import { patientConnections } from "./patient-connections.js";
 
 export const KEYS = partitionKeys(0);
@@ -106,7 +107,7 @@ export interface Following {
   readonly messages: (string | undefined)[];
   /** How many replicas stood by unprotected, each time that it said so. */
   readonly unprotected: number[];
-  /** How many connections were opened; the log is examined on each. */
+  /** How many times the log was examined. */
   readonly examined: () => number;
   readonly knows: (session: string) => boolean;
   readonly until: (what: string, isSo: (following: Following) => boolean) => Promise<void>;
@@ -132,13 +133,22 @@ export function follow(
   const problems: (string | undefined)[] = [];
   const messages: (string | undefined)[] = [];
   const unprotected: number[] = [];
-  let connections = 0;
-  const open = () => {
-    connections += 1;
-    return redisConnections(url)();
+  let examinations = 0;
+  const inRedis = revocationLogInRedis(redisConnections(url), KEYS, clock);
+  const log: RevocationLog = {
+    connect: async () => {
+      const connection = await inRedis.connect();
+      const facts = connection.facts.bind(connection);
+      return Object.assign(connection, {
+        facts: () => {
+          examinations += 1;
+          return facts();
+        },
+      });
+    },
   };
   const follower = new Follower({
-    log: revocationLogInRedis(open, KEYS, clock),
+    log,
     state,
     clock,
     groupPrefix: `node-1:${randomUUID().replaceAll("-", "").slice(0, 12)}`,
@@ -173,7 +183,7 @@ export function follow(
     problems,
     messages,
     unprotected,
-    examined: () => connections,
+    examined: () => examinations,
     knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
     until,
     untilProblem: async (code) => {
