@@ -147,6 +147,9 @@ describe("a running Envoy", () => {
     ["/tenants/acme2", { "sekisho.auth": "required" }],
     ["/timetable", { "sekisho.auth": "required", "sekisho.on_stale": "allow" }],
     ["/payments", { "sekisho.auth": "required", "sekisho.on_stale": "error" }],
+    ["/events/news", { "sekisho.auth": "required" }],
+    ["/socket/chat", { "sekisho.auth": "required" }],
+    ["/browser/things", { "sekisho.auth": "required" }],
     ["/orders;v=1", { "sekisho.auth": "public" }],
     ["/tenants/acme/%3Bx", { "sekisho.auth": "public" }],
   ])("asks Sekisho about %s by the policy of its route", async (path, extensions) => {
@@ -156,7 +159,7 @@ describe("a running Envoy", () => {
     ]);
   });
 
-  test.each(["/", "/public/logo", "/catalogue", "/timetable"])(
+  test.each(["/", "/public/logo", "/catalogue", "/timetable", "/events", "/socket", "/browser"])(
     "keeps identity headers of a client from the API on %s",
     async (path) => {
       const { status, body } = await sendAsWritten(envoy, path, {
@@ -320,7 +323,8 @@ test("Envoy answers 503 on every route when there is no Sekisho", async () => {
     sekisho: { port: await takeFreePort() },
   });
   try {
-    const paths = ["/", "/public/logo", "/catalogue", "/timetable", "/payments"];
+    const open = ["/events", "/socket", "/browser"];
+    const paths = ["/", "/public/logo", "/catalogue", "/timetable", "/payments", ...open];
     const answers = await Promise.all(paths.map((path) => sendAsWritten(envoy, path)));
     expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 503));
     expect(api.requests).toBe(0);
