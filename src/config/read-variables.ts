@@ -1,4 +1,5 @@
 /** Reads the variables that a program uses, and finds every fault in them at once. */
+import { isServiceLink } from "./service-links.js";
 import type { Variable } from "./variable.js";
 import { VARIABLES, type VariableName } from "./variables.js";
 
@@ -20,10 +21,14 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "SEKISHO_";
 
-/** Faults for every set variable that begins with `SEKISHO_` and is none of ours. */
+/**
+ * Faults for every set variable that begins with `SEKISHO_` and is none of ours, but for those that
+ * Kubernetes sets by itself.
+ */
 export function unknownVariables(env: Environment): readonly ConfigFault[] {
   return Object.keys(env)
     .filter((name) => name.startsWith(PREFIX) && !Object.hasOwn(VARIABLES, name))
+    .filter((name) => !isServiceLink(name, env[name] ?? ""))
     .sort()
     .map((name) => ({
       where: name,
