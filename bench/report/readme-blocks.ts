@@ -92,7 +92,8 @@ export const VARIABLE_GROUPS = ["common", "sidecar", "sessions", "commands", "sc
 type VariableGroup = (typeof VARIABLE_GROUPS)[number];
 
 const COMMON: readonly string[] = [
-  ...["SEKISHO_REDIS_URL", "SEKISHO_REDIS_MIN_REPLICAS", "SEKISHO_ISSUER", "SEKISHO_AUDIENCE"],
+  ...["SEKISHO_REDIS_URL", "SEKISHO_REDIS_PASSWORD_FILE", "SEKISHO_REDIS_MIN_REPLICAS"],
+  ...["SEKISHO_ISSUER", "SEKISHO_AUDIENCE"],
   ...["SEKISHO_MAX_TOKEN_LIFETIME_S", "SEKISHO_CLOCK_SKEW_S", "SEKISHO_LOG_LEVEL"],
 ];
 const COMMANDS: readonly string[] = ["SEKISHO_SESSIONS_URL", "SEKISHO_SESSIONS_TOKEN"];

@@ -4,9 +4,9 @@ import type { OnStale } from "../revocation/on-stale.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { ConfigError } from "./config-error.js";
 import { readIssuers } from "./issuers-config.js";
+import { readRedisUrl } from "./password-file.js";
 import {
   readVariable,
-  requireVariable,
   unknownVariables,
   type ConfigFault,
   type Environment,
@@ -37,7 +37,7 @@ export interface AuthzConfig {
 export function readAuthzConfig(env: Environment): AuthzConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];
   const values = {
-    redisUrl: requireVariable(env, "SEKISHO_REDIS_URL", faults),
+    redisUrl: readRedisUrl(env, faults),
     redisMinReplicas: readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults),
     logUnkeptMaxS: readVariable(env, "SEKISHO_LOG_UNKEPT_MAX_S", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),

@@ -11,7 +11,7 @@ export function readBoundedFile(path: string, bytesMax: number): FileText {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(descriptor);
     if (!stats.isFile()) return { problem: "is not a file" };
-    const tooLarge = { problem: `is larger than ${bytesMax / 1024 / 1024} MiB` };
+    const tooLarge = { problem: `is larger than ${sizeInWords(bytesMax)}` };
     if (stats.size > bytesMax) return tooLarge;
     const bytes = readAtMost(descriptor, bytesMax + 1);
     if (bytes.length > bytesMax) return tooLarge;
@@ -21,6 +21,11 @@ export function readBoundedFile(path: string, bytesMax: number): FileText {
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
+}
+
+function sizeInWords(bytes: number): string {
+  const kib = bytes / 1024;
+  return kib < 1024 ? `${kib} KiB` : `${kib / 1024} MiB`;
 }
 
 /** The size may be wrong (below /proc it is 0) or grow meanwhile, so the end of the file tells. */

@@ -10,6 +10,7 @@ import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.j
 import { readBoundedFile } from "./bounded-file.js";
 import { describeValue, placeIn, shorten, valueAt, type Place } from "./file-place.js";
 import type { ConfigFault } from "./read-variables.js";
+import { mustBe } from "./variable.js";
 import { VARIABLES } from "./variables.js";
 
 export const DEFAULT_TYP = "at+jwt";
@@ -39,10 +40,11 @@ const name = text("a text of 1 to 256 characters", isName);
 const nameOrNull = name.nullable();
 
 const { SEKISHO_JWKS_URL } = VARIABLES;
-const jwksUrl = text(
-  SEKISHO_JWKS_URL.allowed,
-  (value) => SEKISHO_JWKS_URL.parse(value) !== undefined,
-);
+const jwksUrl = z
+  .string({ error: SEKISHO_JWKS_URL.allowed })
+  .refine((value) => SEKISHO_JWKS_URL.parse(value) !== undefined, {
+    error: ({ input }) => mustBe(SEKISHO_JWKS_URL, String(input)).replace(/^must be /, ""),
+  });
 const tenant = text(
   "1 to 256 characters of well-formed Unicode without control characters",
   isIdentifier,

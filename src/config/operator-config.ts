@@ -1,9 +1,9 @@
 /** What the operators' commands (`log`, `revoke`, `nodes`) are told: only the Redis settings. */
 import { horizonS } from "../revocation/horizon.js";
 import { ConfigError } from "./config-error.js";
+import { readRedisUrl } from "./password-file.js";
 import {
   readVariable,
-  requireVariable,
   unknownVariables,
   type ConfigFault,
   type Environment,
@@ -51,7 +51,7 @@ export function readOperatorPath(env: Environment, breakGlass: boolean): Operato
 /** Throws a ConfigError that lists every fault. */
 export function readOperatorConfig(env: Environment): OperatorConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];
-  const redisUrl = requireVariable(env, "SEKISHO_REDIS_URL", faults);
+  const redisUrl = readRedisUrl(env, faults);
   const redisMinReplicas = readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults);
   const clockSkewS = readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults);
   const maxTokenLifetimeS = readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults);

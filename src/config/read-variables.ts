@@ -1,5 +1,6 @@
 /** Reads the variables that a program uses, and finds every fault in them at once. */
-import type { Variable } from "./variable.js";
+import { isServiceLink } from "./service-links.js";
+import { mustBe, type Variable } from "./variable.js";
 import { VARIABLES, type VariableName } from "./variables.js";
 
 /** Something wrong in the configuration: where, what, and what is allowed. */
@@ -20,10 +21,14 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "SEKISHO_";
 
-/** Faults for every set variable that begins with `SEKISHO_` and is none of ours. */
+/**
+ * Faults for every set variable that begins with `SEKISHO_` and is none of ours, but for those that
+ * Kubernetes sets by itself.
+ */
 export function unknownVariables(env: Environment): readonly ConfigFault[] {
   return Object.keys(env)
     .filter((name) => name.startsWith(PREFIX) && !Object.hasOwn(VARIABLES, name))
+    .filter((name) => !isServiceLink(name, env[name] ?? ""))
     .sort()
     .map((name) => ({
       where: name,
@@ -40,7 +45,7 @@ export function readVariable<N extends VariableName>(
 ): Parsed<N> | undefined;
 export function readVariable(env: Environment, name: VariableName, faults: ConfigFault[]): unknown {
   const variable: Variable<unknown> = VARIABLES[name];
-  const { fallback, parse, allowed } = variable;
+  const { fallback, parse } = variable;
   const set = env[name] === "" ? undefined : env[name];
   const text = set ?? fallback;
   if (text === undefined) return undefined;
@@ -49,7 +54,7 @@ export function readVariable(env: Environment, name: VariableName, faults: Confi
   faults.push({
     where: name,
     value: variable.secret === true ? "***" : maskSecrets(text),
-    problem: `must be ${allowed}`,
+    problem: mustBe(variable, text),
   });
   return undefined;
 }

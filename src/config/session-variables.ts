@@ -1,7 +1,8 @@
 /** The variables of `sekisho sessions`, and of the commands that go through it. */
 import { isIP } from "node:net";
 import { parseListenAddress } from "../listen/listen-address.js";
-import { text, url, variable, wholeNumber } from "./variable.js";
+import { faultOfDatabaseUrl, faultOfServiceUrl } from "./connection-url.js";
+import { HTTP_URL, passwordFile, text, url, variable, wholeNumber } from "./variable.js";
 
 const DAY_S = 86_400;
 
@@ -21,12 +22,6 @@ const secret = (meaning: string) => ({
   ),
   secret: true as const,
 });
-
-/** A URL, also one without a host (`postgres://user@/db?host=/run/postgresql`, a Unix socket). */
-function parseDatabaseUrl(value: string): string | undefined {
-  if (!/^postgres(ql)?:\/\//.test(value)) return undefined;
-  return URL.canParse(value.replace("@/", "@localhost/")) ? value : undefined;
-}
 
 /** Addresses, networks (`10.0.0.0/8`) and `unix`, separated by commas. */
 function parseProxies(value: string): readonly string[] | undefined {
@@ -57,12 +52,12 @@ export const SESSION_VARIABLES = {
     "127.0.0.1:9181",
     parseListenAddress,
   ),
-  SEKISHO_DATABASE_URL: variable(
+  SEKISHO_DATABASE_URL: url(
     "the PostgreSQL that holds users, sessions and the audit trail",
     "postgres://user:password@host:port/database",
-    undefined,
-    parseDatabaseUrl,
+    faultOfDatabaseUrl,
   ),
+  SEKISHO_DATABASE_PASSWORD_FILE: passwordFile("SEKISHO_DATABASE_URL"),
   SEKISHO_DATABASE_POOL_MAX: wholeNumber("how many connections to it are opened", 10, 2, 200),
   SEKISHO_DATA_DIR: text(
     "instead of PostgreSQL: the folder of a database inside the service (PGlite), for one instance",
@@ -159,12 +154,18 @@ export const SESSION_VARIABLES = {
     1000,
   ),
   SEKISHO_SESSIONS_LOCKOUT_S: wholeNumber("for how long it is locked, in seconds", 900, 1, DAY_S),
-  SEKISHO_SESSIONS_URL: url("the session service that `sekisho revoke` and `nodes` go through", [
-    "https:",
-    "http:",
-  ]),
+  SEKISHO_SESSIONS_URL: url(
+    "the session service that `sekisho revoke` and `nodes` go through",
+    HTTP_URL,
+    faultOfServiceUrl,
+  ),
   SEKISHO_SESSIONS_TOKEN: {
-    ...text("the administrator's access token for it", "an access token"),
+    ...variable(
+      "the administrator's access token for it",
+      "an access token, in one line without spaces",
+      undefined,
+      (value) => (/^[\x21-\x7e]+$/.test(value.trim()) ? value.trim() : undefined),
+    ),
     secret: true as const,
   },
 } as const;

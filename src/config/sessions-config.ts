@@ -3,6 +3,7 @@ import type { ListenAddress } from "../listen/listen-address.js";
 import { faultOfSchedule } from "../keys/key-rotation.js";
 import { horizonS } from "../revocation/horizon.js";
 import { ConfigError } from "./config-error.js";
+import { readDatabaseUrl, readRedisUrl } from "./password-file.js";
 import {
   readVariable,
   requireVariable,
@@ -80,7 +81,7 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
   const listen = readVariable(env, "SEKISHO_SESSIONS_LISTEN", faults);
   const opsListen = readVariable(env, "SEKISHO_SESSIONS_OPS_LISTEN", faults);
   const database = readDatabasePlace(env, faults);
-  const redisUrl = requireVariable(env, "SEKISHO_REDIS_URL", faults);
+  const redisUrl = readRedisUrl(env, faults);
   const issuer = requireVariable(env, "SEKISHO_ISSUER", faults);
   const audience = requireVariable(env, "SEKISHO_AUDIENCE", faults);
   const secret = requireVariable(env, "SEKISHO_SESSIONS_KEY_SECRET", faults);
@@ -182,7 +183,7 @@ function readHashing(read: Reader): SessionsConfig["hashing"] {
 
 function readDatabasePlace(env: Environment, faults: ConfigFault[]): DatabasePlace | undefined {
   const faultsBefore = faults.length;
-  const url = readVariable(env, "SEKISHO_DATABASE_URL", faults);
+  const url = readDatabaseUrl(env, faults);
   const path = readVariable(env, "SEKISHO_DATA_DIR", faults);
   const poolMax = readVariable(env, "SEKISHO_DATABASE_POOL_MAX", faults);
   if (faults.length > faultsBefore || poolMax === undefined) return undefined;

@@ -1,4 +1,5 @@
 /** How a variable is described, and the forms that most of them have. */
+import type { UrlFault } from "./connection-url.js";
 
 export interface Variable<T> {
   /** What it is for, in a line. */
@@ -9,6 +10,8 @@ export interface Variable<T> {
   readonly fallback: string | undefined;
   /** The value, or undefined if it is not allowed. */
   readonly parse: (text: string) => T | undefined;
+  /** What is wrong with a value that is not allowed, where more is known; shows nothing secret. */
+  readonly explain?: (text: string) => string | undefined;
   /** Must never be shown, not even where it is wrong. */
   readonly secret?: true;
 }
@@ -44,15 +47,29 @@ export function oneOf<T extends string>(
   return variable(meaning, `one of ${values.join(", ")}`, fallback, find);
 }
 
-export function url(meaning: string, protocols: readonly string[]): Variable<string> {
-  const allowed = `a URL that begins with ${protocols.map((p) => `${p}//`).join(" or ")}`;
-  return variable(meaning, allowed, undefined, (text) => {
-    const parsed = URL.canParse(text) ? new URL(text) : undefined;
-    if (parsed === undefined || parsed.hostname === "") return undefined;
-    return protocols.includes(parsed.protocol) ? text : undefined;
-  });
+/** White space around it, as a file's last line break, is left out. */
+export function url(
+  meaning: string,
+  allowed: string,
+  faultOf: (text: string) => UrlFault | undefined,
+): Variable<string> {
+  const parse = (text: string) => (faultOf(text.trim()) === undefined ? text.trim() : undefined);
+  const explain = (text: string) => faultOf(text.trim())?.detail;
+  return { ...variable(meaning, allowed, undefined, parse), explain };
+}
+
+/** What a value must be, and what is wrong with this one where that is known. */
+export function mustBe<T>({ allowed, explain }: Variable<T>, text: string): string {
+  const detail = explain?.(text);
+  return detail === undefined ? `must be ${allowed}` : `must be ${allowed}: ${detail}`;
 }
 
 export function text(meaning: string, allowed: string): Variable<string> {
   return variable(meaning, allowed, undefined, (value) => value);
+}
+
+export const HTTP_URL = "a URL that begins with https:// or http://";
+
+export function passwordFile(urlName: string): Variable<string> {
+  return text(`a file with the password for ${urlName}, which then holds none`, "a path");
 }

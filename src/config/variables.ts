@@ -3,21 +3,11 @@ import { hostname } from "node:os";
 import { parseListenAddress } from "../listen/listen-address.js";
 import { ON_STALE } from "../revocation/on-stale.js";
 import { ALGORITHMS } from "../tokens/issuer.js";
+import { faultOfHttpUrl, faultOfRedisUrl } from "./connection-url.js";
 import { SESSION_VARIABLES } from "./session-variables.js";
-import { oneOf, text, url, variable, wholeNumber } from "./variable.js";
+import { HTTP_URL, oneOf, passwordFile, text, url, variable, wholeNumber } from "./variable.js";
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-
-/**
- * Databases other than 0 are refused: Redis Cluster has none, and a SELECT that fails would leave a
- * publisher in another log than its nodes. So are options after `?`, which would change the client.
- */
-function parseRedisUrl(text: string): string | undefined {
-  const parsed = URL.canParse(text) ? new URL(text) : undefined;
-  if (parsed === undefined || !["redis:", "rediss:"].includes(parsed.protocol)) return undefined;
-  const plain = ["", "/", "/0"].includes(parsed.pathname) && parsed.search === "";
-  return plain && parsed.hostname !== "" && parsed.hash === "" ? text : undefined;
-}
 
 const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
@@ -40,12 +30,12 @@ export const VARIABLES = {
     "127.0.0.1:9192",
     parseListenAddress,
   ),
-  SEKISHO_REDIS_URL: variable(
+  SEKISHO_REDIS_URL: url(
     "the Redis that holds the revocation log",
     "redis://[name:password@]host[:port], or rediss:// for TLS; always database 0",
-    undefined,
-    parseRedisUrl,
+    faultOfRedisUrl,
   ),
+  SEKISHO_REDIS_PASSWORD_FILE: passwordFile("SEKISHO_REDIS_URL"),
   SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
     "how many replicas must have a revocation before it counts as published, and confirm each proof " +
       "of a node that it has the whole log; the log may demand more",
@@ -62,7 +52,11 @@ export const VARIABLES = {
   ),
   SEKISHO_ISSUER: text("whose tokens are accepted: their `iss`", "any text"),
   SEKISHO_AUDIENCE: text("for whom the tokens must be meant: one of their `aud`", "any text"),
-  SEKISHO_JWKS_URL: url("where the issuer publishes its keys (a JWK Set)", ["https:", "http:"]),
+  SEKISHO_JWKS_URL: url(
+    "where the issuer publishes its keys (a JWK Set)",
+    HTTP_URL,
+    faultOfHttpUrl,
+  ),
   SEKISHO_JWKS_FILE: text("the same as a file", "a path"),
   SEKISHO_ALGORITHMS: variable(
     "the signature algorithms that are accepted",

@@ -114,7 +114,9 @@ class PostgresDatabase implements Database {
   async migrate(): Promise<void> {
     const connection = new OwnConnection({ ...this.#config, query_timeout: MIGRATION_TIMEOUT_MS });
     try {
-      await connection.client.connect();
+      await connection.client.connect().catch((error: unknown) => {
+        throw toConnectionError(error);
+      });
       await migrateLocked(connection.client);
     } catch (error) {
       const known = toDatabaseError(error);

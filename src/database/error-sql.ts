@@ -30,6 +30,9 @@ const SOCKET_CODES: readonly string[] = [
   ...["EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOENT", "EACCES"],
 ];
 
+const PASSWORD_ADVICE =
+  " (check user and password in SEKISHO_DATABASE_URL and SEKISHO_DATABASE_PASSWORD_FILE)";
+
 /** What node-postgres says without a code. */
 const CONNECTION_MESSAGES =
   /connection (terminated|timeout|ended|error)|timeout exceeded when trying to connect|not queryable|query read timeout|calling end on the pool|server does not support SSL|certificate/i;
@@ -45,7 +48,10 @@ export function toDatabaseError(error: unknown): unknown {
 /** What was thrown while making a connection is the database's, whatever it is. */
 export function toConnectionError(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
-  return knownFault(error) ?? new DatabaseError("unavailable", messageOf(error));
+  const message = messageOf(error);
+  // node-postgres has no password, or the server proves that it does not know it.
+  const advice = message.startsWith("database: SASL") ? PASSWORD_ADVICE : "";
+  return knownFault(error) ?? new DatabaseError("unavailable", message + advice);
 }
 
 /** Whether the server itself answered with this error, so that its connection is as good as before. */
@@ -59,7 +65,9 @@ function knownFault(error: unknown): DatabaseError | undefined {
   if (state !== undefined) {
     const passing = PASSING_CLASSES.includes(state.slice(0, 2));
     const code = MEANINGS[state] ?? (passing ? "unavailable" : "unexpected");
-    return new DatabaseError(code, `${messageOf(error)} (SQLSTATE ${state})`, constraintOf(error));
+    const advice = state.startsWith("28") ? PASSWORD_ADVICE : "";
+    const message = `${messageOf(error)} (SQLSTATE ${state})${advice}`;
+    return new DatabaseError(code, message, constraintOf(error));
   }
   if (!isNativeError(error)) return undefined;
   // Trying several addresses of one name fails with all their errors.

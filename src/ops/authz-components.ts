@@ -6,6 +6,12 @@ import type { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { HEALTHY, type Component, type Components } from "./health.js";
 
+/**
+ * How long the first keys of every issuer are waited for. Beyond that a node serves those issuers
+ * whose keys it has: one that is down must not keep the others' tokens out.
+ */
+export const KEYS_AWAITED_MS = 30_000;
+
 interface AuthzParts {
   readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
   readonly state: Pick<LocalState, "saturated" | "unreadable">;
@@ -13,7 +19,8 @@ interface AuthzParts {
     readonly issuer: Issuer;
     readonly keys: Pick<IssuerKeys, "status">;
   }[];
-  readonly life: { readonly ready: boolean; readonly closing: boolean };
+  /** `upForMs`: since the start, by the monotonic clock. */
+  readonly life: { readonly ready: boolean; readonly closing: boolean; readonly upForMs: number };
   readonly limits: {
     readonly maxStalenessMs: number;
     readonly skewMs: number;
@@ -30,8 +37,8 @@ export const UNPROTECTED_FAILOVER =
 const KEPT_AGE_MAX_MS = 5000;
 
 /**
- * A node becomes ready with its first proof of freshness and its first keys, and then stays ready
- * until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
+ * A node becomes ready with its first proof of freshness and the first keys of every issuer, or after
+ * a while of at least one, and then stays ready until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
  * service for a blip of Redis, where the staleness policy gives the better answer.
  */
 export function authzComponents(parts: AuthzParts): Components {
@@ -101,7 +108,12 @@ function keys(parts: AuthzParts): Component {
     const { keys: count, lastProblem } = issuerKeys.status();
     return count > 0 ? [] : [`${issuer.issuer}: ${lastProblem ?? "not loaded yet"}`];
   });
-  if (missing.length > 0) return trouble(parts, missing.join("; "));
+  if (missing.length > 0) {
+    const detail = missing.join("; ");
+    const some = missing.length < parts.trusted.length;
+    if (some && parts.life.upForMs >= KEYS_AWAITED_MS) return { status: "degraded", detail };
+    return trouble(parts, detail);
+  }
   const failing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
     const { lastProblem } = issuerKeys.status();
     return lastProblem === undefined ? [] : [`${issuer.issuer}: ${lastProblem}`];

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { checkHandler } from "../check/check-handler.js";
 import { listenForChecks } from "../check/check-server.js";
 import { routePolicyReader } from "../check/route-policy.js";
-import { momentOf, systemClock } from "../clock/clock.js";
+import { momentOf, systemClock, type Clock } from "../clock/clock.js";
 import type { AuthzConfig } from "../config/authz-config.js";
 import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
 import { authzMetrics } from "../ops/authz-metrics.js";
@@ -16,11 +16,13 @@ import { listenForOps } from "../ops/ops-server.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { Follower } from "../revocation/follower.js";
 import { horizonS } from "../revocation/horizon.js";
+import type { LogRequirements } from "../revocation/log-examination.js";
 import { LocalState } from "../revocation/local-state-lru.js";
 import { PARTITIONS, partitionKeys } from "../revocation/partition.js";
 import { revocationLogInRedis } from "../revocation/revocation-log-redis.js";
 import { standingOf } from "../revocation/standing.js";
 import { IssuerKeys } from "../tokens/issuer-keys.js";
+import type { Issuer } from "../tokens/issuer.js";
 import { TokenVerifier } from "../tokens/verification.js";
 import { cannotListen } from "./cannot-listen.js";
 
@@ -36,9 +38,24 @@ export interface RunningAuthz {
   close(): Promise<void>;
 }
 
+/** What this node demands of the log. */
+function requirementsOf(config: AuthzConfig): LogRequirements {
+  return {
+    skewMs: config.clockSkewS * 1000,
+    horizonS: horizonS(config.maxTokenLifetimeS, config.clockSkewS),
+    partitions: PARTITIONS,
+    minReplicas: config.redisMinReplicas,
+    unkeptMaxMs: config.logUnkeptMaxS === 0 ? undefined : config.logUnkeptMaxS * 1000,
+  };
+}
+
 /** Rejects if an address cannot be had; Redis and keys may be away, then it is not ready. */
-export async function startAuthz(config: AuthzConfig, log: Logger): Promise<RunningAuthz> {
-  const clock = systemClock;
+export async function startAuthz(
+  config: AuthzConfig,
+  log: Logger,
+  clock: Clock = systemClock,
+): Promise<RunningAuthz> {
+  const startedMs = clock.monotonicMs();
   const skewMs = config.clockSkewS * 1000;
   const { maxStalenessMs, maxTokenLifetimeS, clockSkewS } = config;
   const limits = { maxStalenessMs, skewMs, maxTokenLifetimeS };
@@ -65,13 +82,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
     state,
     clock,
     groupPrefix: `${config.nodeId}:${randomBytes(6).toString("hex")}`,
-    required: {
-      skewMs,
-      horizonS: horizonS(config.maxTokenLifetimeS, config.clockSkewS),
-      partitions: PARTITIONS,
-      minReplicas: config.redisMinReplicas,
-      unkeptMaxMs: config.logUnkeptMaxS === 0 ? undefined : config.logUnkeptMaxS * 1000,
-    },
+    required: requirementsOf(config),
     maxStalenessMs: config.maxStalenessMs,
     onStale: config.onStale,
     observer: observers.follower,
@@ -107,7 +118,11 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
     observers.check,
   );
   const components = () =>
-    authzComponents({ follower, state, trusted, life, limits, nowMs: clock.wallMs() });
+    authzComponents({
+      ...{ follower, state, trusted, limits },
+      life: { ...life, upForMs: clock.monotonicMs() - startedMs },
+      nowMs: clock.wallMs(),
+    });
 
   const checks = await listenForChecks(config.listen, handler).catch(
     cannotListen("SEKISHO_LISTEN", config.listen),
@@ -128,6 +143,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
     life.ready = true;
     checks.setServing(true);
     clearInterval(readinessPoll);
+    warnOfMissingKeys(log, trusted);
     log.info("ready");
   };
   const readinessPoll = setInterval(becomeReady, READINESS_POLL_MS);
@@ -150,4 +166,18 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       await ops.close();
     },
   };
+}
+
+interface TrustedKeys {
+  readonly issuer: Issuer;
+  readonly keys: IssuerKeys;
+}
+
+function warnOfMissingKeys(log: Logger, trusted: readonly TrustedKeys[]): void {
+  const issuers = trusted.flatMap(({ issuer, keys }) => {
+    const problem = keys.status().lastProblem ?? "not loaded yet";
+    return keys.current() === undefined ? [{ issuer: issuer.issuer, problem }] : [];
+  });
+  if (issuers.length === 0) return;
+  log.warn({ issuers }, "ready without the keys of these: their tokens are refused");
 }

@@ -1,10 +1,24 @@
 /** The life of a program that runs until it is told to stop: start, signals, exit code. */
 import { once } from "node:events";
+import { serviceLinks } from "../config/service-links.js";
 import type { Logger, ProgramLog } from "../ops/log.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 
 /** An orderly end takes less; a platform that waits ten seconds must not have to kill. */
 const CLOSE_TIMEOUT_MS = 9000;
+/** A namespace may have many Services; the first names show which they are. */
+const NAMES_SHOWN_MAX = 8;
+
+/** Says that variables were ignored which Kubernetes sets; nothing where there are none. */
+export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
+  const names = serviceLinks(env);
+  if (names.length === 0) return;
+  log.info(
+    { count: names.length, variables: names.slice(0, NAMES_SHOWN_MAX) },
+    "ignored variables that Kubernetes sets for Services named sekisho: " +
+      "`enableServiceLinks: false` in the pod keeps them out",
+  );
+}
 
 /**
  * Runs until SIGTERM or SIGINT. Where `start` rejects, its message is for the person who started the

@@ -4,13 +4,14 @@ import { readAuthzConfig } from "../config/authz-config.js";
 import { openLog } from "../ops/log.js";
 import { startAuthz } from "./authz.js";
 import type { ExitCode } from "./exit-codes.js";
-import { runUntilStopped } from "./program-life.js";
+import { logServiceLinks, runUntilStopped } from "./program-life.js";
 
 /** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
 export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
   const config = readAuthzConfig(env);
   const programLog = openLog(config.logLevel, { node: config.nodeId });
   const { log } = programLog;
+  logServiceLinks(log, env);
   // grpc-js writes to standard error by itself; whatever matters of it is told by its errors, too.
   const tell = (message: unknown): void => log.debug({ grpc: String(message) }, "grpc");
   setLogger({ error: tell, info: tell, debug: tell });

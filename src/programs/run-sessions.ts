@@ -8,7 +8,7 @@ import { CUT_OFF_MARGIN_S } from "../revocation/horizon.js";
 import { commandActor } from "./command-actor.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 import { openDatabase } from "./open-database.js";
-import { runUntilStopped } from "./program-life.js";
+import { logServiceLinks, runUntilStopped } from "./program-life.js";
 import { startSessions } from "./sessions.js";
 
 /** On top of the skew: for how long beyond now the log covers nothing, and whole seconds in tokens. */
@@ -18,6 +18,7 @@ const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
 export async function runSessions(env: NodeJS.ProcessEnv): Promise<ExitCode> {
   const config = readSessionsConfig(env);
   const programLog = openLog(config.logLevel, {});
+  logServiceLinks(programLog.log, env);
   return runUntilStopped("sessions", programLog, () => startSessions(config, programLog.log));
 }
 

@@ -37,7 +37,10 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["redis://redis:6379", "redis://redis:6379"],
     ["rediss://user:p%40ss@redis.example:6380/0", "rediss://user:p%40ss@redis.example:6380/0"],
     ["redis://[::1]:6379", "redis://[::1]:6379"],
+    ["redis://redis_1.svc:65535\n", "redis://redis_1.svc:65535"],
+    ["redis://:p%25%F0%9F%94%91!$&'()*+,;=~@h", "redis://:p%25%F0%9F%94%91!$&'()*+,;=~@h"],
   ],
+  SEKISHO_REDIS_PASSWORD_FILE: [["/run/secrets/redis", "/run/secrets/redis"]],
   SEKISHO_REDIS_MIN_REPLICAS: [
     ["0", 0],
     ["16", 16],
@@ -51,6 +54,7 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
   SEKISHO_JWKS_URL: [
     ["https://issuer.example/jwks.json", "https://issuer.example/jwks.json"],
     ["http://127.0.0.1:8080/", "http://127.0.0.1:8080/"],
+    ["https://me:p%25@h/%ff?a=%zz", "https://me:p%25@h/%ff?a=%zz"],
   ],
   SEKISHO_JWKS_FILE: [["jwks.json", "jwks.json"]],
   SEKISHO_ALGORITHMS: [
@@ -166,6 +170,7 @@ describe("each variable", () => {
     ["SEKISHO_LISTEN", tcp("127.0.0.1", 9191)],
     ["SEKISHO_OPS_LISTEN", tcp("127.0.0.1", 9192)],
     ["SEKISHO_REDIS_URL", undefined],
+    ["SEKISHO_REDIS_PASSWORD_FILE", undefined],
     ["SEKISHO_REDIS_MIN_REPLICAS", 0],
     ["SEKISHO_LOG_UNKEPT_MAX_S", 0],
     ["SEKISHO_ISSUER", undefined],

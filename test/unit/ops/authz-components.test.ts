@@ -20,6 +20,7 @@ const NOW_MS = 1_800_000_000_000;
 interface Situation {
   readonly ready?: boolean;
   readonly closing?: boolean;
+  readonly upForMs?: number;
   readonly follower?: Partial<FollowerStatus>;
   readonly stalenessMs?: number;
   readonly keptAgeMs?: number;
@@ -31,6 +32,7 @@ interface Situation {
 
 function componentsIn(situation: Situation) {
   const { ready = false, closing = false, saturated = false, stalenessMs = 10 } = situation;
+  const { upForMs = 0 } = situation;
   const status: FollowerStatus = {
     state: "following",
     group: "n:0:1",
@@ -53,7 +55,7 @@ function componentsIn(situation: Situation) {
       issuer: { ...ISSUER, issuer: `https://${at}.example` },
       keys: { status: () => ({ loadedAgeMs: 5, keys: 1, lastProblem: undefined, ...one }) },
     })),
-    life: { ready, closing },
+    life: { ready, closing, upForMs },
     limits: { maxStalenessMs: 1000, skewMs: 5000, maxTokenLifetimeS: 900 },
     nowMs: NOW_MS,
   });
@@ -118,6 +120,34 @@ describe("a node", () => {
     expect(components[name]?.status).toBe("degraded");
     expect(components[name]?.detail).toMatch(detail);
     expect(isReady(components)).toBe(true);
+  });
+
+  const oneWithout = [{}, { ...noKeys, lastProblem: "no usable key" }, {}];
+  test.each([
+    [29_999.9, "failed"],
+    [30_000, "degraded"],
+    [30_000.1, "degraded"],
+  ])("that lacks one issuer's keys %d ms after its start is %s", (upForMs, status) => {
+    const components = componentsIn({ upForMs, keys: oneWithout });
+    const detail = "https://1.example: no usable key";
+    expect(components["keys"]).toEqual({ status, detail });
+    expect(isReady(components)).toBe(status === "degraded");
+  });
+
+  test("without any keys does not become ready, however long it waits", () => {
+    for (const keys of [[noKeys], [noKeys, noKeys]]) {
+      const components = componentsIn({ upForMs: 86_400_000, keys });
+      expect(components["keys"]?.status).toBe("failed");
+    }
+  });
+
+  test("names every issuer whose keys it lacks, and why", () => {
+    const keys = [{}, { ...noKeys, lastProblem: "timed out" }, noKeys];
+    for (const upForMs of [0, 30_000]) {
+      expect(componentsIn({ upForMs, keys })["keys"]?.detail).toBe(
+        "https://1.example: timed out; https://2.example: not loaded yet",
+      );
+    }
   });
 
   test("is fresh up to the limit, and stale beyond it", () => {
