@@ -49,9 +49,8 @@ CREATE TABLE sekisho.sessions (
   created_at timestamptz(3) NOT NULL,
   last_used_at timestamptz(3) NOT NULL,
   last_used_address text NOT NULL,
-  -- Which refresh tokens are the present ones, and since when.
+  -- That of the newest refresh token.
   refresh_generation bigint NOT NULL,
-  rotated_at timestamptz(3) NOT NULL,
   idle_expires_at timestamptz(3) NOT NULL,
   expires_at timestamptz(3) NOT NULL,
   -- Opened with a one-time password: may do nothing but replace it.
@@ -76,14 +75,28 @@ CREATE TABLE sekisho.refresh_tokens (
   -- SHA-256 of the token; the token itself is nowhere.
   token_hash bytea NOT NULL CHECK (octet_length(token_hash) = 32),
   session_id sekisho.id NOT NULL,
+  -- Each token of a session has its own, one higher than any before.
   generation bigint NOT NULL,
+  -- The generation of the token that it was given for; NULL: the login's.
+  predecessor bigint,
+  -- How many retries led to it.
+  retries integer NOT NULL,
   issued_at timestamptz(3) NOT NULL,
   expires_at timestamptz(3) NOT NULL,
+  -- When it was used, or another one took its place; NULL: live.
+  replaced_at timestamptz(3),
+  -- One of its successors was used while others were live: no retry gives another one.
+  successor_used boolean NOT NULL,
   PRIMARY KEY (tenant_id, token_hash),
   FOREIGN KEY (tenant_id, session_id) REFERENCES sekisho.sessions ON DELETE CASCADE
 );
 --> statement-breakpoint
-CREATE INDEX refresh_tokens_of_session ON sekisho.refresh_tokens (tenant_id, session_id);
+CREATE UNIQUE INDEX refresh_tokens_of_session
+  ON sekisho.refresh_tokens (tenant_id, session_id, generation);
+--> statement-breakpoint
+-- Few of however many that were used.
+CREATE INDEX live_refresh_tokens ON sekisho.refresh_tokens (tenant_id, session_id)
+  WHERE replaced_at IS NULL;
 --> statement-breakpoint
 CREATE INDEX refresh_tokens_expiring ON sekisho.refresh_tokens (expires_at);
 --> statement-breakpoint

@@ -53,9 +53,9 @@ GRANT SELECT ON sekisho.tenants TO sekisho_tenant;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.users, sekisho.credentials, sekisho.sessions TO sekisho_tenant;
 --> statement-breakpoint
-GRANT SELECT, INSERT ON sekisho.refresh_tokens, sekisho.revocations, sekisho.audit TO sekisho_tenant;
+GRANT SELECT, INSERT ON sekisho.revocations, sekisho.audit TO sekisho_tenant;
 --> statement-breakpoint
-GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.login_failures TO sekisho_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.refresh_tokens, sekisho.login_failures TO sekisho_tenant;
 --> statement-breakpoint
 GRANT SELECT, INSERT ON sekisho.tenants TO sekisho_operator;
 --> statement-breakpoint

@@ -76,10 +76,16 @@ export const SESSION_VARIABLES = {
     DAY_S,
   ),
   SEKISHO_REFRESH_TOLERANCE_S: wholeNumber(
-    "how long the refresh token before the present one still yields another, in seconds; 0: never",
+    "how long a used refresh token still yields another, for tabs that race, in seconds; 0: never",
     5,
     0,
     60,
+  ),
+  SEKISHO_REFRESH_RETRY_S: wholeNumber(
+    "how long it may be tried again after its answer was lost, in seconds; 0: never",
+    120,
+    0,
+    3600,
   ),
   SEKISHO_SESSIONS_IDLE_S: wholeNumber(
     "after how long without a refresh a session is over, in seconds",

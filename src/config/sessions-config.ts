@@ -37,6 +37,7 @@ export interface SessionsConfig {
   };
   readonly tokenLifetimeS: number;
   readonly refreshToleranceS: number;
+  readonly refreshRetryS: number;
   readonly idleS: number;
   readonly maxAgeS: number;
   readonly trustedProxies: readonly string[];
@@ -116,6 +117,7 @@ function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
       prepublishS: read.number("SEKISHO_SESSIONS_KEY_PREPUBLISH_S"),
     },
     refreshToleranceS: read.number("SEKISHO_REFRESH_TOLERANCE_S"),
+    refreshRetryS: read.number("SEKISHO_REFRESH_RETRY_S"),
     idleS: read.number("SEKISHO_SESSIONS_IDLE_S"),
     maxAgeS: read.number("SEKISHO_SESSIONS_MAX_AGE_S"),
     trustedProxies: readVariable(env, "SEKISHO_TRUSTED_PROXIES", faults) ?? [],
@@ -151,6 +153,7 @@ type NumberName =
   | "SEKISHO_REDIS_MIN_REPLICAS"
   | "SEKISHO_DATABASE_POOL_MAX"
   | "SEKISHO_REFRESH_TOLERANCE_S"
+  | "SEKISHO_REFRESH_RETRY_S"
   | "SEKISHO_SESSIONS_TOKEN_LIFETIME_S"
   | "SEKISHO_SESSIONS_IDLE_S"
   | "SEKISHO_SESSIONS_MAX_AGE_S"

@@ -34,6 +34,7 @@ export const LOGIN_OUTCOMES = {
 export const REFRESH_OUTCOMES = {
   rotated: "rotated",
   sibling: "rotated",
+  retry: "rotated",
   refresh_token_invalid: "refused",
   refresh_token_reused: "refused",
   session_ended: "refused",

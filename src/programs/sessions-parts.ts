@@ -135,6 +135,7 @@ export function apiParts(
         idleMs: config.idleS * 1000,
         absoluteMs: config.maxAgeS * 1000,
         refreshToleranceMs: config.refreshToleranceS * 1000,
+        refreshRetryMs: config.refreshRetryS * 1000,
         lockout,
       },
       observer: observers.sessions,

@@ -27,8 +27,9 @@ export interface LoginObserver extends LockoutObserver {
 export type RefreshRefusal =
   "refresh_token_invalid" | "refresh_token_reused" | "session_ended" | "account_disabled";
 
-/** `rotated`: by the present token; `sibling`: by its predecessor, within the tolerance. */
-export type RefreshReason = "rotated" | "sibling" | RefreshRefusal | "refresh" | SystemFault;
+/** `rotated`: by a live token; `sibling` and `retry`: by a used one (`refresh-decision.ts`). */
+export type RefreshReason =
+  "rotated" | "sibling" | "retry" | RefreshRefusal | "refresh" | SystemFault;
 
 export interface RefreshObserver {
   onRefresh(outcome: "rotated" | "refused" | "limited" | "failed", reason: RefreshReason): void;

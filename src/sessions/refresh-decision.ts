@@ -1,23 +1,50 @@
 /**
- * What a refresh token is good for. Tokens of a session come in generations: using one of the present
- * generation makes the next, and both tabs of a browser that race with the same token are given
- * tokens of the same generation.
+ * What a refresh token is good for. Each token of a session has its own generation, one higher than
+ * any before, and knows its predecessor: the token that it was given for. A token is live until it
+ * is used or another one takes its place; its chain is itself and what is given for it.
  *
- * - the present generation: rotates.
- * - the one before, within the tolerance after it was replaced: a sibling of the present generation;
- *   nothing rotates, so the tolerance is not prolonged by using it.
- * - anything older, or the one before when the tolerance is over: reuse. Somebody has a copy, and
- *   nobody can tell who is the thief, so the session ends everywhere.
- * - a later one is left by a rotation that was taken back (its answer never went out): it rotates.
+ * - a live token rotates: it is used up, and its successor is given.
+ * - a used token whose successors are all unused:
+ *   - within the tolerance after its use: a sibling, one more successor beside the others. This is
+ *     what tabs that race are given.
+ *   - after that, within the time for retries: the answer was lost, so there is a new successor, and
+ *     the newest of the unused ones dies.
+ * - everything else is reuse: a token whose successor was used, one that has died, one that comes
+ *   too late or too often. There are two copies and no way to tell which is the thief's, so the
+ *   session ends everywhere.
+ *
+ * The first of several siblings to be used rotates. The others wait as the second chain of the
+ * session; where it has a second chain already, they die. So no more than two chains go on, each by
+ * itself, however many tabs have raced.
  *
  * Before that it is asked whether there is a session to refresh at all: the account is enabled, the
- * session was not ended, and it has not expired. An ended or expired session has nothing to steal.
+ * session was not ended, and neither it nor the token has expired. An ended or expired session has
+ * nothing to steal.
  */
 export interface RefreshFacts {
-  /** Of the token that was presented. */
-  readonly generation: number;
+  readonly token: PresentedToken;
+  /** All live tokens of the session; the presented one is among them if it is live. */
+  readonly live: readonly LiveToken[];
   readonly userDisabled: boolean;
   readonly session: RefreshableSession;
+}
+
+/** Times: Unix milliseconds. */
+export interface PresentedToken {
+  readonly generation: number;
+  /** undefined: the login's. */
+  readonly predecessor: number | undefined;
+  readonly expiresAtMs: number;
+  /** undefined: live. */
+  readonly replacedAtMs: number | undefined;
+  readonly successorUsed: boolean;
+}
+
+export interface LiveToken {
+  readonly generation: number;
+  readonly predecessor: number | undefined;
+  /** How many retries led to it. */
+  readonly retries: number;
 }
 
 /** Times: Unix milliseconds. */
@@ -25,33 +52,77 @@ export interface RefreshableSession {
   readonly ended: boolean;
   readonly idleExpiresAtMs: number;
   readonly expiresAtMs: number;
-  /** The present generation, and since when. */
-  readonly generation: number;
-  readonly rotatedAtMs: number;
 }
 
+export interface RefreshTimes {
+  readonly nowMs: number;
+  /** 0: there are no siblings. */
+  readonly toleranceMs: number;
+  /** 0: there are no retries. */
+  readonly retryMs: number;
+}
+
+/** A token is given. `dies`: the generations of those that are live no more. */
+export type GivingDecision =
+  | {
+      readonly kind: "rotate";
+      readonly dies: readonly number[];
+      /** The generation of the token that is good for no retry from now on. */
+      readonly settles: number | undefined;
+    }
+  | { readonly kind: "sibling"; readonly dies: readonly [] }
+  | { readonly kind: "retry"; readonly dies: readonly [number]; readonly retries: number };
+
 export type RefreshDecision =
-  | { readonly kind: "rotate"; readonly generation: number }
-  | { readonly kind: "sibling"; readonly generation: number }
+  | GivingDecision
   | { readonly kind: "reuse" }
   | {
       readonly kind: "refuse";
       readonly code: "account_disabled" | "session_ended" | "refresh_token_invalid";
     };
 
-export function decideRefresh(
-  { generation, userDisabled, session }: RefreshFacts,
-  nowMs: number,
-  toleranceMs: number,
-): RefreshDecision {
+/** Live successors of one token: as many tabs may race. */
+export const SUCCESSORS_MAX = 8;
+/** For one token: a client that tries again every six seconds until the default time is over. */
+export const RETRIES_MAX = 20;
+
+export function decideRefresh(facts: RefreshFacts, times: RefreshTimes): RefreshDecision {
+  const { token, userDisabled, session } = facts;
+  const { nowMs } = times;
   if (userDisabled) return { kind: "refuse", code: "account_disabled" };
   if (session.ended) return { kind: "refuse", code: "session_ended" };
-  if (hasExpired(session, nowMs)) return { kind: "refuse", code: "refresh_token_invalid" };
-  if (generation >= session.generation) return { kind: "rotate", generation: generation + 1 };
-  const isPredecessor = generation === session.generation - 1;
-  const tolerated = toleranceMs > 0 && nowMs - session.rotatedAtMs <= toleranceMs;
-  return isPredecessor && tolerated
-    ? { kind: "sibling", generation: session.generation }
+  if (hasExpired(session, nowMs) || nowMs >= token.expiresAtMs) {
+    return { kind: "refuse", code: "refresh_token_invalid" };
+  }
+  if (token.replacedAtMs !== undefined) {
+    return decideUsed(facts, { ...times, usedForMs: nowMs - token.replacedAtMs });
+  }
+  return rotation(facts);
+}
+
+function rotation({ token, live }: RefreshFacts): GivingDecision {
+  const { generation: own, predecessor: parent } = token;
+  const others = live.filter(({ generation }) => generation !== own);
+  const siblings = others.filter(({ predecessor }) => predecessor === parent);
+  const hasOtherChain = others.length > siblings.length;
+  const dying = hasOtherChain ? siblings.map(({ generation }) => generation) : [];
+  const settles = siblings.length > dying.length ? parent : undefined;
+  return { kind: "rotate", dies: [own, ...dying], settles };
+}
+
+function decideUsed(
+  { token, live }: RefreshFacts,
+  times: RefreshTimes & { readonly usedForMs: number },
+): RefreshDecision {
+  const { usedForMs, toleranceMs, retryMs } = times;
+  const successors = live.filter(({ predecessor }) => predecessor === token.generation);
+  const newest = successors.toSorted((a, b) => a.generation - b.generation).at(-1);
+  if (token.successorUsed || newest === undefined) return { kind: "reuse" };
+  const isTolerated = toleranceMs > 0 && usedForMs <= toleranceMs;
+  if (isTolerated && successors.length < SUCCESSORS_MAX) return { kind: "sibling", dies: [] };
+  const mayRetry = retryMs > 0 && usedForMs <= retryMs && newest.retries < RETRIES_MAX;
+  return mayRetry
+    ? { kind: "retry", dies: [newest.generation], retries: newest.retries + 1 }
     : { kind: "reuse" };
 }
 

@@ -5,8 +5,8 @@
  * (`refresh-decision.ts`), write. Only then mint. As with a login, a revocation that has the locks
  * earlier is seen, and one that has them later revokes what is minted here.
  *
- * If there is no key to sign with, the rotation is taken back: the client has got nothing and still
- * holds the token that it came with, which would otherwise count as stolen a few seconds later.
+ * If there is no key to sign with, what was done is taken back: the client has got nothing and still
+ * holds the token that it came with, which would otherwise count as stolen some time later.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Refusals } from "../audit/refusal-trail.js";
@@ -19,17 +19,18 @@ import type { CommittedRevocation, Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";
 import type { RefreshObserver, RefreshRefusal } from "./observers.js";
-import { decideRefresh } from "./refresh-decision.js";
+import { decideRefresh, type GivingDecision } from "./refresh-decision.js";
 import { newRefreshToken, parseRefreshToken, type PresentedRefreshToken } from "./refresh-token.js";
-import { scopesOf, type Role } from "./scopes.js";
-import type { SessionLimits } from "./session-limits.js";
 import {
   findRefreshToken,
-  lockSession,
-  takeBackRotation,
-  useSession,
-  type LockedSession,
-} from "./session-sql.js";
+  giveRefreshToken,
+  readTokens,
+  takeBackRefreshToken,
+  type GivenRefreshToken,
+} from "./refresh-token-sql.js";
+import { scopesOf, type Role } from "./scopes.js";
+import type { SessionLimits } from "./session-limits.js";
+import { lockSession, useSession, type LockedSession } from "./session-sql.js";
 import { faultOf } from "./system-fault.js";
 
 export interface RefreshParts {
@@ -86,7 +87,8 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
         );
   if (done.kind === "used") {
     const tokens = await issue(parts, done);
-    observer.onRefresh("rotated", done.isSibling ? "sibling" : "rotated");
+    const { kind } = done.given.decision;
+    observer.onRefresh("rotated", kind === "rotate" ? "rotated" : kind);
     return { kind: "rotated", tokens };
   }
   if (done.kind === "reused") {
@@ -127,9 +129,8 @@ interface UsedSession {
   readonly issuedAtS: number;
   readonly address: string;
   readonly refreshToken: string;
-  readonly isSibling: boolean;
-  readonly generation: number;
-  readonly before: LockedSession;
+  readonly given: GivenRefreshToken;
+  readonly passwordChangeOnly: boolean;
 }
 
 async function refreshOrEnd(
@@ -143,28 +144,51 @@ async function refreshOrEnd(
   const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
   const token = await findRefreshToken(queries, tenant, hash);
   if (token === undefined) return unknown;
-  const { user: userId, session: sessionId, generation } = token;
+  const { user: userId, session: sessionId } = token;
   const user = await lockUser(queries, tenant, userId);
-  const session = await lockSession(queries, { tenant, session: sessionId });
-  if (user === undefined || session === undefined) return unknown;
+  const target = { tenant, user: userId, session: sessionId };
+  const session = await lockSession(queries, target);
+  const tokens = await readTokens(queries, target, token.generation);
+  if (user === undefined || session === undefined || tokens === undefined) return unknown;
 
   const userDisabled = user.disabledAtMs !== undefined;
-  const facts = { generation, userDisabled, session };
-  const decision = decideRefresh(facts, nowMs, parts.options.refreshToleranceMs);
-  const target = { tenant, user: userId, session: sessionId };
+  const { refreshToleranceMs: toleranceMs, refreshRetryMs: retryMs } = parts.options;
+  const facts = { ...tokens, userDisabled, session };
+  const decision = decideRefresh(facts, { nowMs, toleranceMs, retryMs });
   if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
   if (decision.kind === "reuse") return endReused(queries, parts, target, address);
 
   const { token: refreshToken, hash: tokenHash } = newRefreshToken(tenant, parts.randomBytes);
-  const isSibling = decision.kind === "sibling";
-  const idleExpiresAtMs = Math.min(nowMs + parts.options.idleMs, session.expiresAtMs);
-  const rotatedAtMs = isSibling ? session.rotatedAtMs : nowMs;
-  const given = { generation: decision.generation, tokenHash, rotatedAtMs, idleExpiresAtMs };
-  await useSession(queries, target, { address, nowMs, ...given });
+  const generation = session.generation + 1;
+  const given = { decision, token: tokens.token, tokenHash, generation };
+  await give(queries, parts, target, { given, session, address, nowMs });
   const { role, epoch } = user;
   const minting = { ...target, role, epoch, issuedAtS: Math.floor(nowMs / 1000), refreshToken };
-  const { generation: made } = given;
-  return { kind: "used", ...minting, address, isSibling, generation: made, before: session };
+  const { passwordChangeOnly } = session;
+  return { kind: "used", ...minting, address, given, passwordChangeOnly };
+}
+
+async function give(
+  queries: Queries,
+  { options }: Pick<RefreshParts, "options">,
+  target: { readonly tenant: string; readonly user: string; readonly session: string },
+  giving: {
+    readonly given: GivenRefreshToken;
+    readonly session: LockedSession;
+    readonly address: string;
+    readonly nowMs: number;
+  },
+): Promise<void> {
+  const { given, session, address, nowMs } = giving;
+  const { generation } = given;
+  const idleExpiresAtMs = Math.min(nowMs + options.idleMs, session.expiresAtMs);
+  await useSession(queries, target, { address, nowMs, idleExpiresAtMs, generation });
+  await giveRefreshToken(queries, target, given, { nowMs, expiresAtMs: idleExpiresAtMs });
+  const { kind: reason }: GivingDecision = given.decision;
+  if (reason === "rotate") return;
+  // Nobody has proved to be the user, and a thief could be given these.
+  const by = { actor: "anonymous", address, atMs: nowMs, reason };
+  await recordAudit(queries, { ...target, kind: "refresh", outcome: "done", ...by });
 }
 
 /** Both the thief and the one who was robbed have to log in again; only one of them can. */
@@ -185,8 +209,7 @@ async function endReused(
 }
 
 async function issue(parts: RefreshParts, used: UsedSession): Promise<IssuedTokens> {
-  const { tenant, user, session, role, epoch, issuedAtS, refreshToken } = used;
-  const { passwordChangeOnly } = used.before;
+  const { tenant, user, session, role, epoch, issuedAtS, refreshToken, passwordChangeOnly } = used;
   const scopes = scopesOf(role, passwordChangeOnly);
   try {
     const who = { tenant, user, session, epoch };
@@ -207,9 +230,8 @@ async function takeBack(
 ): Promise<void> {
   const { tenant, user, session, address } = used;
   await db.transaction({ role: "tenant", tenant }, async (queries) => {
-    if (!used.isSibling) {
-      await takeBackRotation(queries, used, used.generation, used.before);
-    }
+    await lockSession(queries, used);
+    await takeBackRefreshToken(queries, used, used.given);
     const who = { tenant, user, session, address, actor: "anonymous" };
     const atMs = clock.wallMs();
     const reason = faultOf(error);

@@ -4,8 +4,10 @@ export interface SessionLimits {
   readonly idleMs: number;
   /** A session is over after so long, however busy. */
   readonly absoluteMs: number;
-  /** For how long a refresh token's immediate predecessor still yields a sibling; 0: not at all. */
+  /** For how long a used refresh token still yields a sibling of its successor; 0: not at all. */
   readonly refreshToleranceMs: number;
+  /** For how long it still yields a successor in place of one that was not used; 0: not at all. */
+  readonly refreshRetryMs: number;
 }
 
 /**

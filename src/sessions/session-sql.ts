@@ -1,15 +1,11 @@
 import { and, desc, eq, gt, isNull } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
-import { refreshTokens, sessions, users } from "../database/schema-sql.js";
+import { sessions, users } from "../database/schema-sql.js";
 import type { LockedUser } from "./ending-sql.js";
 import type { RefreshableSession } from "./refresh-decision.js";
+import { insertRefreshToken, type SessionKey } from "./refresh-token-sql.js";
 import type { SessionLimits } from "./session-limits.js";
 import type { SessionView } from "./session-view.js";
-
-export interface SessionKey {
-  readonly tenant: string;
-  readonly session: string;
-}
 
 export interface NewSession extends SessionKey {
   readonly user: string;
@@ -47,60 +43,18 @@ export async function insertSession(
     lastUsedAt: now,
     lastUsedAddress: address,
     refreshGeneration: FIRST_GENERATION,
-    rotatedAt: now,
     idleExpiresAt,
     expiresAt,
   });
   await insertRefreshToken(queries, opened, {
-    tokenHash,
-    generation: FIRST_GENERATION,
-    issuedAt: now,
-    expiresAt: idleExpiresAt,
+    ...{ tokenHash, generation: FIRST_GENERATION, predecessor: undefined, retries: 0 },
+    ...{ issuedAtMs: nowMs, expiresAtMs: idleExpiresAt.getTime() },
   });
 }
 
-async function insertRefreshToken(
-  queries: Queries,
-  { tenant, session }: SessionKey,
-  token: Pick<
-    typeof refreshTokens.$inferInsert,
-    "tokenHash" | "generation" | "issuedAt" | "expiresAt"
-  >,
-): Promise<void> {
-  await queries.insert(refreshTokens).values({ tenantId: tenant, sessionId: session, ...token });
-}
-
-export interface FoundRefreshToken {
-  readonly user: string;
-  readonly session: string;
-  readonly generation: number;
-}
-
-/** What never changes of a token, so it needs no lock. */
-export async function findRefreshToken(
-  queries: Queries,
-  tenant: string,
-  tokenHash: Uint8Array,
-): Promise<FoundRefreshToken | undefined> {
-  const [row] = await queries
-    .select({
-      user: sessions.userId,
-      session: sessions.sessionId,
-      generation: refreshTokens.generation,
-    })
-    .from(refreshTokens)
-    .innerJoin(
-      sessions,
-      and(
-        eq(sessions.tenantId, refreshTokens.tenantId),
-        eq(sessions.sessionId, refreshTokens.sessionId),
-      ),
-    )
-    .where(and(eq(refreshTokens.tenantId, tenant), eq(refreshTokens.tokenHash, tokenHash)));
-  return row;
-}
-
 export interface LockedSession extends RefreshableSession {
+  /** Of the newest refresh token. */
+  readonly generation: number;
   readonly passwordChangeOnly: boolean;
 }
 
@@ -116,7 +70,6 @@ export async function lockSession(
     idleExpiresAtMs: row.idleExpiresAt.getTime(),
     expiresAtMs: row.expiresAt.getTime(),
     generation: row.refreshGeneration,
-    rotatedAtMs: row.rotatedAt.getTime(),
     passwordChangeOnly: row.passwordChangeOnly,
   };
 }
@@ -125,11 +78,8 @@ export interface SessionUse {
   readonly address: string;
   readonly nowMs: number;
   readonly idleExpiresAtMs: number;
-  /** Of the token that is handed out. */
+  /** Of the refresh token that is handed out. */
   readonly generation: number;
-  readonly tokenHash: Uint8Array;
-  /** When that generation began. */
-  readonly rotatedAtMs: number;
 }
 
 /** Writes down that a locked session was refreshed. */
@@ -138,37 +88,15 @@ export async function useSession(
   key: SessionKey,
   use: SessionUse,
 ): Promise<void> {
-  const now = new Date(use.nowMs);
-  const idleExpiresAt = new Date(use.idleExpiresAtMs);
   await queries
     .update(sessions)
     .set({
-      lastUsedAt: now,
+      lastUsedAt: new Date(use.nowMs),
       lastUsedAddress: use.address,
       refreshGeneration: use.generation,
-      rotatedAt: new Date(use.rotatedAtMs),
-      idleExpiresAt,
+      idleExpiresAt: new Date(use.idleExpiresAtMs),
     })
     .where(sameSession(key));
-  await insertRefreshToken(queries, key, {
-    tokenHash: use.tokenHash,
-    generation: use.generation,
-    issuedAt: now,
-    expiresAt: idleExpiresAt,
-  });
-}
-
-/** Makes the generation before the present one again, unless somebody has rotated since. */
-export async function takeBackRotation(
-  queries: Queries,
-  key: SessionKey,
-  made: number,
-  before: { readonly generation: number; readonly rotatedAtMs: number },
-): Promise<void> {
-  await queries
-    .update(sessions)
-    .set({ refreshGeneration: before.generation, rotatedAt: new Date(before.rotatedAtMs) })
-    .where(and(sameSession(key), eq(sessions.refreshGeneration, made)));
 }
 
 /** Ends a session that nobody was given a token of, so there is nothing to revoke. */

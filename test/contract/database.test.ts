@@ -151,7 +151,7 @@ describe.each(DATABASES)("$name", ({ start }) => {
         tenantId: "secretive",
         tokenHash: secret,
         sessionId: "hidden-session",
-        generation: 1,
+        ...{ generation: 1, retries: 0, successorUsed: false },
         issuedAt: AT,
         expiresAt: AT,
       });

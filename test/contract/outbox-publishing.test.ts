@@ -173,9 +173,9 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
           started.database,
           tenant,
           sql`INSERT INTO sekisho.sessions (tenant_id, session_id, user_id, device_name, address,
-                created_at, last_used_at, last_used_address, refresh_generation, rotated_at,
+                created_at, last_used_at, last_used_address, refresh_generation,
                 idle_expires_at, expires_at, password_change_only)
-              SELECT ${tenant}, 's' || i, 'u' || i, '', '', now(), now(), '', 0, now(), now(), now(), false
+              SELECT ${tenant}, 's' || i, 'u' || i, '', '', now(), now(), '', 0, now(), now(), false
               FROM generate_series(1, 10) AS i`,
         );
       }

@@ -93,7 +93,6 @@ describe.each(DATABASES)("the relay with $name", ({ start }) => {
           lastUsedAt: now,
           lastUsedAddress: "",
           refreshGeneration: 0,
-          rotatedAt: now,
           idleExpiresAt: now,
           expiresAt: now,
           passwordChangeOnly: false,

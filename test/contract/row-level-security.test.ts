@@ -29,7 +29,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     users: "INSERT SELECT UPDATE",
     credentials: "INSERT SELECT UPDATE",
     sessions: "INSERT SELECT UPDATE",
-    refresh_tokens: "INSERT SELECT",
+    refresh_tokens: "DELETE INSERT SELECT UPDATE",
     revocations: "INSERT SELECT",
     audit: "INSERT SELECT",
     login_failures: "DELETE INSERT SELECT UPDATE",

@@ -276,7 +276,7 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
 function manySessions(tenant: string, user: string, like: string, count: number) {
   return sql`INSERT INTO sekisho.sessions
     SELECT tenant_id, 'copy ' || number, user_id, device_name, address, created_at, last_used_at,
-      last_used_address, refresh_generation, rotated_at, idle_expires_at, expires_at,
+      last_used_address, refresh_generation, idle_expires_at, expires_at,
       password_change_only, ended_at, ended_by
     FROM sekisho.sessions, generate_series(1, ${count}::integer) number
     WHERE tenant_id = ${tenant} AND user_id = ${user} AND session_id = ${like}`;

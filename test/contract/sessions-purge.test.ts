@@ -188,11 +188,12 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
     await purgeAll();
     const user = await stage.addUser();
     const { sessionId } = await stage.open(user);
-    const like = { tenantId: user.tenant, sessionId, generation: 0 };
+    const like = { tenantId: user.tenant, sessionId, retries: 0, successorUsed: false };
     const issuedAt = new Date(stage.clock.wallMs());
     await stage.asTenant(user.tenant, async (queries) => {
       const rows = Array.from({ length: 44 }, (_, number) => ({
         ...like,
+        generation: number + 1,
         tokenHash: Buffer.alloc(32, number + 1),
         issuedAt,
         expiresAt: issuedAt,

@@ -1,5 +1,5 @@
 /**
- * No login and no refresh slips past a revocation, on both databases. Pairs run against each other,
+ * No login and no refresh slips past a revocation or another refresh, on both databases. Pairs run against each other,
  * each a little later than the pair before, so that every interleaving comes up. Afterwards a token
  * that was handed out is either good, or its revocation is committed: never neither.
  */
@@ -9,10 +9,13 @@ import { disableUser, endUserSession, revokeAll } from "../../src/admin/user-act
 import { callerOf } from "../../src/sessions/caller.js";
 import type { IssuedTokens } from "../../src/sessions/issued-tokens.js";
 import { login } from "../../src/sessions/login.js";
+import { refresh, type RefreshOutcome } from "../../src/sessions/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 
 const PAIRS = 76;
+/** Of refreshes with each other, which cost less. */
+const REFRESH_PAIRS = 200;
 /** Each takes a connection or two of the ten. */
 const PAIRS_AT_ONCE = 4;
 
@@ -182,5 +185,61 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       },
     );
     expect([...ends].sort()).toEqual(["account_disabled", "opened"]);
+  });
+
+  /** Runs `one` for hundreds of users, a few at a time, each with the tokens of their login. */
+  async function inHundreds(one: (pair: Pair) => Promise<void>): Promise<void> {
+    const tenant = await stage.addTenant();
+    for (let from = 0; from < REFRESH_PAIRS; from += PAIRS_AT_ONCE) {
+      const pairs = Array.from({ length: PAIRS_AT_ONCE }, async (_, index) => {
+        const user = await stage.addUser({ tenant });
+        return { number: from + index, user, tokens: await stage.open(user) };
+      });
+      await Promise.all((await Promise.all(pairs)).map(one));
+    }
+  }
+
+  /** Both refresh, one a few steps before the other. The first two pairs do not race. */
+  async function refreshBoth(
+    number: number,
+    [one, other]: readonly [IssuedTokens, IssuedTokens],
+    toleranceMs = stage.parts.options.refreshToleranceMs,
+  ): Promise<readonly [RefreshOutcome, RefreshOutcome]> {
+    const options = { ...stage.parts.options, refreshToleranceMs: toleranceMs };
+    const use = async ({ refreshToken }: IssuedTokens, steps: number) => {
+      await stage.takeSteps(steps);
+      return refresh({ ...stage.parts, options }, { refreshToken, address: ADDRESS });
+    };
+    if (number === 0) return [await use(one, 0), await use(other, 0)];
+    const second = use(other, Math.floor(number / 3) % 3);
+    if (number === 1) await second;
+    return Promise.all([use(one, number % 3), second]);
+  }
+
+  test("a client and a thief with the token before end the session, whoever comes first", async () => {
+    const ends = new Set<string>();
+    await inHundreds(async ({ number, user, tokens: stolen }) => {
+      const owned = await stage.rotate(stolen.refreshToken);
+      const [client, thief] = await refreshBoth(number, [owned, stolen], 0);
+      ends.add(`client ${client.kind}, thief ${thief.kind}`);
+      const refused = [client, thief].find(({ kind }) => kind === "refused");
+      expect(refused).toEqual({ kind: "refused", code: "refresh_token_reused" });
+      const { endedBy } = await sessionOf(user, owned.sessionId);
+      expect(endedBy).toBe("refresh_token_reused");
+    });
+    expect([...ends].sort()).toEqual([
+      "client refused, thief rotated",
+      "client rotated, thief refused",
+    ]);
+  });
+
+  test("two tabs that race with one token go on, each by itself", async () => {
+    await inHundreds(async ({ number, tokens }) => {
+      const tabs = await refreshBoth(number, [tokens, tokens]);
+      const [one, other] = tabs.map((tab) => (tab.kind === "rotated" ? tab.tokens : undefined));
+      if (one === undefined || other === undefined) throw new Error(JSON.stringify(tabs));
+      const next = await refreshBoth(number, [one, other]);
+      expect(next.map(({ kind }) => kind)).toEqual(["rotated", "rotated"]);
+    });
   });
 });

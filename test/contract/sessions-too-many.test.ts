@@ -35,7 +35,7 @@ describe.each(DATABASES)("on $name a user's open sessions", ({ start }) => {
       return {
         ...{ tenantId: tenant, userId: user, sessionId: `${name} ${user} ${index}` },
         ...{ deviceName: "a device", address: ADDRESS, lastUsedAddress: ADDRESS },
-        ...{ createdAt, lastUsedAt: createdAt, rotatedAt: createdAt, refreshGeneration: 0 },
+        ...{ createdAt, lastUsedAt: createdAt, refreshGeneration: 0 },
         idleExpiresAt: new Date(nowMs + idleMs),
         expiresAt: new Date(nowMs + 90 * DAY_MS),
         passwordChangeOnly: false,

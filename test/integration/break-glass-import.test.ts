@@ -73,7 +73,6 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
         lastUsedAt: now,
         lastUsedAddress: "",
         refreshGeneration: 0,
-        rotatedAt: now,
         idleExpiresAt: now,
         expiresAt: now,
         passwordChangeOnly: false,

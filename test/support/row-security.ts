@@ -74,12 +74,14 @@ export async function seedTenant(database: Database, tenantId: string): Promise<
     await queries.insert(credentials).values(credential);
     await queries.insert(sessions).values({
       ...{ tenantId, sessionId, userId, deviceName: "laptop", address: "::1", createdAt: AT },
-      ...{ lastUsedAt: AT, lastUsedAddress: "::1", refreshGeneration: 1, rotatedAt: AT },
+      ...{ lastUsedAt: AT, lastUsedAddress: "::1", refreshGeneration: 1 },
       ...{ idleExpiresAt: AT, expiresAt: AT, passwordChangeOnly: false },
     });
     const tokenHash = new Uint8Array(32).fill(tenantId.length);
-    const token = { tenantId, tokenHash, sessionId, generation: 1, issuedAt: AT, expiresAt: AT };
-    await queries.insert(refreshTokens).values(token);
+    await queries.insert(refreshTokens).values({
+      ...{ tenantId, tokenHash, sessionId, generation: 1, issuedAt: AT, expiresAt: AT },
+      ...{ retries: 0, successorUsed: false },
+    });
     await queries.insert(revocations).values({
       ...{ tenantId, eventId: "00000000-0000-4000-8000-000000000000", partition: 0, at: AT },
       ...{ kind: "session_revoked", sessionId, userId, origin: "service" },

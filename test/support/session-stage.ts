@@ -40,6 +40,7 @@ const SESSION_LIMITS: SessionLimits = {
   idleMs: 14 * DAY_MS,
   absoluteMs: 90 * DAY_MS,
   refreshToleranceMs: 5000,
+  refreshRetryMs: 120_000,
 };
 
 export const PASSWORD = "a long enough password";
@@ -269,7 +270,7 @@ export class SessionStage {
     await this.asTenant(tenantId, async (queries) => {
       const user = { ...key, login: userId, role: "user", createdAt } as const;
       await queries.insert(users).values(user).onConflictDoNothing();
-      const times = { createdAt, lastUsedAt: createdAt, rotatedAt: createdAt };
+      const times = { createdAt, lastUsedAt: createdAt };
       const never = { idleExpiresAt: NEVER, expiresAt: NEVER };
       const place = { deviceName: "a desk", address: ADDRESS, lastUsedAddress: ADDRESS };
       const rest = { refreshGeneration: 0, passwordChangeOnly: false };

@@ -43,6 +43,7 @@ describe("the session service's configuration", () => {
       },
       tokenLifetimeS: 600,
       refreshToleranceS: 5,
+      refreshRetryS: 120,
       idleS: 1_209_600,
       maxAgeS: 7_776_000,
       trustedProxies: [],

@@ -2,82 +2,164 @@ import { describe, expect, test } from "@jest/globals";
 
 import {
   decideRefresh,
+  RETRIES_MAX,
+  SUCCESSORS_MAX,
+  type LiveToken,
+  type PresentedToken,
   type RefreshableSession,
-  type RefreshFacts,
 } from "../../../src/sessions/refresh-decision.js";
 
 const NOW_MS = 1_800_000_000_000;
-const TOLERANCE_MS = 5000;
-/** In its seventh generation, which began a minute ago. */
+const TIMES = { nowMs: NOW_MS, toleranceMs: 5000, retryMs: 120_000 };
 const SESSION: RefreshableSession = {
   ended: false,
   idleExpiresAtMs: NOW_MS + 1000,
   expiresAtMs: NOW_MS + 2000,
+};
+/** The session's seventh, given for its sixth. */
+const LIVE: PresentedToken = {
   generation: 7,
-  rotatedAtMs: NOW_MS - 60_000,
+  predecessor: 6,
+  expiresAtMs: NOW_MS + 1000,
+  replacedAtMs: undefined,
+  successorUsed: false,
 };
 
+const token = (generation: number, predecessor: number | undefined, retries = 0): LiveToken => ({
+  generation,
+  predecessor,
+  retries,
+});
+
 function decide(
-  facts: Partial<Omit<RefreshFacts, "session">> & { session?: Partial<RefreshableSession> },
-  toleranceMs = TOLERANCE_MS,
+  of: {
+    token?: Partial<PresentedToken>;
+    live?: readonly LiveToken[];
+    session?: Partial<RefreshableSession>;
+    userDisabled?: boolean;
+  },
+  times: Partial<typeof TIMES> = {},
 ) {
-  const session = { ...SESSION, ...facts.session };
-  const whole = { generation: 7, userDisabled: false, ...facts, session };
-  return decideRefresh(whole, NOW_MS, toleranceMs);
+  const { live = [token(7, 6)], userDisabled = false } = of;
+  const whole = { token: { ...LIVE, ...of.token }, session: { ...SESSION, ...of.session } };
+  return decideRefresh({ ...whole, live, userDisabled }, { ...TIMES, ...times });
 }
 
-describe("a refresh token", () => {
-  test("of the present generation makes the next one, however old it is", () => {
-    expect(decide({})).toEqual({ kind: "rotate", generation: 8 });
+/** The seventh was used so long ago. */
+function decideUsed(
+  agoMs: number,
+  live: readonly LiveToken[] = [token(8, 7)],
+  times: Partial<typeof TIMES> = {},
+) {
+  return decide({ token: { replacedAtMs: NOW_MS - agoMs }, live }, times);
+}
+
+const reuse = { kind: "reuse" };
+
+describe("a live refresh token", () => {
+  test("rotates, however old it is", () => {
+    expect(decide({})).toEqual({ kind: "rotate", dies: [7], settles: undefined });
   });
 
-  test("of a generation that was taken back makes one that is later still", () => {
-    expect(decide({ generation: 8 })).toEqual({ kind: "rotate", generation: 9 });
+  test("leaves its sibling to the second chain, and ends the retries of both", () => {
+    const live = [token(7, 6), token(8, 6)];
+    expect(decide({ live })).toEqual({ kind: "rotate", dies: [7], settles: 6 });
   });
+
+  test("leaves another chain alone", () => {
+    const live = [token(7, 6), token(3, 1), token(4, 1)];
+    expect(decide({ live })).toEqual({ kind: "rotate", dies: [7], settles: undefined });
+  });
+
+  test("takes its siblings with it where there is another chain", () => {
+    const live = [token(7, 6), token(8, 6), token(9, 6), token(3, 1)];
+    expect(decide({ live })).toEqual({ kind: "rotate", dies: [7, 8, 9], settles: undefined });
+  });
+
+  test("of a login has no siblings", () => {
+    const first = { generation: 0, predecessor: undefined };
+    const decision = decide({ token: first, live: [token(0, undefined)] });
+    expect(decision).toEqual({ kind: "rotate", dies: [0], settles: undefined });
+  });
+});
+
+describe("a used refresh token", () => {
+  const sibling = { kind: "sibling", dies: [] };
+  const retry = { kind: "retry", dies: [8], retries: 1 };
 
   test.each([
-    [-1000, "sibling"],
-    [0, "sibling"],
-    [4999, "sibling"],
-    [5000, "sibling"],
-    [5001, "reuse"],
-  ])("that was replaced %i ms ago means: %s", (agoMs, kind) => {
-    const decision = decide({ generation: 6, session: { rotatedAtMs: NOW_MS - agoMs } });
-    expect(decision).toEqual(kind === "sibling" ? { kind, generation: 7 } : { kind });
+    [-1000, sibling],
+    [0, sibling],
+    [5000, sibling],
+    [5001, retry],
+    [120_000, retry],
+    [120_001, reuse],
+  ])("whose successor is unused after %i ms means %j", (agoMs, decision) => {
+    expect(decideUsed(agoMs)).toEqual(decision);
   });
 
-  test.each([5, 1, 0])("of generation %i is reuse at once", (generation) => {
-    const decision = decide({ generation, session: { rotatedAtMs: NOW_MS } });
-    expect(decision).toEqual({ kind: "reuse" });
+  test("is retried at once where no siblings are given", () => {
+    expect(decideUsed(0, [token(8, 7)], { toleranceMs: 0 })).toEqual(retry);
   });
 
-  test("that was replaced this moment is reuse where nothing is tolerated", () => {
-    const decision = decide({ generation: 6, session: { rotatedAtMs: NOW_MS } }, 0);
-    expect(decision).toEqual({ kind: "reuse" });
+  test("is reuse after the tolerance where there are no retries", () => {
+    expect(decideUsed(5000, [token(8, 7)], { retryMs: 0 })).toEqual(sibling);
+    expect(decideUsed(5001, [token(8, 7)], { retryMs: 0 })).toEqual(reuse);
+    expect(decideUsed(0, [token(8, 7)], { retryMs: 0, toleranceMs: 0 })).toEqual(reuse);
+  });
+
+  test.each([0, 60_000])("is reuse when its successor is live no more, after %i ms", (agoMs) => {
+    expect(decideUsed(agoMs, [])).toEqual(reuse);
+    expect(decideUsed(agoMs, [token(9, 8), token(6, 5)])).toEqual(reuse);
+  });
+
+  test("is reuse when one of its successors was used, whatever became of the others", () => {
+    const used = { replacedAtMs: NOW_MS, successorUsed: true };
+    expect(decide({ token: used, live: [token(8, 7)] })).toEqual(reuse);
+  });
+
+  test("has so many successors at most; one more takes the newest one's place", () => {
+    const few = Array.from({ length: SUCCESSORS_MAX - 1 }, (_, index) => token(8 + index, 7));
+    expect(decideUsed(0, few)).toEqual(sibling);
+    const many = [token(7 + SUCCESSORS_MAX, 7), ...few];
+    expect(decideUsed(0, many)).toEqual({ ...retry, dies: [7 + SUCCESSORS_MAX] });
+  });
+
+  test("is retried so often at most", () => {
+    const last = { ...retry, retries: RETRIES_MAX };
+    expect(decideUsed(6000, [token(8, 7, RETRIES_MAX - 1)])).toEqual(last);
+    expect(decideUsed(6000, [token(8, 7, RETRIES_MAX)])).toEqual(reuse);
   });
 });
 
 describe("a session", () => {
+  const invalid = { kind: "refuse", code: "refresh_token_invalid" };
+  const used = { replacedAtMs: NOW_MS - 600_000 };
+
   test.each(["idleExpiresAtMs", "expiresAtMs"] as const)("expires at its %s", (limit) => {
     const at = (ms: number) => decide({ session: { [limit]: ms } });
-    const invalid = { kind: "refuse", code: "refresh_token_invalid" };
     expect(at(NOW_MS + 1).kind).toBe("rotate");
     expect(at(NOW_MS)).toEqual(invalid);
     expect(at(NOW_MS - 1)).toEqual(invalid);
   });
 
-  test("that has expired is not ended for a token that is used again", () => {
-    const decision = decide({ generation: 1, session: { expiresAtMs: NOW_MS } });
-    expect(decision).toEqual({ kind: "refuse", code: "refresh_token_invalid" });
+  test("that goes on refuses a token that has expired by itself", () => {
+    expect(decide({ token: { expiresAtMs: NOW_MS + 1 } }).kind).toBe("rotate");
+    expect(decide({ token: { expiresAtMs: NOW_MS } })).toEqual(invalid);
+    expect(decide({ token: { ...used, expiresAtMs: NOW_MS } })).toEqual(invalid);
   });
 
-  test.each([7, 6, 1])("that was ended is over for generation %i", (generation) => {
-    const decision = decide({ generation, session: { ended: true, expiresAtMs: NOW_MS } });
+  test("that has expired is not ended for a token that is used again", () => {
+    expect(decide({ token: used, session: { expiresAtMs: NOW_MS } })).toEqual(invalid);
+  });
+
+  test.each([{}, used])("that was ended is over for a token with %j", (of) => {
+    const decision = decide({ token: of, session: { ended: true, expiresAtMs: NOW_MS } });
     expect(decision).toEqual({ kind: "refuse", code: "session_ended" });
   });
 
-  test.each([7, 6, 1])("of a disabled user says so to generation %i", (generation) => {
-    const decision = decide({ generation, userDisabled: true, session: { ended: true } });
+  test.each([{}, used])("of a disabled user says so to a token with %j", (of) => {
+    const decision = decide({ token: of, userDisabled: true, session: { ended: true } });
     expect(decision).toEqual({ kind: "refuse", code: "account_disabled" });
   });
 });
