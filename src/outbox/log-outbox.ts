@@ -1,6 +1,13 @@
 /**
  * Publishes at once what a request has committed, and waits for the receipt.
  *
+ *   commit ─► script (demands the generation) ─► does the database still mean it? ─► acknowledged
+ *
+ * An instance may write to a Redis that the database does not mean any more: its log is in order, and
+ * nobody restores it. So an entry counts as published only if the database, asked after the script
+ * has answered, means the generation that it was written into; else it is the relay's, which
+ * publishes it where the database means. `restore.ts` says why nothing is missed so.
+ *
  * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
  * recorded as published, is the relay's.
  */
@@ -9,10 +16,12 @@ import type { Database } from "../database/database.js";
 import { partitionOf, PARTITIONS } from "../revocation/partition.js";
 import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
+import { GenerationCheck } from "./generation-check.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
-import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
+import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 import { ReceiptPlaces } from "./receipt-places.js";
+import type { Publication } from "./stored-revocations-sql.js";
 
 /** As `ReceiptDesk` does it. */
 export interface ReceiptWaiter {
@@ -22,6 +31,8 @@ export interface ReceiptWaiter {
 export interface OutboxPartition {
   readonly publisher: Publisher;
   readonly receipts: ReceiptWaiter;
+  /** Whether the log of a generation is meant. Left out: asks the database. */
+  readonly check?: Pick<GenerationCheck, "isMeant">;
 }
 
 export interface OutboxObserver {
@@ -44,20 +55,30 @@ export interface LogOutboxOptions {
 interface Attempt {
   readonly partition: number;
   readonly committed: CommittedRevocation;
-  readonly outcome: GateOutcome;
+  readonly outcome: GateOutcome | Unconfirmed;
 }
 
+/** Written into a log, and not known to be in the one that the database means. */
+type Unconfirmed = {
+  readonly published: false;
+  readonly code: "generation_differs" | "database_unavailable";
+};
+
 export class LogOutbox implements Outbox {
-  readonly #partitions: readonly (OutboxPartition & { readonly gate: PublishGate })[];
+  readonly #partitions: readonly (OutboxPartition & {
+    readonly gate: PublishGate;
+    readonly check: Pick<GenerationCheck, "isMeant">;
+  })[];
   readonly #recorder: PublicationRecorder;
   readonly #places = new ReceiptPlaces();
   readonly #observer: OutboxObserver;
 
   constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
     if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
-    this.#partitions = partitions.map((partition) => ({
+    this.#partitions = partitions.map((partition, number) => ({
       ...partition,
       gate: new PublishGate(partition.publisher, clock),
+      check: partition.check ?? new GenerationCheck(database, number),
     }));
     this.#observer = observer;
     this.#recorder = new PublicationRecorder(database, clock, (error) =>
@@ -92,9 +113,14 @@ export class LogOutbox implements Outbox {
 
   async #attempt(committed: CommittedRevocation): Promise<Attempt> {
     const partition = partitionOf(committed.revocation.tenant);
-    const gate = this.#partitions[partition]?.gate;
-    if (gate === undefined) throw new Error(`there is no publisher for partition ${partition}`);
-    return { partition, committed, outcome: await gate.publish(committed) };
+    const parts = this.#partitions[partition];
+    if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
+    const outcome = await parts.gate.publish(committed);
+    if (!outcome.published) return { partition, committed, outcome };
+    const isMeant = await parts.check.isMeant(outcome.generation);
+    if (isMeant === true) return { partition, committed, outcome };
+    const code = isMeant === false ? "generation_differs" : "database_unavailable";
+    return { partition, committed, outcome: { published: false, code } };
   }
 
   async #receipt(

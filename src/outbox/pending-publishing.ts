@@ -7,9 +7,14 @@
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import type { Publisher, PublishOutcome } from "../revocation/publisher.js";
-import { recordSeq } from "./log-record-sql.js";
-import { furthest, type Publication } from "./publication-recorder.js";
-import { markPublished, pendingAfter, type StoredRevocation } from "./stored-revocations-sql.js";
+import { meansGeneration, recordSeq } from "./log-record-sql.js";
+import { furthest } from "./publication-recorder.js";
+import {
+  markPublished,
+  pendingAfter,
+  type Publication,
+  type StoredRevocation,
+} from "./stored-revocations-sql.js";
 
 export const PENDING_PAGE_MAX = 500;
 const IN_FLIGHT_MAX = 32;
@@ -43,8 +48,15 @@ export class PendingPublishing {
     this.#parts = parts;
   }
 
-  /** `first`: the first page of pending rows. Never rejects because of Redis. */
-  async pass(first: readonly StoredRevocation[], check: () => void): Promise<PassResult> {
+  /**
+   * `first`: the first page of pending rows; `generation`: of the log that the database meant when it
+   * was read. Never rejects because of Redis.
+   */
+  async pass(
+    first: readonly StoredRevocation[],
+    generation: string,
+    check: () => void,
+  ): Promise<PassResult> {
     const { database, clock, partition } = this.#parts;
     if (this.#rest !== undefined && clock.monotonicMs() < this.#rest.untilMs) {
       return { published: 0, refusal: this.#rest.refusal };
@@ -53,12 +65,13 @@ export class PendingPublishing {
     let published = 0;
     for (let page = first; page.length > 0;) {
       check();
-      const attempt = await this.#publishPage(page);
-      await this.#record(attempt.published);
-      published += attempt.published.length;
-      if (attempt.refusal !== undefined) {
-        this.#refusedBy(attempt.refusal);
-        return { published, refusal: attempt.refusal };
+      const attempt = await this.#publishPage(page, generation);
+      const recorded = await this.#record(attempt.published, generation);
+      if (recorded) published += attempt.published.length;
+      const refusal = recorded ? attempt.refusal : OTHER_LOG_MEANT;
+      if (refusal !== undefined) {
+        this.#refusedBy(refusal);
+        return { published, refusal };
       }
       this.#refused = 0;
       const last = page.at(-1);
@@ -77,7 +90,10 @@ export class PendingPublishing {
     this.#rest = { untilMs: this.#parts.clock.monotonicMs() + restMs, refusal };
   }
 
-  async #publishPage(page: readonly StoredRevocation[]): Promise<{
+  async #publishPage(
+    page: readonly StoredRevocation[],
+    generation: string,
+  ): Promise<{
     readonly published: readonly Publication[];
     readonly refusal: Refusal | undefined;
   }> {
@@ -89,7 +105,7 @@ export class PendingPublishing {
       for (;;) {
         const committed = refusal === undefined ? waiting.shift() : undefined;
         if (committed === undefined) return;
-        const outcome = await publisher.publish(committed);
+        const outcome = await publisher.publish({ ...committed, generation });
         if (outcome.published) {
           published.push({
             partition,
@@ -107,16 +123,21 @@ export class PendingPublishing {
     return { published, refusal };
   }
 
-  async #record(published: readonly Publication[]): Promise<void> {
-    if (published.length === 0) return;
-    const { database, clock } = this.#parts;
-    await database.transaction({ role: "relay" }, async (queries) => {
-      await markPublished(
-        queries,
-        published.map((one) => one.committed),
-        clock.wallMs(),
-      );
+  /** False, and nothing counts as published, where the database means another log by now. */
+  async #record(published: readonly Publication[], generation: string): Promise<boolean> {
+    if (published.length === 0) return true;
+    const { database, clock, partition } = this.#parts;
+    return database.transaction({ role: "relay" }, async (queries) => {
+      if (!(await meansGeneration(queries, partition, generation))) return false;
+      await markPublished(queries, published, clock.wallMs());
       for (const one of furthest(published)) await recordSeq(queries, one.partition, one);
+      return true;
     });
   }
 }
+
+const OTHER_LOG_MEANT: Refusal = {
+  published: false,
+  code: "generation_differs",
+  message: "the log was restored meanwhile, here or in another Redis",
+};

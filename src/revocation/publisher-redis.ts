@@ -21,8 +21,8 @@ const WAIT_TIMEOUT_MS = 1000;
 
 /*
  * KEYS: log, meta. ARGV: authority or '' for any, this server's run id, partitions, now (ms), largest
- * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), then
- * the entry's own fields in pairs.
+ * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), the
+ * generation that the database means or '' for none, then the entry's own fields in pairs.
  *
  * An entry may be published long after it was decided, so its `at` says nothing about the time now:
  * trimming and forgetting go by the two clocks. A cut-off is measured from the decision or from now,
@@ -39,6 +39,7 @@ local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority'
 if meta[2] then return {'log_restoring'} end
 if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
 if ARGV[1] ~= '' and meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
+if ARGV[1] == 'database' and meta[1] ~= ARGV[9] then return {'generation_differs', meta[1]} end
 if meta[3] == 'database' and meta[6] ~= ARGV[2] then return {'log_incomplete'} end
 if meta[4] ~= ARGV[3] then return {'partitions_differ', tostring(meta[4])} end
 local time = redis.call('TIME')
@@ -57,7 +58,7 @@ local horizon_ms = tonumber(meta[5]) * 1000
 local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
 local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
-  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 9))
+  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 10))
 if meta[3] ~= 'database' then
   trim(string.format('%.0f', math.min(redis_ms, now_ms) - horizon_ms))
 end
@@ -66,7 +67,7 @@ return {'published', meta[1], string.format('%.0f', seq), id}
 
 const replySchema = z.union([
   z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string()]),
-  z.tuple([z.enum(["wrong_authority", "partitions_differ", "clock_difference"]), z.string()]),
+  z.tuple([z.enum(["wrong_authority", "generation_differs", "partitions_differ", "clock_difference"]), z.string()]),
   z.tuple([z.enum(["log_missing", "log_restoring", "log_incomplete", "cutoff_too_late"])]),
 ]);
 
@@ -132,6 +133,7 @@ export class RedisPublisher implements Publisher {
       cutOff ?? "",
       cutOffAheadMaxS(clockSkewS),
       Math.floor(request.atMs),
+      request.generation ?? "",
       ...entryFields({ ...request, origin: breakGlass ? "break_glass" : undefined }),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
@@ -174,6 +176,11 @@ export class RedisPublisher implements Publisher {
             ? ": revoke through the session service (SEKISHO_SESSIONS_URL and SEKISHO_SESSIONS_TOKEN), " +
               "or past it with --break-glass"
             : "")
+        );
+      case "generation_differs":
+        return (
+          `this Redis holds the log \`${detail}\`, and the database means another one: do all ` +
+          "instances of the session service have the same SEKISHO_REDIS_URL?"
         );
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;

@@ -54,8 +54,7 @@ export async function endSession(
     .where(and(mine, isNull(sessions.endedAt)));
   const { tenant, user, session } = target;
   const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
-  await recordRevocations(queries, [decided]);
-  return decided;
+  return (await recordRevocations(queries, [decided]))[0];
 }
 
 /** Ends every open session of a user but one, each by itself. Returns what has to be published. */
@@ -84,8 +83,7 @@ export async function endOtherSessions(
   const decided = ended.map(({ session }) =>
     decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
   );
-  await recordRevocations(queries, decided);
-  return decided;
+  return recordRevocations(queries, decided);
 }
 
 /** There is one too many as a rule; should there ever be more, the next logins end the rest. */
@@ -125,15 +123,14 @@ export async function endOldestSessions(
     .set({ endedAt: now, endedBy: act.endedBy })
     .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
     .returning({ session: sessions.sessionId });
-  const ended = rows.map(({ session }) => ({
-    session,
-    committed: decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
-  }));
-  await recordRevocations(
-    queries,
-    ended.map(({ committed }) => committed),
+  const decided = rows.map(({ session }) =>
+    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
   );
-  return ended;
+  const committed = await recordRevocations(queries, decided);
+  return rows.flatMap(({ session }, i) => {
+    const one = committed[i];
+    return one === undefined ? [] : [{ session, committed: one }];
+  });
 }
 
 /** The user's row, locked until the transaction ends. */
@@ -191,8 +188,7 @@ export async function endEverything(
     issuedBefore: undefined,
   } as const;
   const decided = decide(revocation, atMs, act, tools);
-  await recordRevocations(queries, [decided]);
-  return decided;
+  return (await recordRevocations(queries, [decided]))[0];
 }
 
 function decide(

@@ -149,10 +149,9 @@ export async function commit(
   database: Database,
   ...revocations: readonly CommittedRevocation[]
 ): Promise<readonly CommittedRevocation[]> {
-  await database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
+  return database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
     recordRevocations(queries, revocations),
   );
-  return revocations;
 }
 
 /** Decides the end of many sessions of the tenant acme, and publishes nothing. */
