@@ -11,6 +11,7 @@
  * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
  * recorded as published, is the relay's.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import { partitionOf, PARTITIONS } from "../revocation/partition.js";
@@ -22,6 +23,9 @@ import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 import { ReceiptPlaces } from "./receipt-places.js";
 import type { Publication } from "./stored-revocations-sql.js";
+
+/** Acts set cut-offs at the next whole second at the latest. */
+const CUT_OFF_WAIT_MAX_MS = 1000;
 
 /** As `ReceiptDesk` does it. */
 export interface ReceiptWaiter {
@@ -72,6 +76,7 @@ export class LogOutbox implements Outbox {
   readonly #recorder: PublicationRecorder;
   readonly #places = new ReceiptPlaces();
   readonly #observer: OutboxObserver;
+  readonly #clock: Clock;
 
   constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
     if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
@@ -81,6 +86,7 @@ export class LogOutbox implements Outbox {
       check: partition.check ?? new GenerationCheck(database, number),
     }));
     this.#observer = observer;
+    this.#clock = clock;
     this.#recorder = new PublicationRecorder(database, clock, (error) =>
       observer.onRecordingFailed(error),
     );
@@ -102,7 +108,10 @@ export class LogOutbox implements Outbox {
       this.#observer.onLeft(left.length, refusal.code);
       return { published: false, code: refusal.code };
     }
-    const nodes = await this.#receipt(published, waitMs);
+    const [nodes] = await Promise.all([
+      this.#receipt(published, waitMs),
+      this.#cutOffsToPass(committed),
+    ]);
     return { published: true, ...(nodes === undefined ? {} : { nodes }) };
   }
 
@@ -121,6 +130,16 @@ export class LogOutbox implements Outbox {
     if (isMeant === true) return { partition, committed, outcome };
     const code = isMeant === false ? "generation_differs" : "database_unavailable";
     return { partition, committed, outcome: { published: false, code } };
+  }
+
+  /** A token that is issued after the answer must not be younger than the answer says. */
+  async #cutOffsToPass(committed: readonly CommittedRevocation[]): Promise<void> {
+    const latestS = committed.reduce((latest, { revocation }) => {
+      const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
+      return Math.max(latest, cutOffS ?? 0);
+    }, 0);
+    const aheadMs = latestS * 1000 - this.#clock.wallMs();
+    if (aheadMs > 0) await delay(Math.min(aheadMs, CUT_OFF_WAIT_MAX_MS));
   }
 
   async #receipt(

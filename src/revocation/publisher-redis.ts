@@ -67,7 +67,10 @@ return {'published', meta[1], string.format('%.0f', seq), id}
 
 const replySchema = z.union([
   z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string()]),
-  z.tuple([z.enum(["wrong_authority", "generation_differs", "partitions_differ", "clock_difference"]), z.string()]),
+  z.tuple([
+    z.enum(["wrong_authority", "generation_differs", "partitions_differ", "clock_difference"]),
+    z.string(),
+  ]),
   z.tuple([z.enum(["log_missing", "log_restoring", "log_incomplete", "cutoff_too_late"])]),
 ]);
 
