@@ -1,5 +1,6 @@
 /** Writes the revocations of the database into the log that a restore makes, page by page. */
 import type { Database } from "../database/database.js";
+import { whyUnreadable } from "../revocation/entry-fields.js";
 import { APPEND_MAX_ENTRIES, type LogKeeper } from "../revocation/log-keeper.js";
 import type { CommittedRevocation } from "./outbox.js";
 import type { LogDemands } from "./relay-decision.js";
@@ -21,6 +22,8 @@ export interface Appended {
   /** The last entry's in the log. */
   readonly seq: number;
   readonly pending: readonly AppendedRow[];
+  /** What no node could read: left out, and to be owned up to. */
+  readonly unreadable: readonly CommittedRevocation[];
 }
 
 export interface AppendedRow {
@@ -43,25 +46,37 @@ export async function appendAll(
   check: () => void,
 ): Promise<Appended> {
   const pending: AppendedRow[] = [];
+  const unreadable: CommittedRevocation[] = [];
   let { seq } = plan;
   let page = await readPage(parts, plan.sinceMs, undefined);
   while (page.length > 0) {
     const last = page.at(-1);
     const first = seq + 1;
+    const [readable, left] = separated(page);
+    unreadable.push(...left);
     // The next page is read while this one is written.
     const next =
       page.length < PAGE_MAX_ROWS ? Promise.resolve([]) : readPage(parts, plan.sinceMs, last);
     const [read, appended] = await bothSettled(
       next,
-      appendPage(parts, { ...plan, seq }, page, check),
+      appendPage(parts, { ...plan, seq }, readable, check),
     );
-    page.forEach((committed, i) => {
+    readable.forEach((committed, i) => {
       if (committed.pending) pending.push({ committed, seq: first + i });
     });
     seq = appended;
     page = read;
   }
-  return { entries: seq - plan.seq, seq, pending };
+  return { entries: seq - plan.seq, seq, pending, unreadable };
+}
+
+function separated(
+  page: readonly StoredRevocation[],
+): readonly [readable: readonly StoredRevocation[], left: readonly StoredRevocation[]] {
+  const isReadable = (one: StoredRevocation): boolean =>
+    whyUnreadable({ ...one, origin: undefined }, one.atMs) === undefined;
+  if (page.every(isReadable)) return [page, []];
+  return [page.filter(isReadable), page.filter((one) => !isReadable(one))];
 }
 
 /** Returns the last one's seq. */

@@ -26,7 +26,7 @@ export type Refusal = Exclude<PublishOutcome, { readonly published: true }>;
 
 export interface PassResult {
   readonly published: number;
-  /** Why the pass ended early, if it did. */
+  /** Why the pass ended early, or what it can never publish. */
   readonly refusal: Refusal | undefined;
 }
 
@@ -63,6 +63,7 @@ export class PendingPublishing {
     }
     this.#rest = undefined;
     let published = 0;
+    let never: Refusal | undefined;
     for (let page = first; page.length > 0;) {
       check();
       const attempt = await this.#publishPage(page, generation);
@@ -74,13 +75,15 @@ export class PendingPublishing {
         return { published, refusal };
       }
       this.#refused = 0;
+      if (attempt.own !== undefined && attempt.own.code !== "cutoff_too_late")
+        never ??= attempt.own;
       const last = page.at(-1);
       if (page.length < PENDING_PAGE_MAX) break;
       page = await database.transaction({ role: "relay" }, (queries) =>
         pendingAfter(queries, partition, last, PENDING_PAGE_MAX),
       );
     }
-    return { published, refusal: undefined };
+    return { published, refusal: never };
   }
 
   #refusedBy(refusal: Refusal): void {
@@ -96,11 +99,14 @@ export class PendingPublishing {
   ): Promise<{
     readonly published: readonly Publication[];
     readonly refusal: Refusal | undefined;
+    /** Of one that can never be published, or not yet, whatever becomes of the others. */
+    readonly own: Refusal | undefined;
   }> {
     const { publisher, partition } = this.#parts;
     const waiting = [...page];
     const published: Publication[] = [];
     let refusal: Refusal | undefined;
+    let own: Refusal | undefined;
     const work = async (): Promise<void> => {
       for (;;) {
         const committed = refusal === undefined ? waiting.shift() : undefined;
@@ -113,14 +119,15 @@ export class PendingPublishing {
             generation: outcome.generation,
             seq: outcome.seq,
           });
-          // A cut-off that is still too far ahead stands in nobody's way but its own.
-        } else if (outcome.code !== "cutoff_too_late") refusal ??= outcome;
+          // What the log refuses for its own sake stands in no other's way.
+        } else if (OWN_FAULTS.has(outcome.code)) own ??= outcome;
+        else refusal ??= outcome;
       }
     };
     // After a refusal one is enough to find out whether it is over.
     const workers = this.#refused > 0 ? 1 : IN_FLIGHT_MAX;
     await Promise.all(Array.from({ length: workers }, work));
-    return { published, refusal };
+    return { published, refusal, own };
   }
 
   /** False, and nothing counts as published, where the database means another log by now. */
@@ -135,6 +142,12 @@ export class PendingPublishing {
     });
   }
 }
+
+const OWN_FAULTS: ReadonlySet<Refusal["code"]> = new Set([
+  "cutoff_too_late",
+  "entry_unreadable",
+  "out_of_range",
+]);
 
 const OTHER_LOG_MEANT: Refusal = {
   published: false,

@@ -36,12 +36,14 @@
  *
  * A restore that stops anywhere leaves the marker; the next one begins anew.
  */
+import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import type { KeeperFacts, LogKeeper } from "../revocation/log-keeper.js";
 import { RevocationLogError } from "../revocation/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
+import type { CommittedRevocation } from "./outbox.js";
 import { beginGeneration, ownUp, recordGeneration } from "./log-record-sql.js";
 import {
   coversOnlyFromMs,
@@ -106,16 +108,17 @@ export async function restoreLog(
   const old = await searchOldLog(parts, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
-  const coversFromMs = await database.transaction({ role: "relay" }, async (queries) => {
-    const owned = await ownUp(queries, partition, Math.max(inherited, lost));
+  const owned = await database.transaction({ role: "relay" }, async (queries) => {
+    const ownedMs = await ownUp(queries, partition, Math.max(inherited, lost));
     await beginGeneration(queries, partition, generation);
-    return owned;
+    return ownedMs;
   });
   check();
   const cleared = done("clear", await keeper.clear(marker));
   const sinceMs = found.judgedAt.wallMs - demands.horizonS * 1000;
   const again = await appendAll(parts, { marker, sinceMs, seq: cleared }, check);
-  const { seq } = again;
+  const { seq, unreadable } = again;
+  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(parts, unreadable);
   const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
     recordGeneration(queries, partition, { generation, seq }),
   );
@@ -131,13 +134,30 @@ export async function restoreLog(
     seq,
     entries: again.entries,
     imported: old.imported,
-    unreadable: old.unreadable,
+    unreadable: old.unreadable + unreadable.length,
     coversFromMs,
     tookMs: Math.round(clock.monotonicMs() - startedMs),
   };
   await noteRestored(parts, restored, found.record?.restoreRequestedAtMs);
   await markAll(parts, generation, again.pending);
   return restored;
+}
+
+/** What is in the database and cannot be in the log: tokens from before now are answered as stale. */
+async function leftOut(
+  { database, clock, partition }: RestoreParts,
+  unreadable: readonly CommittedRevocation[],
+): Promise<number> {
+  const atMs = clock.wallMs();
+  const [first] = unreadable;
+  return database.transaction({ role: "relay" }, async (queries) => {
+    await recordAudit(queries, {
+      ...{ tenant: "sekisho", atMs, kind: "log_restored", outcome: "failed" },
+      ...{ reason: "unreadable_revocation", actor: "sekisho" },
+      detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
+    });
+    return ownUp(queries, partition, coversOnlyFromMs(atMs));
+  });
 }
 
 /** The wall clock, but never behind what was judged and the time that has passed since. */

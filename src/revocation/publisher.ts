@@ -32,6 +32,8 @@ export interface PublishRequest {
  *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
  * - `cutoff_too_late`: the log would forget the cut-off before the last token that it revokes.
+ * - `entry_unreadable`, `out_of_range`: no node could read the entry, or a number in it is beyond what
+ *   may be named. Publishing it again is of no use.
  * - `too_few_replicas`: in the log, but a failover could lose it.
  */
 export type PublishRefusal =
@@ -44,6 +46,8 @@ export type PublishRefusal =
   | "partitions_differ"
   | "clock_difference"
   | "cutoff_too_late"
+  | "entry_unreadable"
+  | "out_of_range"
   | "too_few_replicas";
 
 export type PublishOutcome =
