@@ -110,17 +110,21 @@ CREATE TABLE sekisho.revocations (
   session_id sekisho.id,
   epoch bigint CHECK (epoch BETWEEN 0 AND 9007199254740991),
   -- Unix seconds, as in the log and in the tokens' iat.
-  issued_before bigint,
+  issued_before bigint CHECK (issued_before BETWEEN 0 AND 9007199254740991),
   at timestamptz(3) NOT NULL,
   reason text,
   actor text,
   -- service: decided here; log: found in the log (break-glass, or a log that stood alone before).
   origin text NOT NULL CHECK (origin IN ('service', 'log')),
-  -- When Redis was seen to have it; NULL is the outbox.
+  -- When, in which generation of the log and with which seq it was published while log_records meant
+  -- that generation; NULL is the outbox. A restore carries it over into the generations that follow.
   published_at timestamptz(3),
+  published_generation text,
+  published_seq bigint CHECK (published_seq > 0),
   PRIMARY KEY (tenant_id, event_id),
   CHECK (kind <> 'session_revoked' OR session_id IS NOT NULL),
-  CHECK (kind <> 'user_revoked' OR (user_id IS NOT NULL AND (epoch IS NOT NULL OR issued_before IS NOT NULL)))
+  CHECK (kind <> 'user_revoked' OR (user_id IS NOT NULL AND (epoch IS NOT NULL OR issued_before IS NOT NULL))),
+  CHECK (num_nulls(published_at, published_generation, published_seq) IN (0, 3))
 );
 --> statement-breakpoint
 CREATE INDEX revocations_pending ON sekisho.revocations (partition, at, tenant_id, event_id)
@@ -184,6 +188,9 @@ CREATE TABLE sekisho.signing_keys (
 CREATE TABLE sekisho.log_records (
   partition integer PRIMARY KEY,
   generation text,
+  -- The generation that a restore is making. Until it has been recorded the database means no log,
+  -- and nothing counts as published.
+  restoring_generation text,
   seq bigint NOT NULL,
   -- Up to which entry the log was searched for revocations that are not from here.
   imported_entry_id text,

@@ -70,6 +70,8 @@ GRANT SELECT (tenant_id, session_id, user_id, created_at, ended_at), UPDATE (end
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.log_records TO sekisho_relay, sekisho_recovery;
 --> statement-breakpoint
+GRANT SELECT (partition, generation) ON sekisho.log_records TO sekisho_tenant;
+--> statement-breakpoint
 GRANT INSERT ON sekisho.revocations TO sekisho_recovery;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.signing_keys TO sekisho_keys;
@@ -81,7 +83,7 @@ DECLARE
   allowed text[];
 BEGIN
   FOREACH allowed SLICE 1 IN ARRAY ARRAY[
-    ['sekisho_operator', 'tenants'], ['sekisho_operator', 'audit'],
+    ['sekisho_tenant', 'log_records'], ['sekisho_operator', 'tenants'], ['sekisho_operator', 'audit'],
     ['sekisho_relay', 'revocations'], ['sekisho_relay', 'users'], ['sekisho_relay', 'sessions'],
     ['sekisho_relay', 'log_records'], ['sekisho_relay', 'audit'],
     ['sekisho_keys', 'signing_keys'], ['sekisho_keys', 'audit'],

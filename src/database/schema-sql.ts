@@ -109,6 +109,8 @@ export const revocations = sekisho.table(
     actor: text("actor"),
     origin: text("origin", { enum: ["service", "log"] }).notNull(),
     publishedAt: time("published_at"),
+    publishedGeneration: text("published_generation"),
+    publishedSeq: whole("published_seq"),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.eventId] })],
 );
@@ -158,6 +160,7 @@ export const signingKeys = sekisho.table("signing_keys", {
 export const logRecords = sekisho.table("log_records", {
   partition: integer("partition").primaryKey(),
   generation: text("generation"),
+  restoringGeneration: text("restoring_generation"),
   seq: whole("seq").notNull(),
   importedEntryId: text("imported_entry_id"),
   coversFrom: time("covers_from"),

@@ -22,5 +22,11 @@ export const identifierSchema = z.string().refine(isIdentifier, {
   error: "must be 1 to 256 characters of well-formed Unicode without control characters",
 });
 
+/**
+ * The greatest epoch that anybody may name: as many again are left for the service to raise it. What
+ * is read may be greater.
+ */
+export const NAMED_EPOCH_MAX = 2 ** 52;
+
 /** A user epoch: 0 … 2^53−1. */
 export const epochSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

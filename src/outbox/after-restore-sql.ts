@@ -1,6 +1,7 @@
 import { sql, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import type { Queries } from "../database/queries-sql.js";
+import { nextSecond } from "../revocation/horizon.js";
 import { PARTITIONS } from "../revocation/partition.js";
 
 /** More than any user's epoch can have risen since the backup was made. */
@@ -41,7 +42,8 @@ export function partitionInSql(tenant: SQL, partitions: number): SQL {
 
 /**
  * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), ends
- * their sessions and adds a revocation for each to the outbox. Role recovery.
+ * their sessions and adds a revocation for each to the outbox. Who is at the last epoch may not have
+ * risen, or not as far, and gets a cut-off as well. Role recovery.
  *
  * Everything goes along the indexes from one user to another: joins would leave it to a planner that
  * may not know how many there are.
@@ -73,9 +75,12 @@ export async function revokeUsersAfter(
       RETURNING tenant_id, user_id, user_epoch),
     recorded AS (
       INSERT INTO sekisho.revocations
-        (tenant_id, event_id, partition, kind, user_id, epoch, at, reason, actor, origin)
+        (tenant_id, event_id, partition, kind, user_id, epoch, issued_before, at, reason, actor,
+         origin)
       SELECT tenant_id, gen_random_uuid(), ${partitionInSql(sql`tenant_id`, PARTITIONS)},
-        'user_revoked', user_id, user_epoch, ${at}, ${REASON}::text, ${act.actor}::text, 'service'
+        'user_revoked', user_id, user_epoch,
+        CASE WHEN user_epoch = ${Number.MAX_SAFE_INTEGER}::bigint
+          THEN ${nextSecond(act.atMs)}::bigint END, ${at}, ${REASON}::text, ${act.actor}::text, 'service'
       FROM raised),
     ended AS (
       UPDATE sekisho.sessions SET ended_at = ${at}, ended_by = ${REASON}::text

@@ -3,6 +3,9 @@
  * not trusted to fit: everything that the tables refuse would stand in the way of all that follows.
  */
 import { createHash } from "node:crypto";
+import { NAMED_EPOCH_MAX } from "../identity/identifier.js";
+import type { Revocation } from "../revocation/entry.js";
+import { nextSecond } from "../revocation/horizon.js";
 import type { RecordedRevocation } from "../revocation/recorded-entry.js";
 import type { CommittedRevocation } from "./outbox.js";
 
@@ -23,13 +26,25 @@ export function importedRevocation(entry: RecordedRevocation, nowMs: number): Im
   const { id, revocation, eventId, reason, actor, origin } = entry;
   return {
     eventId: uuidOf(entry, eventId),
-    revocation,
+    revocation: withinBounds(revocation, nowMs),
     atMs: nowMs,
     reason: storable(reason),
     actor: storable(actor),
     entryId: id,
     breakGlass: origin === "break_glass",
   };
+}
+
+/**
+ * An epoch so great that the user's could hardly rise beyond it is taken over as the greatest that may
+ * be named. What it revokes besides was issued by now, and is revoked by a cut-off.
+ */
+function withinBounds(revocation: Revocation, nowMs: number): Revocation {
+  if (revocation.kind !== "user_revoked" || (revocation.epoch ?? 0) <= NAMED_EPOCH_MAX) {
+    return revocation;
+  }
+  const issuedBefore = Math.max(revocation.issuedBefore ?? 0, nextSecond(nowMs));
+  return { ...revocation, epoch: NAMED_EPOCH_MAX, issuedBefore };
 }
 
 /** The same entry always gets the same UUID, so that it is imported once, however often it is read. */

@@ -1,18 +1,31 @@
 /**
  * Publishes at once what a request has committed, and waits for the receipt.
  *
+ *   commit ─► script (demands the generation) ─► does the database still mean it? ─► acknowledged
+ *
+ * An instance may write to a Redis that the database does not mean any more: its log is in order, and
+ * nobody restores it. So an entry counts as published only if the database, asked after the script
+ * has answered, means the generation that it was written into; else it is the relay's, which
+ * publishes it where the database means. `restore.ts` says why nothing is missed so.
+ *
  * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
  * recorded as published, is the relay's.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import { partitionOf, PARTITIONS } from "../revocation/partition.js";
 import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
+import { GenerationCheck } from "./generation-check.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
-import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
+import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 import { ReceiptPlaces } from "./receipt-places.js";
+import type { Publication } from "./stored-revocations-sql.js";
+
+/** Acts set cut-offs at the next whole second at the latest. */
+const CUT_OFF_WAIT_MAX_MS = 1000;
 
 /** As `ReceiptDesk` does it. */
 export interface ReceiptWaiter {
@@ -22,6 +35,8 @@ export interface ReceiptWaiter {
 export interface OutboxPartition {
   readonly publisher: Publisher;
   readonly receipts: ReceiptWaiter;
+  /** Whether the log of a generation is meant. Left out: asks the database. */
+  readonly check?: Pick<GenerationCheck, "isMeant">;
 }
 
 export interface OutboxObserver {
@@ -44,22 +59,34 @@ export interface LogOutboxOptions {
 interface Attempt {
   readonly partition: number;
   readonly committed: CommittedRevocation;
-  readonly outcome: GateOutcome;
+  readonly outcome: GateOutcome | Unconfirmed;
 }
 
+/** Written into a log, and not known to be in the one that the database means. */
+type Unconfirmed = {
+  readonly published: false;
+  readonly code: "generation_differs" | "database_unavailable";
+};
+
 export class LogOutbox implements Outbox {
-  readonly #partitions: readonly (OutboxPartition & { readonly gate: PublishGate })[];
+  readonly #partitions: readonly (OutboxPartition & {
+    readonly gate: PublishGate;
+    readonly check: Pick<GenerationCheck, "isMeant">;
+  })[];
   readonly #recorder: PublicationRecorder;
   readonly #places = new ReceiptPlaces();
   readonly #observer: OutboxObserver;
+  readonly #clock: Clock;
 
   constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
     if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
-    this.#partitions = partitions.map((partition) => ({
+    this.#partitions = partitions.map((partition, number) => ({
       ...partition,
       gate: new PublishGate(partition.publisher, clock),
+      check: partition.check ?? new GenerationCheck(database, number),
     }));
     this.#observer = observer;
+    this.#clock = clock;
     this.#recorder = new PublicationRecorder(database, clock, (error) =>
       observer.onRecordingFailed(error),
     );
@@ -81,7 +108,10 @@ export class LogOutbox implements Outbox {
       this.#observer.onLeft(left.length, refusal.code);
       return { published: false, code: refusal.code };
     }
-    const nodes = await this.#receipt(published, waitMs);
+    const [nodes] = await Promise.all([
+      this.#receipt(published, waitMs),
+      this.#cutOffsToPass(committed),
+    ]);
     return { published: true, ...(nodes === undefined ? {} : { nodes }) };
   }
 
@@ -92,9 +122,24 @@ export class LogOutbox implements Outbox {
 
   async #attempt(committed: CommittedRevocation): Promise<Attempt> {
     const partition = partitionOf(committed.revocation.tenant);
-    const gate = this.#partitions[partition]?.gate;
-    if (gate === undefined) throw new Error(`there is no publisher for partition ${partition}`);
-    return { partition, committed, outcome: await gate.publish(committed) };
+    const parts = this.#partitions[partition];
+    if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
+    const outcome = await parts.gate.publish(committed);
+    if (!outcome.published) return { partition, committed, outcome };
+    const isMeant = await parts.check.isMeant(outcome.generation);
+    if (isMeant === true) return { partition, committed, outcome };
+    const code = isMeant === false ? "generation_differs" : "database_unavailable";
+    return { partition, committed, outcome: { published: false, code } };
+  }
+
+  /** A token that is issued after the answer must not be younger than the answer says. */
+  async #cutOffsToPass(committed: readonly CommittedRevocation[]): Promise<void> {
+    const latestS = committed.reduce((latest, { revocation }) => {
+      const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
+      return Math.max(latest, cutOffS ?? 0);
+    }, 0);
+    const aheadMs = latestS * 1000 - this.#clock.wallMs();
+    if (aheadMs > 0) await delay(Math.min(aheadMs, CUT_OFF_WAIT_MAX_MS));
   }
 
   async #receipt(

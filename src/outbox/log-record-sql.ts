@@ -1,5 +1,5 @@
 /** What the database knows of each partition's log. All under the roles relay or recovery. */
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import { logRecords } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { LogRecord } from "./relay-decision.js";
@@ -12,6 +12,7 @@ export async function readLogRecord(
   if (row === undefined) return undefined;
   return {
     generation: row.generation ?? undefined,
+    restoringGeneration: row.restoringGeneration ?? undefined,
     seq: row.seq,
     importedEntryId: row.importedEntryId ?? undefined,
     coversFromMs: row.coversFrom?.getTime(),
@@ -67,18 +68,58 @@ export async function recordSearched(
 }
 
 /**
+ * Whether the database means the log of this generation, and no other one is being made. A statement
+ * of its own: it sees what was committed before it began.
+ */
+export async function meansGeneration(
+  queries: Queries,
+  partition: number,
+  generation: string,
+): Promise<boolean> {
+  const rows = await queries
+    .select({ partition: logRecords.partition })
+    .from(logRecords)
+    .where(and(ofGeneration(partition, generation), isNull(logRecords.restoringGeneration)));
+  return rows.length > 0;
+}
+
+/**
+ * A restore begins that will make this generation. From now on the database means no log, until that
+ * generation has been recorded or another restore has begun and recorded its own. There is a record:
+ * see `ownUp`.
+ */
+export async function beginGeneration(
+  queries: Queries,
+  partition: number,
+  generation: string,
+): Promise<void> {
+  await queries
+    .update(logRecords)
+    .set({ restoringGeneration: generation })
+    .where(eq(logRecords.partition, partition));
+}
+
+/**
  * A new generation is about to begin. Recorded before it does, so that one that has begun is never
- * taken for somebody else's; as long as it has not, the marker in the log tells.
+ * taken for another database's; as long as it has not, the marker in the log tells. False where
+ * another restore has begun since, whose generation it will be.
  */
 export async function recordGeneration(
   queries: Queries,
   partition: number,
-  begun: { readonly generation: string; readonly seq: number },
-): Promise<void> {
-  await queries
+  { generation, seq }: { readonly generation: string; readonly seq: number },
+): Promise<boolean> {
+  const rows = await queries
     .update(logRecords)
-    .set({ ...begun, importedEntryId: null, restoredAt: null })
-    .where(eq(logRecords.partition, partition));
+    .set({
+      ...{ generation, seq },
+      restoringGeneration: null,
+      importedEntryId: null,
+      restoredAt: null,
+    })
+    .where(and(eq(logRecords.partition, partition), eq(logRecords.restoringGeneration, generation)))
+    .returning({ partition: logRecords.partition });
+  return rows.length > 0;
 }
 
 /**

@@ -2,7 +2,9 @@
  * From the database to the log: a revocation is committed first, published after.
  *
  * Guarantee: what is committed is published, sooner or later, by whichever instance lives; only
- * `published: true` says that it is in force (DESIGN §6, *acknowledged*).
+ * `published: true` says that it is in force (DESIGN §6, *acknowledged*): it is in the log of a
+ * generation that the database meant after it had been written there (`restore.ts` says why that is
+ * enough).
  */
 import type { Revocation } from "../revocation/entry.js";
 import type { UnconfirmedNode } from "../revocation/receipt.js";
@@ -16,12 +18,20 @@ export interface CommittedRevocation {
   readonly atMs: number;
   readonly reason: string | undefined;
   readonly actor: string | undefined;
+  /**
+   * The generation of the log that the database meant when it was committed: no other one is written
+   * to. Left out or undefined: none.
+   */
+  readonly generation?: string | undefined;
 }
 
 export interface RevocationReceipt {
   /** In the log, on as many replicas as are configured: in force. */
   readonly published: boolean;
-  /** Why not (a code of `PublishRefusal`); the relay goes on trying. */
+  /**
+   * Why not: a code of `PublishRefusal`; `overloaded`; or `database_unavailable`, where it could not
+   * be asked whether it still means that log. The relay goes on trying.
+   */
   readonly code?: string;
   /** undefined: nobody waited, too many others do, or Redis went away while waiting. */
   readonly nodes?: {

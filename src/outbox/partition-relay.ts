@@ -10,16 +10,24 @@
  * Two relays at once, because one has lost the lock and does not know it yet, do no harm: entries
  * may come twice, and of two restores the later one wins.
  */
+import { momentOf } from "../clock/clock.js";
 import { DatabaseError } from "../database/database.js";
 import type { Publisher } from "../revocation/publisher.js";
 import { RevocationLogError, SILENT_AFTER_MS, type LogMeta } from "../revocation/revocation-log.js";
 import { searchLog } from "./log-import.js";
 import { readLogRecord, recordSeq } from "./log-record-sql.js";
 import { PENDING_PAGE_MAX, PendingPublishing } from "./pending-publishing.js";
-import { judgeLog, justBefore, type LogRecord, type RelayProblem } from "./relay-decision.js";
+import {
+  judgeFromAside,
+  judgeLog,
+  justBefore,
+  type LogRecord,
+  type RelayProblem,
+} from "./relay-decision.js";
 import type { RelayObserver } from "./relay-observer.js";
+import { RestoreError } from "./restore-error.js";
 import { noteRestored } from "./restore-note.js";
-import { RestoreError, restoreLog, type FoundLog, type RestoreParts } from "./restore.js";
+import { restoreLog, type FoundLog, type RestoreParts } from "./restore.js";
 import { pendingAfter } from "./stored-revocations-sql.js";
 
 /** Between two cycles: how soon the relay notices anything. */
@@ -69,6 +77,7 @@ export class PartitionRelay {
   #told: RelayProblem["code"] | undefined;
   /** Up to where this relay has looked up every entry of the generation, and recorded it. */
   #known: Known = { generation: "", seq: 0, entryId: undefined };
+  #seenFromAside: RelayProblem["code"] | undefined;
   #restoring = false;
   #failedRestores = 0;
   #restoresAtOnce = 0;
@@ -101,6 +110,33 @@ export class PartitionRelay {
   }
 
   /**
+   * Looks at the log of this instance's Redis while another instance relays: it may be another log.
+   * What is found once may be over when the other one has done its work, so it counts when it is
+   * found twice in a row. `isAside`: whether another instance still relays. Never rejects.
+   */
+  async look(isAside: () => boolean): Promise<void> {
+    const found = await this.#lookFromAside();
+    if (!isAside()) return;
+    const again = this.#seenFromAside === found?.code;
+    this.#seenFromAside = found?.code;
+    if (again) this.#tell(found);
+  }
+
+  async #lookFromAside(): Promise<RelayProblem | undefined> {
+    const { database, keeper, clock, partition, demands } = this.#parts;
+    try {
+      const record = await database.transaction({ role: "relay" }, (queries) =>
+        readLogRecord(queries, partition),
+      );
+      return judgeFromAside(await keeper.facts(), record, demands, clock.wallMs());
+    } catch (error) {
+      const problem = problemOf(error);
+      // That is told by itself, by whoever tries to take the lock.
+      return problem.code === "database_unavailable" ? undefined : problem;
+    }
+  }
+
+  /**
    * Somebody else's problem from now on. Nobody is told that it is over: it may not be. The first
    * cycle without it says so, should the lock come back.
    */
@@ -118,10 +154,11 @@ export class PartitionRelay {
     }));
     const facts = await keeper.facts();
     check();
-    const judged = judgeLog(facts, record, demands, clock.wallMs());
+    const judgedAt = momentOf(clock);
+    const judged = judgeLog(facts, record, demands, judgedAt.wallMs);
     if (judged.kind === "wait") return { pauseMs: CYCLE_MS, problem: judged.problem };
     if (judged.kind === "restore") {
-      return this.#restore({ facts, record, cause: judged.cause }, check);
+      return this.#restore({ facts, record, cause: judged.cause, judgedAt }, check);
     }
     if (record === undefined) throw new Error("a log without a record is not sound");
     const { meta } = judged;
@@ -129,10 +166,10 @@ export class PartitionRelay {
     if (meta.minReplicas !== demands.minReplicas) {
       await keeper.demandReplicas(meta.generation, demands.minReplicas);
     }
-    const { published, refusal } = await this.#pending.pass(pending, check);
+    const { published, refusal } = await this.#pending.pass(pending, meta.generation, check);
     if (published > 0) this.#parts.observer.onPublished(published);
     if (!(await this.#searchEnd(meta, record, check))) {
-      return this.#restore({ facts, record, cause: "entries_missing" }, check);
+      return this.#restore({ facts, record, cause: "entries_missing", judgedAt }, check);
     }
     await this.#trim();
     await this.#sweep();

@@ -6,18 +6,10 @@
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import { recordSeq } from "./log-record-sql.js";
-import type { CommittedRevocation } from "./outbox.js";
-import { markPublished } from "./stored-revocations-sql.js";
+import { markPublished, type Publication } from "./stored-revocations-sql.js";
 
 const QUEUED_MAX = 10_000;
 const BATCH_MAX = 1000;
-
-export interface Publication {
-  readonly partition: number;
-  readonly committed: CommittedRevocation;
-  readonly generation: string;
-  readonly seq: number;
-}
 
 export class PublicationRecorder {
   readonly #database: Database;
@@ -61,9 +53,8 @@ export class PublicationRecorder {
   }
 
   #recordBatch(batch: readonly Publication[]): Promise<void> {
-    const committed = batch.map((one) => one.committed);
     return this.#database.transaction({ role: "relay" }, async (queries) => {
-      await markPublished(queries, committed, this.#clock.wallMs());
+      await markPublished(queries, batch, this.#clock.wallMs());
       for (const one of furthest(batch)) await recordSeq(queries, one.partition, one);
     });
   }

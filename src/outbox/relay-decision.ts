@@ -14,6 +14,8 @@ import type { LogMeta } from "../revocation/revocation-log.js";
 export interface LogRecord {
   /** undefined: no restore has got so far yet. */
   readonly generation: string | undefined;
+  /** A restore has begun that was to make this one, and has not recorded it. */
+  readonly restoringGeneration: string | undefined;
   /** The log of this generation has had an entry with it. */
   readonly seq: number;
   /** Up to which entry of this generation the log was searched for what is not from here. */
@@ -54,6 +56,7 @@ export interface RelayProblem {
     | "redis_unavailable"
     | "not_a_master"
     | "clock_difference"
+    | "other_log"
     | "database_unavailable"
     | "publishing_refused"
     | "restore_failed"
@@ -96,11 +99,45 @@ export function judgeLog(
   const server = { runId: serverRunId, replId: serverReplId };
   if (!sameServer(meta, server)) return restore("server_changed");
   if (meta.generation !== record?.generation) return restore("generation_differs");
+  // Begun in another Redis, perhaps: nothing can be acknowledged until one is done.
+  if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
   if (meta.seq < record.seq) return restore("log_fell");
   if (meta.partitions !== demands.partitions) return restore("partitions_differ");
   if (meta.horizonS < demands.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };
+}
+
+/** Causes that a relay elsewhere does nothing about: to it, its own Redis is the one that counts. */
+const OTHER_LOG: ReadonlySet<RestoreCause> = new Set([
+  "log_missing",
+  "log_unreadable",
+  "authority_taken_over",
+  "generation_differs",
+]);
+
+/**
+ * What is wrong with the log in this instance's Redis while another instance relays; undefined:
+ * nothing, or a restore is under way.
+ */
+export function judgeFromAside(
+  facts: KeeperFacts,
+  record: LogRecord | undefined,
+  demands: LogDemands,
+  nowMs: number,
+): RelayProblem | undefined {
+  if (record?.generation === undefined || record.restoringGeneration !== undefined)
+    return undefined;
+  const judged = judgeLog(facts, record, demands, nowMs);
+  if (judged.kind === "wait") return judged.problem;
+  if (judged.kind === "sound" || !OTHER_LOG.has(judged.cause)) return undefined;
+  return {
+    code: "other_log",
+    message:
+      "the log in this Redis is not the one that the database means, so nothing is published from " +
+      "here at once: do all instances of the session service have the same SEKISHO_REDIS_URL, and " +
+      "does it lead to one Redis?",
+  };
 }
 
 /**

@@ -23,6 +23,8 @@ import { countPending, type PendingCount } from "./stored-revocations-sql.js";
 const LOCK_POLL_MS = 500;
 const LOCK_CONFIRM_MS = 400;
 const COUNT_MS = 2000;
+/** How often an instance that does not relay looks at the log of its own Redis. */
+const LOOK_MS = 1000;
 
 export interface RelayOptions {
   readonly database: Database;
@@ -88,7 +90,7 @@ export class Relay {
   }
 
   start(): void {
-    this.#running ??= Promise.all([this.#takeTurns(), this.#keepCounting()]);
+    this.#running ??= Promise.all([this.#takeTurns(), this.#keepCounting(), this.#keepLooking()]);
   }
 
   status(): RelayStatus {
@@ -170,6 +172,14 @@ export class Relay {
       if (!(error instanceof RelayStopped)) throw error;
     } finally {
       partition.stopped();
+    }
+  }
+
+  async #keepLooking(): Promise<void> {
+    const isAside = (): boolean => !this.#relaying;
+    while (await hasPassed(LOOK_MS, this.#closing.signal)) {
+      if (!isAside()) continue;
+      await Promise.all(this.#partitions.map((partition) => partition.look(isAside)));
     }
   }
 

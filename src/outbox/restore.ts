@@ -1,39 +1,50 @@
 /**
  * Makes a partition's log anew from the database:
  *
- *   marker ─► search the old log ─► own up ─► clear ─► append all ─► record ─► finish ─► note
+ *   marker ─► search the old log ─► own up, begin ─► clear ─► append all ─► record ─► finish ─► note
  *
- * Why nothing can be missing from the new log. Once the marker is set, nobody publishes until
- * `finish`. A revocation that was published before the marker had been committed before that, so
- * every page that is read after the marker sees it, in its place in an order that never changes. One
- * that a page does not see, because it was committed later, was not published before the marker
- * either: it is still pending, or its request publishes it after `finish`. Pages are ordered by
- * when a revocation was decided and begin one horizon ago; what was decided earlier concerns only
- * tokens that have expired. So READ COMMITTED is enough, and no page needs another's snapshot.
+ * Why nothing can be missing from the new log. *Acknowledged* (`log-outbox.ts`), and marked as
+ * published, is only what the database says that it means the log of, when it is asked after the entry
+ * was written there. `begin` writes into the database that this restore is to make generation G: from
+ * then on it means no log, until `record` says that it means G; and `record` fails if another restore
+ * has begun since. So whatever was acknowledged before `record` was acknowledged before `begin`, in
+ * whichever log and by whichever instance, and had been committed before that. Every page is read
+ * after `begin`, and so sees it, in its place in an order that never changes. One that a page does not
+ * see, because it was committed later, was not acknowledged: its entry in an old log, if it has one,
+ * counts for nothing, it is still pending, and is published after `finish`. Pages are ordered by when
+ * a revocation was decided and begin one horizon ago; what was decided earlier concerns only tokens
+ * that have expired. So READ COMMITTED is enough, and no page needs another's snapshot.
+ *
+ * What was appended counts as published in G as a whole: rows that were published in an earlier
+ * generation keep that in their columns, and are not touched; those that were pending are marked.
+ *
+ * The marker does in Redis what `begin` does in the database: nobody writes to this log until
+ * `finish`, and no node reads it. By itself it would not do: the log that is left may be in another
+ * Redis, where nothing marks it.
  *
  * What was published past the service before the marker stands in the old log, and is committed to
  * the database before `clear`. What may be in neither is owned up to, also before `clear`, so that
  * the restore that takes over from one that was killed still knows of it.
  *
  * The generation is recorded before `finish`: a log that calls itself by another was made by
- * somebody else. Until `finish` the marker tells that it is not complete. What remains after
+ * another database. Until `finish` the marker tells that it is not complete. What remains after
  * `finish`, the audit's row first of all, is done by whoever finds it undone (`noteRestored`).
+ *
+ * The clock is the one that was judged before the restore began: pages begin one horizon before that
+ * moment, and a clock that falls meanwhile is not followed. One that leaps ahead would leave out what
+ * is still needed.
  *
  * A restore that stops anywhere leaves the marker; the next one begins anew.
  */
-import type { Clock } from "../clock/clock.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Clock, Moment } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
-import {
-  APPEND_MAX_ENTRIES,
-  type KeeperFacts,
-  type LogKeeper,
-  type RestoreRefusal,
-  type RestoreStep,
-} from "../revocation/log-keeper.js";
+import type { KeeperFacts, LogKeeper } from "../revocation/log-keeper.js";
 import { RevocationLogError } from "../revocation/revocation-log.js";
+import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
-import { ownUp, recordGeneration } from "./log-record-sql.js";
 import type { CommittedRevocation } from "./outbox.js";
+import { beginGeneration, ownUp, recordGeneration } from "./log-record-sql.js";
 import {
   coversOnlyFromMs,
   inheritedCoversFromMs,
@@ -42,11 +53,10 @@ import {
   type LogRecord,
   type RestoreCause,
 } from "./relay-decision.js";
+import { done, RestoreError } from "./restore-error.js";
 import { noteRestored } from "./restore-note.js";
-import { decidedAfter, markPublished, type StoredRevocation } from "./stored-revocations-sql.js";
+import { markPublished } from "./stored-revocations-sql.js";
 
-/** Read from the database at once. */
-const PAGE_MAX_ROWS = 2500;
 const MARKED_AT_ONCE_MAX = 1000;
 
 export interface RestoreParts {
@@ -64,6 +74,8 @@ export interface FoundLog {
   readonly facts: KeeperFacts;
   readonly record: LogRecord | undefined;
   readonly cause: RestoreCause;
+  /** When its facts were compared with this machine's clock. */
+  readonly judgedAt: Moment;
 }
 
 export interface Restored {
@@ -79,67 +91,85 @@ export interface Restored {
   readonly tookMs: number;
 }
 
-/** A step that the keeper refused: it is somebody else's log now, or another server's. */
-export class RestoreError extends Error {
-  readonly code: RestoreRefusal;
-
-  constructor(step: string, code: RestoreRefusal) {
-    super(`${step}: ${REFUSALS[code]}`);
-    this.name = "RestoreError";
-    this.code = code;
-  }
-}
-
-const REFUSALS: Readonly<Record<RestoreRefusal, string>> = {
-  marker_lost: "somebody else has begun to restore the log, or has opened or deleted it",
-  server_changed: "Redis was restarted meanwhile",
-  entries_lost: "entries were deleted from the log meanwhile",
-};
-
 /**
  * Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws, and
  * then the log stays marked. `check` is called between the steps.
  */
 export async function restoreLog(
-  parts: RestoreParts,
+  given: RestoreParts,
   found: FoundLog,
   check: () => void,
 ): Promise<Restored> {
+  const parts = { ...given, clock: notBefore(given.clock, found.judgedAt) };
   const { database, clock, keeper, partition, demands } = parts;
   const startedMs = clock.monotonicMs();
-  const marker = parts.newId();
+  const [marker, generation] = [parts.newId(), parts.newId()];
   await keeper.beginRestore(marker);
   const old = await searchOldLog(parts, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
-  const coversFromMs = await database.transaction({ role: "relay" }, (queries) =>
-    ownUp(queries, partition, Math.max(inherited, lost)),
-  );
+  const owned = await database.transaction({ role: "relay" }, async (queries) => {
+    const ownedMs = await ownUp(queries, partition, Math.max(inherited, lost));
+    await beginGeneration(queries, partition, generation);
+    return ownedMs;
+  });
   check();
   const cleared = done("clear", await keeper.clear(marker));
-  const again = await appendAll(parts, marker, check);
-  const seq = again.seq ?? cleared;
-  const generation = parts.newId();
-  await database.transaction({ role: "relay" }, (queries) =>
+  const sinceMs = found.judgedAt.wallMs - demands.horizonS * 1000;
+  const again = await appendAll(parts, { marker, sinceMs, seq: cleared }, check);
+  const { seq, unreadable } = again;
+  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(parts, unreadable);
+  const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
     recordGeneration(queries, partition, { generation, seq }),
   );
+  if (!isRecorded) throw new RestoreError("record", "superseded");
   check();
   const { horizonS, partitions, minReplicas } = demands;
-  const facts = { generation, horizonS, partitions, coversFromMs, minReplicas };
-  done("finish", await keeper.finish(marker, facts));
+  const log = { generation, horizonS, partitions, coversFromMs, minReplicas };
+  const finished = done("finish", await keeper.finish(marker, log));
+  if (finished !== seq) throw new RestoreError("finish", "entries_lost");
   const restored = {
     generation,
     cause: found.cause,
     seq,
     entries: again.entries,
     imported: old.imported,
-    unreadable: old.unreadable,
+    unreadable: old.unreadable + unreadable.length,
     coversFromMs,
     tookMs: Math.round(clock.monotonicMs() - startedMs),
   };
   await noteRestored(parts, restored, found.record?.restoreRequestedAtMs);
-  await markAll(parts, again.pending);
+  await markAll(parts, generation, again.pending);
   return restored;
+}
+
+/** What is in the database and cannot be in the log: tokens from before now are answered as stale. */
+async function leftOut(
+  { database, clock, partition }: RestoreParts,
+  unreadable: readonly CommittedRevocation[],
+): Promise<number> {
+  const atMs = clock.wallMs();
+  const [first] = unreadable;
+  return database.transaction({ role: "relay" }, async (queries) => {
+    await recordAudit(queries, {
+      ...{ tenant: "sekisho", atMs, kind: "log_restored", outcome: "failed" },
+      ...{ reason: "unreadable_revocation", actor: "sekisho" },
+      detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
+    });
+    return ownUp(queries, partition, coversOnlyFromMs(atMs));
+  });
+}
+
+/** The wall clock, but never behind what was judged and the time that has passed since. */
+function notBefore(clock: Clock, judgedAt: Moment): Clock {
+  const monotonicMs = (): number => clock.monotonicMs();
+  return {
+    monotonicMs,
+    wallMs: () => {
+      const passedMs = Math.floor(monotonicMs() - judgedAt.monotonicMs);
+      return Math.max(clock.wallMs(), judgedAt.wallMs + passedMs);
+    },
+  };
 }
 
 interface OldLog {
@@ -174,82 +204,20 @@ async function searchOldLog(
   }
 }
 
-interface Appended {
-  readonly entries: number;
-  /** The last entry's; undefined: none was appended. */
-  readonly seq: number | undefined;
-  readonly pending: readonly CommittedRevocation[];
-}
-
-async function appendAll(
-  parts: RestoreParts,
-  marker: string,
-  check: () => void,
-): Promise<Appended> {
-  const { clock, demands } = parts;
-  const sinceMs = clock.wallMs() - demands.horizonS * 1000;
-  const pending: CommittedRevocation[] = [];
-  let entries = 0;
-  let seq: number | undefined;
-  let page = await readPage(parts, sinceMs, undefined);
-  while (page.length > 0) {
-    const last = page.at(-1);
-    // The next page is read while this one is written.
-    const next = page.length < PAGE_MAX_ROWS ? Promise.resolve([]) : readPage(parts, sinceMs, last);
-    const [read, appended] = await bothSettled(next, appendPage(parts, marker, page, check));
-    seq = appended;
-    entries += page.length;
-    pending.push(...page.filter((one) => one.pending));
-    page = read;
-  }
-  return { entries, seq, pending };
-}
-
-async function appendPage(
-  { keeper, demands }: RestoreParts,
-  marker: string,
-  page: readonly StoredRevocation[],
-  check: () => void,
-): Promise<number | undefined> {
-  let seq: number | undefined;
-  for (let from = 0; from < page.length; from += APPEND_MAX_ENTRIES) {
-    check();
-    const some = page.slice(from, from + APPEND_MAX_ENTRIES);
-    const entries = some.map((one) => ({ ...one, origin: undefined }));
-    seq = done("append", await keeper.append(marker, demands.horizonS, entries));
-  }
-  return seq;
-}
-
-/** Nothing of it goes on in the background when it rejects. */
-async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly [A, B]> {
-  await Promise.allSettled([a, b]);
-  return [await a, await b];
-}
-
-function readPage(
-  { database, partition }: RestoreParts,
-  sinceMs: number,
-  after: CommittedRevocation | undefined,
-): Promise<readonly StoredRevocation[]> {
-  return database.transaction({ role: "relay" }, (queries) =>
-    decidedAfter(queries, { partition, sinceMs }, after, PAGE_MAX_ROWS),
-  );
-}
-
+/**
+ * They are in the log of this generation, and carried over into those that follow: whatever becomes
+ * of it meanwhile, it is not wrong to say so.
+ */
 async function markAll(
-  { database, clock }: RestoreParts,
-  published: readonly CommittedRevocation[],
+  { database, clock, partition }: RestoreParts,
+  generation: string,
+  appended: readonly AppendedRow[],
 ): Promise<void> {
-  for (let from = 0; from < published.length; from += MARKED_AT_ONCE_MAX) {
-    const some = published.slice(from, from + MARKED_AT_ONCE_MAX);
+  for (let from = 0; from < appended.length; from += MARKED_AT_ONCE_MAX) {
+    const some = appended.slice(from, from + MARKED_AT_ONCE_MAX);
+    const published = some.map((one) => ({ ...one, partition, generation }));
     await database.transaction({ role: "relay" }, (queries) =>
-      markPublished(queries, some, clock.wallMs()),
+      markPublished(queries, published, clock.wallMs()),
     );
   }
-}
-
-function done(what: string, step: RestoreStep): number {
-  if (step.done) return step.seq;
-  throw new RestoreError(what, step.code);
 }

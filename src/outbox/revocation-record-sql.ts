@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { partitionOf } from "../revocation/partition.js";
@@ -6,16 +7,32 @@ import type { CommittedRevocation } from "./outbox.js";
 /** A statement can have 65,535 parameters; a row has thirteen. */
 const ROWS_PER_STATEMENT_MAX = 1000;
 
-/** Adds revocations to the outbox, within the transaction that decides them. */
+/**
+ * Adds revocations to the outbox, within the transaction that decides them. Returns them with the
+ * generation of the log that they are to be published in.
+ */
 export async function recordRevocations(
   queries: Queries,
   decided: readonly CommittedRevocation[],
-): Promise<void> {
+): Promise<readonly CommittedRevocation[]> {
+  const recorded: CommittedRevocation[] = [];
   for (let from = 0; from < decided.length; from += ROWS_PER_STATEMENT_MAX) {
     const some = decided.slice(from, from + ROWS_PER_STATEMENT_MAX);
-    await queries.insert(revocations).values(some.map((one) => revocationRow(one, "service")));
+    const rows = await queries
+      .insert(revocations)
+      .values(some.map((one) => revocationRow(one, "service")))
+      .returning({ generation: MEANT_GENERATION });
+    recorded.push(
+      ...some.map((one, i) => ({ ...one, generation: rows[i]?.generation ?? undefined })),
+    );
   }
+  return recorded;
 }
+
+/** `partition` is the inserted row's. */
+const MEANT_GENERATION = sql<string | null>`(
+  SELECT generation FROM sekisho.log_records
+  WHERE log_records.partition = revocations.partition)`;
 
 /** Not published yet, or not for long enough. `origin`: `log` for one that was found in the log. */
 export function revocationRow(
@@ -36,5 +53,7 @@ export function revocationRow(
     actor: actor ?? null,
     origin,
     publishedAt: null,
+    publishedGeneration: null,
+    publishedSeq: null,
   };
 }

@@ -85,8 +85,17 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
   throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
 }
 
+/** A revocation that was written into a log which the database meant after that. */
+export interface Publication {
+  readonly partition: number;
+  readonly committed: CommittedRevocation;
+  readonly generation: string;
+  readonly seq: number;
+}
+
 /**
- * Says that they are published; those that were known to be stay as they are. One statement.
+ * Says that they are published, and where; those that were known to be stay as they are. One statement
+ * for each generation, of which there is one as a rule.
  *
  * Each is looked up by the primary key, once, and updated where it was found. A join would leave it
  * to a planner without statistics, which looks through all of the keys for each pending row; and so
@@ -94,19 +103,30 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
  */
 export async function markPublished(
   queries: Queries,
-  published: readonly CommittedRevocation[],
+  published: readonly Publication[],
   atMs: number,
 ): Promise<void> {
-  if (published.length === 0) return;
-  const keys = published.map(({ eventId, revocation: { tenant } }) => ({ tenant, eventId }));
-  await queries.execute(sql`
-    UPDATE sekisho.revocations SET published_at = ${new Date(atMs).toISOString()}::timestamptz
-    WHERE ctid = ANY(ARRAY(
-        SELECT (SELECT ctid FROM sekisho.revocations
-                WHERE tenant_id = tenant AND event_id = "eventId")
-        FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb)
-          AS keys (tenant text, "eventId" uuid)))
-      AND coalesce(published_at, 'infinity') = 'infinity'`);
+  const at = sql`${new Date(atMs).toISOString()}::timestamptz`;
+  for (const generation of new Set(published.map((one) => one.generation))) {
+    const these = published.filter((one) => one.generation === generation);
+    const keys = these.map(({ committed }) => keyOf(committed));
+    const seqs = Object.fromEntries(
+      these.map(({ committed, seq }) => [Object.values(keyOf(committed)).join(" "), seq]),
+    );
+    await queries.execute(sql`
+      UPDATE sekisho.revocations SET published_at = ${at}, published_generation = ${generation},
+        published_seq = (${JSON.stringify(seqs)}::jsonb->>(event_id || ' ' || tenant_id))::bigint
+      WHERE ctid = ANY(ARRAY(
+          SELECT (SELECT ctid FROM sekisho.revocations
+                  WHERE tenant_id = tenant AND event_id = "eventId")
+          FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb)
+            AS keys ("eventId" uuid, tenant text)))
+        AND coalesce(published_at, 'infinity') = 'infinity'`);
+  }
+}
+
+function keyOf({ eventId, revocation: { tenant } }: CommittedRevocation) {
+  return { eventId, tenant };
 }
 
 export interface PendingCount {

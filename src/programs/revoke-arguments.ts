@@ -1,6 +1,6 @@
 /** What may stand behind the options of `sekisho revoke`. */
 import { InvalidArgumentError } from "commander";
-import { isIdentifier } from "../identity/identifier.js";
+import { isIdentifier, NAMED_EPOCH_MAX } from "../identity/identifier.js";
 
 const WAIT_MAX_MS = 60_000;
 const REASON_MAX_LENGTH = 256;
@@ -31,20 +31,26 @@ function refuseTwice(previous: unknown): void {
 export function parseEpoch(text: string, previous: number | undefined): number {
   refuseTwice(previous);
   const value = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : NaN;
-  if (Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError("It must be a whole number from 0 to 2^53−1.");
+  if (value <= NAMED_EPOCH_MAX) return value;
+  throw new InvalidArgumentError(
+    "It must be a whole number from 0 on and at most 2^52, so that the epoch can rise after it.",
+  );
 }
 
 const ISO_TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$/;
 
-/** Unix seconds, rounded up. Milliseconds are refused: they would revoke everything for ever. */
+/**
+ * Unix seconds, rounded up. Milliseconds are refused: they would revoke everything for ever. So are
+ * years before 1970, which no token has and no entry can say.
+ */
 export function parseTime(text: string, previous: number | "now" | undefined): number | "now" {
   refuseTwice(previous);
   if (text === "now") return "now";
   if (/^[1-9][0-9]{0,9}$/.test(text)) return Number(text);
   const parsed = ISO_TIME.test(text) ? Date.parse(text) : NaN;
-  if (!Number.isNaN(parsed)) return Math.ceil(parsed / 1000);
+  if (parsed >= 0) return Math.ceil(parsed / 1000);
   throw new InvalidArgumentError(
-    "It must be `now`, Unix seconds, or a time with its zone like 2026-01-31T12:00:00Z.",
+    "It must be `now`, Unix seconds, or a time from 1970 on with its zone like " +
+      "2026-01-31T12:00:00Z.",
   );
 }

@@ -9,9 +9,6 @@ import { parseEpoch, parseId, parseReason, parseTime, parseWait } from "./revoke
 import { revokeThroughRedis } from "./revoke-through-redis.js";
 import { revokeThroughService } from "./revoke-through-service.js";
 
-/** Epochs end at 2^53 − 1; this leaves more than will ever be used. */
-const BREAK_GLASS_EPOCH_MAX = 2 ** 52;
-
 interface CommonOptions {
   readonly tenant: string;
   readonly reason?: string;
@@ -97,12 +94,6 @@ async function revokeUser(
   if (path.kind === "service" && given) {
     command.error(
       "error: the session service raises the epoch by itself: leave out --epoch and --issued-before",
-    );
-  }
-  if (options.breakGlass === true && (options.epoch ?? 0) > BREAK_GLASS_EPOCH_MAX) {
-    command.error(
-      "error: with --break-glass an epoch may be at most 2^52: the session service takes it over, and has " +
-        "to be able to raise it",
     );
   }
   if (path.kind === "redis" && !given) {

@@ -3,7 +3,7 @@
  *
  * An entry that this version cannot read may be a revocation. It is never skipped in silence:
  *
- * - an unknown kind that names its tenant and its end makes that tenant uncertain until then;
+ * - one that names its tenant and its end, of whatever kind, makes that tenant uncertain until then;
  * - everything else that cannot be read makes the whole node uncertain until the horizon has
  *   passed the entry.
  */
@@ -100,8 +100,17 @@ export function decodeEntry(raw: RawEntry): LogEntry {
     case "user_revoked":
       return decodeUserRevoked(id, seq, fields);
     default:
-      return decodeUnknownKind(id, seq, fields);
+      return unreadable(id, seq, fields);
   }
+}
+
+/** The first field of a revocation that nodes could not read; undefined: they can read them all. */
+export function unreadableField(fields: Readonly<Record<string, string>>): string | undefined {
+  const schema = fields["kind"] === "session_revoked" ? sessionSchema : userSchema;
+  for (const parsed of [headSchema.safeParse(fields), schema.safeParse(fields)]) {
+    if (!parsed.success) return String(parsed.error.issues[0]?.path[0] ?? "epoch");
+  }
+  return undefined;
 }
 
 function readSeq(fields: RawEntry["fields"]): number | undefined {
@@ -111,7 +120,7 @@ function readSeq(fields: RawEntry["fields"]): number | undefined {
 
 function decodeSessionRevoked(id: string, seq: number, fields: unknown): LogEntry {
   const parsed = sessionSchema.safeParse(fields);
-  if (!parsed.success) return { kind: "unreadable", id, seq, scope: undefined };
+  if (!parsed.success) return unreadable(id, seq, fields);
   const { tenant, session, user, at, forget_at: forgetAtMs } = parsed.data;
   const revocation: Revocation = { kind: "session_revoked", tenant, session, user };
   return { kind: "revocation", id, seq, revocation, atMs: at, forgetAtMs };
@@ -119,13 +128,14 @@ function decodeSessionRevoked(id: string, seq: number, fields: unknown): LogEntr
 
 function decodeUserRevoked(id: string, seq: number, fields: unknown): LogEntry {
   const parsed = userSchema.safeParse(fields);
-  if (!parsed.success) return { kind: "unreadable", id, seq, scope: undefined };
+  if (!parsed.success) return unreadable(id, seq, fields);
   const { tenant, user, epoch, issued_before: issuedBefore, at, forget_at } = parsed.data;
   const revocation: Revocation = { kind: "user_revoked", tenant, user, epoch, issuedBefore };
   return { kind: "revocation", id, seq, revocation, atMs: at, forgetAtMs: forget_at };
 }
 
-function decodeUnknownKind(id: string, seq: number, fields: unknown): LogEntry {
+/** Doubts only the tenant that it names. */
+function unreadable(id: string, seq: number, fields: unknown): LogEntry {
   const scope = tenantScopeSchema.safeParse(fields);
   if (!scope.success) return { kind: "unreadable", id, seq, scope: undefined };
   const { tenant, forget_at: forgetAtMs } = scope.data;

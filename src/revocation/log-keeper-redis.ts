@@ -9,7 +9,7 @@
  */
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
-import { entryFields } from "./entry-fields.js";
+import { entryFields, whyUnreadable } from "./entry-fields.js";
 import { ENTRY_VERSION } from "./entry.js";
 import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
 import { APPEND_MAX_ENTRIES, READ_BACK_MAX_ENTRIES } from "./log-keeper.js";
@@ -172,6 +172,10 @@ export class RedisLogKeeper implements LogKeeper {
     entries: readonly RestoredEntry[],
   ): Promise<RestoreStep> {
     assertAtMost(entries.length, APPEND_MAX_ENTRIES);
+    for (const entry of entries) {
+      const unreadable = whyUnreadable(entry, Math.floor(entry.atMs));
+      if (unreadable !== undefined) throw new RangeError(`${entry.eventId ?? ""}: ${unreadable}`);
+    }
     return this.#step("append", marker, APPEND_SCRIPT, () =>
       entries.flatMap((entry) => {
         const atMs = Math.floor(entry.atMs);

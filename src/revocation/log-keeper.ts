@@ -84,7 +84,10 @@ export interface LogKeeper {
   beginRestore(marker: string): Promise<void>;
   /** Deletes log and facts, and writes the entry that opens the new log. */
   clear(marker: string): Promise<RestoreStep>;
-  /** Appends at most `APPEND_MAX_ENTRIES`, in this order, to be remembered for `horizonS`. */
+  /**
+   * Appends at most `APPEND_MAX_ENTRIES`, in this order, to be remembered for `horizonS`. Throws a
+   * RangeError, and writes none of them, if there is one that no node could read.
+   */
   append(marker: string, horizonS: number, entries: readonly RestoredEntry[]): Promise<RestoreStep>;
   /**
    * Makes the log a good one, of the server that `clear` found: refused where its replication ID has

@@ -7,7 +7,9 @@
 import { z } from "zod";
 import type { Clock } from "../clock/clock.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
-import { entryFields } from "./entry-fields.js";
+import { NAMED_EPOCH_MAX } from "../identity/identifier.js";
+import { entryFields, whyUnreadable } from "./entry-fields.js";
+import type { EntryOrigin } from "./entry.js";
 import { cutOffAheadMaxS } from "./horizon.js";
 import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
@@ -22,8 +24,9 @@ const WAIT_TIMEOUT_MS = 1000;
 
 /*
  * KEYS: log, meta. ARGV: authority or '' for any, this server's run id, partitions, now (ms), largest
- * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), then
- * the entry's own fields in pairs.
+ * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), the
+ * generation that the database means or '' for none, the greatest epoch, then the entry's own fields in
+ * pairs.
  *
  * An entry may be published long after it was decided, so its `at` says nothing about the time now:
  * trimming and forgetting go by the two clocks. A cut-off is measured from the decision or from now,
@@ -40,10 +43,18 @@ local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority'
 if meta[2] then return {'log_restoring'} end
 if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
 if ARGV[1] ~= '' and meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
+if ARGV[1] == 'database' and meta[1] ~= ARGV[9] then return {'generation_differs', meta[1]} end
 if meta[3] == 'database' and (meta[6] ~= ARGV[2] or meta[7] ~= replid()) then
   return {'log_incomplete'}
 end
 if meta[4] ~= ARGV[3] then return {'partitions_differ', tostring(meta[4])} end
+local greatest = {epoch = ARGV[10], issued_before = '9007199254740991'}
+for i = 11, #ARGV, 2 do
+  local limit, value = greatest[ARGV[i]], ARGV[i + 1]
+  if limit and (#value > 16 or not string.match(value, '^%d+$') or tonumber(value) > tonumber(limit)) then
+    return {'out_of_range', ARGV[i]}
+  end
+end
 local time = redis.call('TIME')
 local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_ms = tonumber(ARGV[4])
@@ -60,7 +71,7 @@ local horizon_ms = tonumber(meta[5]) * 1000
 local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
 local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
-  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 9))
+  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 11))
 if meta[3] ~= 'database' then
   trim(string.format('%.0f', math.min(redis_ms, now_ms) - horizon_ms))
 end
@@ -69,7 +80,16 @@ return {'published', meta[1], string.format('%.0f', seq), id, meta[8] or '0'}
 
 const replySchema = z.union([
   z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string(), z.coerce.number()]),
-  z.tuple([z.enum(["wrong_authority", "partitions_differ", "clock_difference"]), z.string()]),
+  z.tuple([
+    z.enum([
+      "wrong_authority",
+      "generation_differs",
+      "partitions_differ",
+      "clock_difference",
+      "out_of_range",
+    ]),
+    z.string(),
+  ]),
   z.tuple([z.enum(["log_missing", "log_restoring", "log_incomplete", "cutoff_too_late"])]),
 ]);
 
@@ -100,6 +120,9 @@ export class RedisPublisher implements Publisher {
   }
 
   async publish(request: PublishRequest): Promise<PublishOutcome> {
+    const content = { ...request, origin: this.#origin };
+    const unreadable = whyUnreadable(content, Math.floor(request.atMs));
+    if (unreadable !== undefined) return refused("entry_unreadable", unreadable);
     try {
       return await this.#kept.use("publish", async (server) => {
         const { outcome, minReplicas } = await this.#append(server, request);
@@ -117,11 +140,16 @@ export class RedisPublisher implements Publisher {
     this.#kept.close();
   }
 
+  get #origin(): EntryOrigin | undefined {
+    return this.#options.breakGlass === true ? "break_glass" : undefined;
+  }
+
   async #append(
     { connection, runId }: KeptServer,
     request: PublishRequest,
   ): Promise<{ readonly outcome: PublishOutcome; readonly minReplicas: number }> {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
+    const isDatabase = authority === "database" && !breakGlass;
     const { revocation } = request;
     const cutOff = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
     const command = connection.client.eval(
@@ -137,7 +165,9 @@ export class RedisPublisher implements Publisher {
       cutOff ?? "",
       cutOffAheadMaxS(clockSkewS),
       Math.floor(request.atMs),
-      ...entryFields({ ...request, origin: breakGlass ? "break_glass" : undefined }),
+      request.generation ?? "",
+      isDatabase ? Number.MAX_SAFE_INTEGER : NAMED_EPOCH_MAX,
+      ...entryFields({ ...request, origin: this.#origin }),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
     const parsed = replySchema.parse(reply);
@@ -185,6 +215,11 @@ export class RedisPublisher implements Publisher {
               "or past it with --break-glass"
             : "")
         );
+      case "generation_differs":
+        return (
+          `this Redis holds the log \`${detail}\`, and the database means another one: do all ` +
+          "instances of the session service have the same SEKISHO_REDIS_URL?"
+        );
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;
       case "clock_difference":
@@ -197,6 +232,12 @@ export class RedisPublisher implements Publisher {
           `a cut-off may lie at most ${cutOffAheadMaxS(this.#options.clockSkewS)} s in the future ` +
           "(the clock skew and 2 s): the log would forget it before the last token that it revokes"
         );
+      case "out_of_range":
+        return (
+          `\`${detail}\` is not a whole number, or too great: an epoch may be at most 2^52, so that it ` +
+          "can rise after it"
+        );
+      case "entry_unreadable":
       case "unreachable":
       case "too_few_replicas":
         return detail;

@@ -16,16 +16,24 @@ export interface PublishRequest {
   readonly atMs: number;
   readonly reason: string | undefined;
   readonly actor: string | undefined;
+  /**
+   * The generation of the log that the database means. A publisher that speaks for a database writes
+   * into no other one, and into none where it is left out; all others pass over it.
+   */
+  readonly generation?: string | undefined;
 }
 
 /**
  * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
+ * - `generation_differs`: this is not the log that the database means.
  * - `log_incomplete`: Redis was restarted, and the database has not restored its log yet: no node
  *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
  * - `cutoff_too_late`: the log would forget the cut-off before the last token that it revokes.
+ * - `entry_unreadable`, `out_of_range`: no node could read the entry, or a number in it is beyond what
+ *   may be named. Publishing it again is of no use.
  * - `too_few_replicas`: in the log, but a failover could lose it.
  */
 export type PublishRefusal =
@@ -34,9 +42,12 @@ export type PublishRefusal =
   | "log_restoring"
   | "log_incomplete"
   | "wrong_authority"
+  | "generation_differs"
   | "partitions_differ"
   | "clock_difference"
   | "cutoff_too_late"
+  | "entry_unreadable"
+  | "out_of_range"
   | "too_few_replicas";
 
 export type PublishOutcome =

@@ -4,12 +4,13 @@
  * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
  * either seen and ended here, or it comes after and reads the new epoch.
  */
-import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNull, ne } from "drizzle-orm";
 import type { Clock } from "../clock/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { nextSecond } from "../revocation/horizon.js";
 
 /** What every act has in common: who is behind it, and why. */
 export interface Act {
@@ -54,8 +55,7 @@ export async function endSession(
     .where(and(mine, isNull(sessions.endedAt)));
   const { tenant, user, session } = target;
   const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
-  await recordRevocations(queries, [decided]);
-  return decided;
+  return (await recordRevocations(queries, [decided]))[0];
 }
 
 /** Ends every open session of a user but one, each by itself. Returns what has to be published. */
@@ -84,8 +84,7 @@ export async function endOtherSessions(
   const decided = ended.map(({ session }) =>
     decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
   );
-  await recordRevocations(queries, decided);
-  return decided;
+  return recordRevocations(queries, decided);
 }
 
 /** There is one too many as a rule; should there ever be more, the next logins end the rest. */
@@ -125,15 +124,14 @@ export async function endOldestSessions(
     .set({ endedAt: now, endedBy: act.endedBy })
     .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
     .returning({ session: sessions.sessionId });
-  const ended = rows.map(({ session }) => ({
-    session,
-    committed: decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
-  }));
-  await recordRevocations(
-    queries,
-    ended.map(({ committed }) => committed),
+  const decided = rows.map(({ session }) =>
+    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
   );
-  return ended;
+  const committed = await recordRevocations(queries, decided);
+  return rows.flatMap(({ session }, i) => {
+    const one = committed[i];
+    return one === undefined ? [] : [{ session, committed: one }];
+  });
 }
 
 /** The user's row, locked until the transaction ends. */
@@ -162,6 +160,10 @@ export async function lockUser(
 /**
  * Ends everything of a user: raises the epoch and closes all sessions. undefined: no such user.
  * The caller may already hold the user's lock in this transaction; taking it again costs nothing.
+ *
+ * The last epoch cannot rise. A cut-off at the next whole second does it then: what was issued within
+ * this second is revoked, too, so the act is answered when it is over (`log-outbox.ts`), and a login
+ * after that gets a token that is good.
  */
 export async function endEverything(
   queries: Queries,
@@ -170,29 +172,28 @@ export async function endEverything(
   tools: EndingTools,
 ): Promise<CommittedRevocation | undefined> {
   const { tenant, user } = target;
-  if ((await lockUser(queries, tenant, user)) === undefined) return undefined;
+  const locked = await lockUser(queries, tenant, user);
+  if (locked === undefined) return undefined;
   const atMs = tools.clock.wallMs();
-  const [raised] = await queries
+  const isLast = locked.epoch >= Number.MAX_SAFE_INTEGER;
+  const epoch = isLast ? locked.epoch : locked.epoch + 1;
+  await queries
     .update(users)
-    .set({ userEpoch: sql`${users.userEpoch} + 1` })
-    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)))
-    .returning({ epoch: users.userEpoch });
-  if (raised === undefined) return undefined;
+    .set({ userEpoch: epoch })
+    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)));
   await queries
     .update(sessions)
     .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
     .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
-  const { epoch } = raised;
   const revocation = {
     kind: "user_revoked",
     tenant,
     user,
     epoch,
-    issuedBefore: undefined,
+    issuedBefore: isLast ? nextSecond(atMs) : undefined,
   } as const;
   const decided = decide(revocation, atMs, act, tools);
-  await recordRevocations(queries, [decided]);
-  return decided;
+  return (await recordRevocations(queries, [decided]))[0];
 }
 
 function decide(

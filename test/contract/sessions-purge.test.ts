@@ -173,7 +173,7 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
       const publishedAt = new Date(stage.clock.wallMs());
       await queries
         .update(revocations)
-        .set({ publishedAt })
+        .set({ publishedAt, publishedGeneration: "g", publishedSeq: 2 })
         .where(sql`epoch = 1`);
     });
     stage.clock.advance(35 * DAY_MS - 1);

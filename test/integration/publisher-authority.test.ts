@@ -31,9 +31,12 @@ afterAll(async () => {
 
 async function publish(
   revocation: Revocation,
-  change: Partial<PublisherOptions> & { readonly atMs?: number } = {},
+  change: Partial<PublisherOptions> & {
+    readonly atMs?: number;
+    readonly generation?: string | undefined;
+  } = {},
 ): Promise<PublishOutcome> {
-  const { atMs = Date.now(), ...options } = change;
+  const { atMs = Date.now(), generation, ...options } = change;
   const publisher = new RedisPublisher({
     open: patientConnections(url),
     keys: KEYS,
@@ -45,7 +48,7 @@ async function publish(
   });
   try {
     const rest = { eventId: randomUUID(), reason: undefined, actor: undefined };
-    return await publisher.publish({ revocation, atMs, ...rest });
+    return await publisher.publish({ revocation, atMs, generation, ...rest });
   } finally {
     publisher.close();
   }
@@ -102,7 +105,7 @@ describe("publishing what was decided earlier", () => {
 });
 
 describe("publishing with the authority of the database", () => {
-  const asDatabase = { authority: "database" } as const;
+  const asDatabase = { authority: "database", generation: "meant" } as const;
 
   it("writes into the database's log, and into no other", async () => {
     await initLog(url, asDatabase);
@@ -110,6 +113,19 @@ describe("publishing with the authority of the database", () => {
     await initLog(url, { replace: true });
     expect(codeOf(await publish(endOf("s-2"), asDatabase))).toBe("wrong_authority");
   });
+
+  it.each(["another", undefined])(
+    "writes into the generation that the database means, and into no other (%s)",
+    async (generation) => {
+      await initLog(url, asDatabase);
+      const outcome = await publish(endOf("s-1"), { ...asDatabase, generation });
+      expect(outcome).toMatchObject({
+        code: "generation_differs",
+        message: expect.stringContaining("SEKISHO_REDIS_URL"),
+      });
+      expect(await redis(url, "XLEN", KEYS.log)).toBe(1);
+    },
+  );
 
   it.each([true, false])(
     "refuses a log that another server process left behind (break-glass: %s)",
@@ -132,8 +148,9 @@ describe("publishing with the authority of the database", () => {
     const mortal = await RedisServer.start({ appendonly: true });
     const options = { keys: KEYS, clock: systemClock, minReplicas: 0, clockSkewS: 5 };
     const open = patientConnections(mortal.url);
-    const publisher = new RedisPublisher({ ...options, ...asDatabase, open });
-    const request = { atMs: Date.now(), reason: undefined, actor: undefined };
+    const { authority, generation } = asDatabase;
+    const publisher = new RedisPublisher({ ...options, authority, open });
+    const request = { atMs: Date.now(), reason: undefined, actor: undefined, generation };
     const end = (session: string) =>
       publisher.publish({ ...request, revocation: endOf(session), eventId: session });
     try {
@@ -166,7 +183,8 @@ describe("breaking the glass", () => {
   });
 
   it("trims nothing, and no request does, for the relay may have yet to import it", async () => {
-    await initLog(url, { authority: "database" });
+    const asDatabase = { authority: "database", generation: "meant" } as const;
+    await initLog(url, asDatabase);
     await redis(url, "HSET", KEYS.meta, "horizon_s", "0");
     const publisher = new RedisPublisher({
       open: patientConnections(url),
@@ -185,7 +203,7 @@ describe("breaking the glass", () => {
     } finally {
       publisher.close();
     }
-    expect(codeOf(await publish(endOf("s"), { authority: "database" }))).toBe("published");
+    expect(codeOf(await publish(endOf("s"), asDatabase))).toBe("published");
     expect(await reader.page(undefined, 1000)).toHaveLength(352);
   });
 

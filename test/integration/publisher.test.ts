@@ -202,6 +202,33 @@ describe("a publication that is refused", () => {
     expect(codeOf(await publishOne(cutOff(8), { clock }))).toBe("cutoff_too_late");
   });
 
+  it.each<[string, { user?: string; issuedBefore?: number | undefined }, string]>([
+    ["a cut-off in the year 226", { issuedBefore: -55_035_504_000 }, "issued_before"],
+    ["a cut-off that is no whole number", { issuedBefore: 1.5 }, "issued_before"],
+    ["a user with a control character", { user: "a\u0007" }, "user"],
+    ["neither epoch nor cut-off", { issuedBefore: undefined }, "epoch"],
+  ])("names the field that no node could read: %s", async (_what, change, field) => {
+    await initLog(url);
+    const good = { kind: "user_revoked", tenant: "acme", user: "ann", epoch: undefined } as const;
+    const outcome = await publishOne({ ...good, issuedBefore: 1, ...change });
+    expect(outcome).toMatchObject({
+      code: "entry_unreadable",
+      message: expect.stringContaining(`\`${field}\``),
+    });
+    expect(await entries()).toHaveLength(1);
+  });
+
+  it("leaves room for the epoch to rise, but not the database's own", async () => {
+    const raise = (epoch: number): Revocation => ({
+      ...{ kind: "user_revoked", tenant: "acme", user: "ann", epoch, issuedBefore: undefined },
+    });
+    await initLog(url);
+    expect(codeOf(await publishOne(raise(2 ** 52)))).toBe("published");
+    expect(codeOf(await publishOne(raise(2 ** 52 + 1)))).toBe("out_of_range");
+    expect(codeOf(await publishOne(raise(2 ** 52 + 1), { breakGlass: true }))).toBe("out_of_range");
+    expect(await entries()).toHaveLength(2);
+  });
+
   it("is told apart from one that too few replicas have", async () => {
     await initLog(url);
     const outcome = await publishOne(endOf("s"), { minReplicas: 1 });

@@ -303,12 +303,11 @@ describe("a restored log", () => {
     const committed: CommittedRevocation[] = [];
     const acknowledged: boolean[] = [];
     const request = async (i: number, damaged: Promise<unknown>) => {
-      const decision = decided(endOf(`race-${i}`));
-      await commit(started.database, decision);
-      committed.push(decision);
+      const ended = await ends(`race-${i}`);
+      committed.push(...ended);
       // Some come just after the damage, however quick the machine is.
       if (i % 3 === 0) await damaged;
-      acknowledged.push((await outbox.publish([decision], 0)).published);
+      acknowledged.push((await outbox.publish(ended, 0)).published);
     };
     for (let round = 0; round < 4; round += 1) {
       // In the middle of them; the relay begins while they go on.

@@ -3,10 +3,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { sql } from "drizzle-orm";
 import { PostgresServer } from "../../deploy/local/postgres-server.js";
 import { RedisServer } from "../../deploy/local/redis-server.js";
+import { systemClock } from "../../src/clock/clock.js";
 import type { Database } from "../../src/database/database.js";
 import { openPostgres } from "../../src/database/database-postgres.js";
+import type { LogKeeper } from "../../src/revocation/log-keeper.js";
 import { failingKeeper, STEPS, type Step } from "../support/failing-keeper.js";
-import { endOf, follow, KEYS, redis } from "../support/following.js";
+import { endOf, follow, HORIZON_S, KEYS, redis } from "../support/following.js";
+import { changedKeeper } from "../support/changed-keeper.js";
 import {
   commit,
   commitEnds,
@@ -132,6 +135,77 @@ describe("a database that has failed over to a standby that was behind", () => {
     ]);
     await until("the import", async () => (await known()).length === 1);
     expect(await known()).toEqual([lost?.eventId]);
+  });
+});
+
+describe("a restore", () => {
+  const around =
+    (change: (keeper: LogKeeper) => Partial<LogKeeper>) =>
+    (keeper: LogKeeper): LogKeeper =>
+      changedKeeper(keeper, change(keeper));
+  const publishedByRelay = async (session: string): Promise<string | undefined> => {
+    const one = relay();
+    await one.untilRestored(1);
+    const [ended] = await commitEnds(database, session);
+    await one.until("publishing", () => one.counts.published === 1);
+    await one.close();
+    await redis(server.url, "FLUSHALL");
+    return ended?.eventId;
+  };
+
+  it("leaves nothing out because the clock leaps ahead after it was judged", async () => {
+    const eventId = await publishedByRelay("s");
+    let leapMs = 0;
+    const clock = { ...systemClock, wallMs: () => Date.now() + leapMs };
+    const leaping = around((keeper) => ({
+      beginRestore: (marker) => {
+        leapMs = 2 * HORIZON_S * 1000;
+        return keeper.beginRestore(marker);
+      },
+    }));
+    const one = relay({ clock, around: leaping });
+    await one.untilRestored(1);
+    expect((await seeLog(server.url)).eventIds).toEqual([eventId]);
+  });
+
+  it("is begun anew where an append reached another seq than it should have", async () => {
+    const eventId = await publishedByRelay("s");
+    let wrong = 0;
+    const miscounting = around((keeper) => ({
+      append: async (marker, horizonS, entries) => {
+        const step = await keeper.append(marker, horizonS, entries);
+        wrong += 1;
+        return wrong === 1 && step.done ? { done: true, seq: step.seq + 1 } : step;
+      },
+    }));
+    const one = relay({ around: miscounting });
+    await one.untilRestored(1);
+    expect(wrong).toBe(2);
+    expect((await seeLog(server.url)).eventIds).toEqual([eventId]);
+    expect(one.problems).toEqual(["restore_failed", undefined]);
+  });
+
+  it("leaves out what no node could read, owns up to it, and goes on with the rest", async () => {
+    const good = await commitEnds(database, "good");
+    await commit(database, decided(endOf("b\u0007ad")));
+    const before = Date.now();
+    const one = relay();
+    await one.untilRestored(1);
+    expect(one.restores[0]).toMatchObject({ entries: 1, unreadable: 1 });
+    const late = await commitEnds(database, "late");
+    await one.until("publishing", () => one.counts.published === 1);
+    const { meta, eventIds } = await seeLog(server.url);
+    expect(eventIds).toEqual([...good, ...late].map(({ eventId }) => eventId));
+    expect(meta.coversFromMs).toBeGreaterThanOrEqual(before);
+    await one.until("it to be told", () => one.problems.includes("publishing_refused"));
+    expect(one.relay.status().problem?.message).toContain("`session`");
+    const node = follow(server.url);
+    try {
+      await node.untilFresh();
+      expect(node.state.unreadable).toBe(false);
+    } finally {
+      await node.follower.close();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** A keeper whose server is never heard of again from one step of a restore on. */
 import type { LogKeeper } from "../../src/revocation/log-keeper.js";
+import { changedKeeper } from "./changed-keeper.js";
 import { RevocationLogError } from "../../src/revocation/revocation-log.js";
 
 export const STEPS = [
@@ -34,7 +35,7 @@ export function failingKeeper(step: Step, when: "before" | "after"): FailingKeep
       if (name === step && failed) throw new RevocationLogError("unavailable", "cut off");
       return result;
     };
-    return {
+    return changedKeeper(keeper, {
       facts: () => attempt("facts", () => keeper.facts()),
       entriesAfter: (id, count) => attempt("entriesAfter", () => keeper.entriesAfter(id, count)),
       beginRestore: (marker) => attempt("beginRestore", () => keeper.beginRestore(marker)),
@@ -42,11 +43,7 @@ export function failingKeeper(step: Step, when: "before" | "after"): FailingKeep
       append: (marker, horizonS, entries) =>
         attempt("append", () => keeper.append(marker, horizonS, entries)),
       finish: (marker, log) => attempt("finish", () => keeper.finish(marker, log)),
-      demandReplicas: (generation, count) => keeper.demandReplicas(generation, count),
-      trim: (request) => keeper.trim(request),
-      removeSilentRows: (ms) => keeper.removeSilentRows(ms),
-      close: () => keeper.close(),
-    };
+    });
   };
   return { around, failed: () => failed };
 }

@@ -17,6 +17,7 @@ import type { Publisher } from "../../src/revocation/publisher.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation/recorded-entry.js";
 import type { LogMeta } from "../../src/revocation/revocation-log.js";
+import { changedKeeper } from "./changed-keeper.js";
 import { HORIZON_S, KEYS, endOf } from "./following.js";
 import { patientConnections } from "./patient-connections.js";
 
@@ -105,21 +106,12 @@ export function startRelaying(options: RelayingOptions): Relaying {
 
 /** Every cycle begins with asking for the facts. */
 function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
-  return {
+  return changedKeeper(keeper, {
     facts: () => {
       count();
       return keeper.facts();
     },
-    entriesAfter: (id, max) => keeper.entriesAfter(id, max),
-    beginRestore: (marker) => keeper.beginRestore(marker),
-    clear: (marker) => keeper.clear(marker),
-    append: (marker, horizonS, entries) => keeper.append(marker, horizonS, entries),
-    finish: (marker, log) => keeper.finish(marker, log),
-    demandReplicas: (generation, replicas) => keeper.demandReplicas(generation, replicas),
-    trim: (request) => keeper.trim(request),
-    removeSilentRows: (ms) => keeper.removeSilentRows(ms),
-    close: () => keeper.close(),
-  };
+  });
 }
 
 /** As the session service publishes, or past it; more patient than that unless told otherwise. */
@@ -152,10 +144,9 @@ export async function commit(
   database: Database,
   ...revocations: readonly CommittedRevocation[]
 ): Promise<readonly CommittedRevocation[]> {
-  await database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
+  return database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
     recordRevocations(queries, revocations),
   );
-  return revocations;
 }
 
 /** Decides the end of many sessions of the tenant acme, and publishes nothing. */

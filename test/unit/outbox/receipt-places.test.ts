@@ -56,6 +56,7 @@ describe("the outbox", () => {
             },
             close: () => undefined,
           },
+          check: { isMeant: () => Promise.resolve(true) },
           receipts: {
             waitFor: () =>
               new Promise((done, fail) => {

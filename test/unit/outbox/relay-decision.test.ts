@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import {
   inheritedCoversFromMs,
+  judgeFromAside,
   judgeLog,
   justBefore,
   searchedUpTo,
@@ -35,6 +36,7 @@ const META: LogMeta = {
 const RECORD: LogRecord = {
   generation: "g-1",
   seq: 10,
+  restoringGeneration: undefined,
   importedEntryId: "5-0",
   coversFromMs: undefined,
   restoreRequestedAtMs: undefined,
@@ -74,6 +76,12 @@ describe("a log", () => {
     ["has fewer entries than are recorded", META, { seq: 11 }, "log_fell"],
     ["has other partitions", { ...META, partitions: 2 }, {}, "partitions_differ"],
     ["forgets too soon", { ...META, horizonS: 969 }, {}, "horizon_too_short"],
+    [
+      "is not the one that a restore was to make",
+      META,
+      { restoringGeneration: "g-2" },
+      "restore_abandoned",
+    ],
     ["is to be restored on request", META, { restoreRequestedAtMs: 1 }, "requested"],
   ])("is restored when it %s", (_name, meta, record, cause) => {
     expect(judge(facts(meta), { ...RECORD, ...record })).toEqual({ kind: "restore", cause });
@@ -95,6 +103,36 @@ describe("a log", () => {
 
   it.each([30_000, -30_000])("is judged with a clock that differs by %d ms", (differenceMs) => {
     expect(judge(facts(META, { serverMs: NOW + differenceMs })).kind).toBe("sound");
+  });
+});
+
+describe("a log, as an instance sees it while another one relays", () => {
+  const seen = (found: KeeperFacts, record: LogRecord | undefined) =>
+    judgeFromAside(found, record, DEMANDS, NOW)?.code;
+
+  it.each<[string, MetaReply]>([
+    ["there is none", "missing"],
+    ["it is not understood", "unreadable"],
+    ["it stood alone", { ...META, authority: "redis" }],
+    ["it is of another generation", { ...META, generation: "g-0" }],
+  ])("is another one than the database means when %s", (_name, meta) => {
+    expect(seen(facts(meta), RECORD)).toBe("other_log");
+  });
+
+  it.each<[string, MetaReply, LogRecord | undefined]>([
+    ["it is the recorded one", META, RECORD],
+    ["it is being restored", "restoring", RECORD],
+    ["one is being restored elsewhere", META, { ...RECORD, restoringGeneration: "g-2" }],
+    ["the database has never had one", META, undefined],
+    ["none has been made yet", "missing", { ...RECORD, generation: undefined }],
+    ["the relay is about to restore it", { ...META, runId: "run-2" }, RECORD],
+    ["only this instance asks for a longer horizon", { ...META, horizonS: 969 }, RECORD],
+  ])("is no matter when %s", (_name, meta, record) => {
+    expect(seen(facts(meta), record)).toBeUndefined();
+  });
+
+  it("is of no use on a replica", () => {
+    expect(seen(facts(META, { role: "slave" }), RECORD)).toBe("not_a_master");
   });
 });
 

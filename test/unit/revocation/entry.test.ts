@@ -63,17 +63,27 @@ describe("decoding an entry", () => {
   });
 
   it.each([
-    ["an unknown kind without a tenant", without({ ...session, kind: "x" }, "tenant")],
-    ["an unknown kind without an end", without({ ...session, kind: "x" }, "forget_at")],
-    ["another version", { ...session, v: "2" }],
-    ["no version", without(session, "v")],
     ["a session's end without the session", without(session, "session")],
+    ["a session of 257 characters", { ...session, session: "s".repeat(257) }],
     ["a user's end without epoch and cut-off", without(user, "epoch")],
     ["an epoch beyond 2^53−1", { ...user, epoch: "9007199254740992" }],
     ["a negative epoch", { ...user, epoch: "-1" }],
     ["an epoch with leading zeros", { ...user, epoch: "03" }],
+    ["a cut-off before 1970", { ...user, issued_before: "-55035504000" }],
+    ["a time of decision before 1970", { ...session, at: "-1" }],
+  ])("doubts only the tenant that it names for %s", (_what, fields) => {
+    const { tenant, forget_at: forgetAtMs } = fields;
+    const scope = { tenant, forgetAtMs: Number(forgetAtMs) };
+    expect(decode(fields)).toMatchObject({ kind: "unreadable", scope });
+  });
+
+  it.each([
+    ["an unknown kind without a tenant", without({ ...session, kind: "x" }, "tenant")],
+    ["an unknown kind without an end", without({ ...session, kind: "x" }, "forget_at")],
+    ["a known kind without an end", without(user, "forget_at")],
+    ["another version", { ...session, v: "2" }],
+    ["no version", without(session, "v")],
     ["a tenant with a control character", { ...session, tenant: "a\u0000b" }],
-    ["a session of 257 characters", { ...session, session: "s".repeat(257) }],
   ])("doubts everyone for %s", (_what, fields) => {
     expect(decode(fields)).toMatchObject({ kind: "unreadable", scope: undefined });
   });

@@ -1,0 +1,46 @@
+/**
+ * Looks in the database whether it means the log of a generation, for all requests that ask at the
+ * same time. A read answers only those who asked before it began: whoever asks while one is under way
+ * is answered by the next. So there is one connection in use, however many ask.
+ */
+import type { Database } from "../database/database.js";
+import { meansGeneration } from "./log-record-sql.js";
+
+/** undefined: the database could not be asked. */
+export type GenerationAnswer = boolean | undefined;
+
+export class GenerationCheck {
+  readonly #database: Database;
+  readonly #partition: number;
+  /** The reads that have not begun yet, by generation. */
+  readonly #next = new Map<string, Promise<GenerationAnswer>>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(database: Database, partition: number) {
+    this.#database = database;
+    this.#partition = partition;
+  }
+
+  /** Answers as of a moment after this call. Never rejects; bounded in time as transactions are. */
+  isMeant(generation: string): Promise<GenerationAnswer> {
+    const shared = this.#next.get(generation);
+    if (shared !== undefined) return shared;
+    const read = this.#last.then(() => {
+      this.#next.delete(generation);
+      return this.#read(generation);
+    });
+    this.#next.set(generation, read);
+    this.#last = read;
+    return read;
+  }
+
+  async #read(generation: string): Promise<GenerationAnswer> {
+    try {
+      return await this.#database.transaction({ role: "relay" }, (queries) =>
+        meansGeneration(queries, this.#partition, generation),
+      );
+    } catch {
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,172 @@
+/** Users whose epoch can hardly rise, or not at all: each act still ends everything of theirs. */
+import { randomUUID } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { sql } from "drizzle-orm";
+import { RedisServer } from "../../deploy/local/redis-server.js";
+import { disableUser, enableUser, revokeAll, setPassword } from "../../src/admin/user-acts.js";
+import { systemClock } from "../../src/clock/clock.js";
+import { afterRestore } from "../../src/outbox/after-restore.js";
+import { LogOutbox } from "../../src/outbox/log-outbox.js";
+import type { CommittedRevocation } from "../../src/outbox/outbox.js";
+import { login } from "../../src/sessions/login.js";
+import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { follow, initLog, KEYS, redis, type Following } from "../support/following.js";
+import {
+  databasePublisher,
+  emptyTables,
+  rows,
+  startRelaying,
+  type Relaying,
+} from "../support/relaying.js";
+import { SessionStage, type StagedUser } from "../support/session-stage.js";
+
+const LAST = Number.MAX_SAFE_INTEGER;
+const ENTERED_MAX = 2 ** 52;
+
+describe.each(DATABASES)("on $name", ({ start }) => {
+  let started: StartedDatabase;
+  let server: RedisServer;
+  let stage: SessionStage;
+  const closing: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    [started, server] = await Promise.all([start(), RedisServer.start()]);
+  });
+  beforeEach(async () => {
+    await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
+    stage = new SessionStage(started.database);
+  });
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close();
+    await stage.close();
+  });
+  afterAll(() => Promise.all([started.stop(), server.close()]));
+
+  const parts = () => ({ ...stage.parts, clock: systemClock });
+  const relay = (): Relaying => {
+    const one = startRelaying({ database: started.database, url: server.url });
+    closing.push(one.close);
+    return one;
+  };
+  const node = (): Following => {
+    const one = follow(server.url);
+    closing.push(() => one.follower.close());
+    return one;
+  };
+  const setEpoch = (user: StagedUser, epoch: number) =>
+    stage.asTenant(user.tenant, (queries) =>
+      queries.execute(sql`UPDATE sekisho.users SET user_epoch = ${epoch}::bigint`),
+    );
+  const outbox = () => {
+    const publisher = databasePublisher(server.url);
+    const one = new LogOutbox({
+      database: started.database,
+      clock: systemClock,
+      partitions: [
+        { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
+      ],
+      observer: {
+        onPublished: () => undefined,
+        onLeft: () => undefined,
+        onRecordingFailed: () => undefined,
+      },
+    });
+    closing.push(
+      () => publisher.close(),
+      () => one.close(),
+    );
+    return one;
+  };
+  /** A login's token, as nodes see it. */
+  const open = async (user: StagedUser) => {
+    const outcome = await login(parts(), stage.requestOf(user));
+    if (outcome.kind !== "opened") throw new Error(`no session: ${JSON.stringify(outcome)}`);
+    return stage.mint.factsOf(outcome.tokens.accessToken);
+  };
+  const refuses = (on: Following, token: Awaited<ReturnType<typeof open>>): boolean => {
+    const known = on.state.lookUp(token.tenant, token.user, token.session);
+    return (
+      known.sessionRevoked || token.epoch < known.epoch || token.issuedAtS < known.issuedBefore
+    );
+  };
+
+  const ACTS = {
+    revokeAll,
+    disableUser,
+    setPassword: (...[given, by, user]: Parameters<typeof revokeAll>) =>
+      setPassword(given, by, { ...user, password: "a long enough password" }),
+  };
+  /** Each act on a user with a session, whose token must then be refused; and the next one not. */
+  const tryAll = async (user: StagedUser, on: Following): Promise<CommittedRevocation[]> => {
+    const publishing = outbox();
+    const committed: CommittedRevocation[] = [];
+    for (const [name, act] of Object.entries(ACTS)) {
+      const token = await open(user);
+      expect([name, refuses(on, token)]).toEqual([name, false]);
+      const done = await act(parts(), stage.administrator, user);
+      if (done === undefined || !("committed" in done)) throw new Error(`${name} has done nothing`);
+      expect(await publishing.publish(done.committed, 0)).toEqual({ published: true });
+      await on.until(`${name} to be applied`, () => refuses(on, token));
+      await enableUser(parts(), stage.administrator, user);
+      committed.push(...done.committed);
+    }
+    expect((await stage.sessionsOf(user)).filter(({ endedAt }) => endedAt === null)).toEqual([]);
+    return committed;
+  };
+
+  test("an epoch that a log of its own had raised to the last is taken over with room above", async () => {
+    const user = await stage.addUser();
+    await initLog(server.url);
+    // As it was published before there was a limit.
+    const fields = { v: 1, seq: 2, kind: "user_revoked", tenant: user.tenant, user: user.user };
+    const times = { at: Date.now(), forget_at: Date.now() + 900_000 };
+    const all = { ...fields, epoch: LAST, event_id: randomUUID(), ...times };
+    await redis(server.url, "XADD", KEYS.log, "*", ...Object.entries(all).flat().map(String));
+    await redis(server.url, "HSET", KEYS.meta, "seq", "2");
+    const before = await open(user);
+    const one = relay();
+    await one.untilRestored(1);
+    expect(one.counts.imported).toBe(1);
+    const on = node();
+    await on.untilFresh();
+    // The revocation that was taken over stays in force for what was issued before.
+    expect(refuses(on, before)).toBe(true);
+    expect(await stage.userRow(user)).toMatchObject({ userEpoch: ENTERED_MAX });
+    const known = on.state.lookUp(user.tenant, user.user, "none");
+    await on.until("its cut-off to have passed", () => Date.now() / 1000 >= known.issuedBefore);
+    const committed = await tryAll(user, on);
+    expect(committed.map(({ revocation }) => revocation)).toMatchObject(
+      [1, 2, 3].map((n) => ({ kind: "user_revoked", epoch: ENTERED_MAX + n })),
+    );
+  });
+
+  test("an epoch that cannot rise is helped by a cut-off at the next whole second", async () => {
+    const user = await stage.addUser();
+    await setEpoch(user, LAST);
+    await relay().untilRestored(1);
+    const on = node();
+    await on.untilFresh();
+    const committed = await tryAll(user, on);
+    for (const { revocation, atMs } of committed) {
+      const issuedBefore = Math.floor(atMs / 1000) + 1;
+      expect(revocation).toMatchObject({ kind: "user_revoked", epoch: LAST, issuedBefore });
+    }
+    await open(user);
+  });
+
+  test("after-restore gives a cut-off to those whose epoch cannot rise far", async () => {
+    const [last, other] = [await stage.addUser(), await stage.addUser()];
+    await setEpoch(last, LAST);
+    const beforeS = Math.floor(Date.now() / 1000);
+    await afterRestore(started.database, systemClock, "cli:ops");
+    const recorded = await rows(
+      started.database,
+      "relay",
+      sql`SELECT user_id AS "user", issued_before::float8 AS "cutOff" FROM sekisho.revocations
+        WHERE user_id IN (${last.user}, ${other.user})`,
+    );
+    const cutOffOf = (user: string) => recorded.find((row) => row["user"] === user)?.["cutOff"];
+    expect(Number(cutOffOf(last.user))).toBeGreaterThan(beforeS);
+    expect(cutOffOf(other.user)).toBeNull();
+  });
+});
