@@ -226,10 +226,11 @@ describe("a server that was replaced and came back", () => {
     const { master, replicas, link } = await replicaSet(1);
     const [second] = replicas;
     if (second === undefined) throw new Error("no replica");
-    await openedEverywhere({ authority: "database" });
+    await openedEverywhere({ authority: "database", generation: "g-1" });
     link.cutOff();
     const publisher = databasePublisher(master.url);
-    const request = { eventId: "e", atMs: Date.now(), reason: undefined, actor: undefined };
+    const texts = { reason: undefined, actor: undefined };
+    const request = { eventId: "e", atMs: Date.now(), generation: "g-1", ...texts };
     const lost = await publisher.publish({ ...request, revocation: endOf("lost") });
     publisher.close();
     expect(lost).toMatchObject({ published: true });

@@ -30,14 +30,14 @@ const server: LogServer = {
   description: "redis:6379",
 };
 const sentAt = { wallMs: 1000, monotonicMs: 1 };
-const fit = (change: Partial<LogMeta> = {}, on: Partial<LogServer> = {}): FollowerEvent => ({
+const fitLog = (change: Partial<LogMeta> = {}, on: Partial<LogServer> = {}): FollowerEvent => ({
   kind: "fit",
   meta: { ...meta, ...change },
   server: { ...server, ...on },
 });
 const joining: readonly FollowerEvent[] = [
   { kind: "connected" },
-  fit(),
+  fitLog(),
   { kind: "paged", seq: 10, group: "n:0:1" },
   { kind: "joined" },
 ];
@@ -66,16 +66,16 @@ describe("a follower's state", () => {
   });
 
   it("goes on with its group after a lost connection", () => {
-    const back = [{ kind: "lost" }, { kind: "connected" }, fit()] as const;
+    const back = [{ kind: "lost" }, { kind: "connected" }, fitLog()] as const;
     expect(back.reduce(next, following).phase).toEqual(following.phase);
   });
 
   it.each([
-    ["server_changed", fit({ runId: "run-2" }, { runId: "run-2" })],
-    ["server_changed", fit({ replId: "repl-2" }, { replId: "repl-2" })],
-    ["server_changed", fit({ horizonS: 971 })],
-    ["server_changed", fit({ authority: "redis" })],
-    ["generation_changed", fit({ generation: "g2" })],
+    ["server_changed", fitLog({ runId: "run-2" }, { runId: "run-2" })],
+    ["server_changed", fitLog({ replId: "repl-2" }, { replId: "repl-2" })],
+    ["server_changed", fitLog({ horizonS: 971 })],
+    ["server_changed", fitLog({ authority: "redis" })],
+    ["generation_changed", fitLog({ generation: "g2" })],
   ])("reads the whole log again: %s", (cause, event) => {
     const back = [{ kind: "lost" }, { kind: "connected" }, event] as const;
     const { phase } = back.reduce(next, following);
@@ -84,8 +84,8 @@ describe("a follower's state", () => {
 
   it("goes on with its group after a promotion where Redis itself is the authority", () => {
     const redis = { authority: "redis" } as const;
-    const joined = after({ kind: "connected" }, fit(redis), ...joining.slice(2));
-    const promoted = fit({ ...redis, replId: "repl-2" }, { replId: "repl-2" });
+    const joined = after({ kind: "connected" }, fitLog(redis), ...joining.slice(2));
+    const promoted = fitLog({ ...redis, replId: "repl-2" }, { replId: "repl-2" });
     const back = [{ kind: "lost" }, { kind: "connected" }, promoted] as const;
     expect(back.reduce(next, joined).phase.name).toBe("following");
   });
