@@ -28,7 +28,7 @@ export function serveOrders<Order extends Stretch>(
   const report = (message: LoadReport) => port.postMessage(message);
   port.on("message", (message: unknown) => {
     const order = read(message);
-    carryOut(order, partsOf(order), (sent) => report({ kind: "progress", sent })).then(
+    sendStretch(order, partsOf(order), (sent) => report({ kind: "progress", sent })).then(
       (result) => report({ kind: "done", result }),
       (error: unknown) => {
         const text = error instanceof Error ? error.message : String(error);
@@ -38,14 +38,15 @@ export function serveOrders<Order extends Stretch>(
   });
 }
 
-async function carryOut(
+/** Rejects when too many requests are in flight. */
+export async function sendStretch<A>(
   { count, ratePerS, inFlightMax = LIMITS.inFlightMax }: Stretch,
-  parts: StretchParts,
+  parts: Omit<OpenLoopParts<A>, "nowMs">,
   progress: (sent: number) => void,
 ): Promise<OpenLoopResult> {
   const { answerTimeoutMs } = LIMITS;
   const plan = { count, ratePerS, inFlightMax, answerTimeoutMs };
-  let loop: OpenLoop<HttpAnswer> | undefined;
+  let loop: OpenLoop<A> | undefined;
   let metronome: Metronome | undefined;
   const reporting = setInterval(() => progress(loop?.sent ?? 0), 1000);
   try {

@@ -46,6 +46,9 @@ export function parseRoutePolicy(
   return { auth, tenant, scopes, onStale: parsed.data["sekisho.on_stale"] ?? defaultOnStale };
 }
 
+/** A key as it may be mistyped. Sent past Envoy, it can be anything, a token too. */
+const NAMED_KEY = /^\s*sekisho[._-]?[a-z_-]{0,24}\s*$/i;
+
 /** What is wrong with a route's keys, for the log; undefined: nothing. */
 export function routePolicyFault(extensions: Readonly<Record<string, string>>): string | undefined {
   const ours = Object.entries(extensions).filter(([key]) => OUR_KEY.test(key));
@@ -56,7 +59,8 @@ export function routePolicyFault(extensions: Readonly<Record<string, string>>): 
       : undefined;
   }
   return parsed.error.issues
-    .map((issue) => (issue.code === "unrecognized_keys" ? issue.keys : issue.path).join(", "))
+    .map((issue) => (issue.code === "unrecognized_keys" ? issue.keys : issue.path).map(String))
+    .map((keys) => (keys.every((key) => NAMED_KEY.test(key)) ? keys.join(", ") : "a key"))
     .map((keys) => `${keys} is not a key that is known, or its value is not allowed`)
     .join("; ");
 }

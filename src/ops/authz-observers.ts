@@ -8,9 +8,7 @@ import type { IssuerKeysOptions } from "../tokens/issuer-keys.js";
 import { UNPROTECTED_FAILOVER } from "./authz-components.js";
 import type { AuthzMetrics } from "./authz-metrics.js";
 import type { Logger } from "./log.js";
-
-/** The longest request id that is logged; the client may choose it. */
-const REQUEST_ID_MAX_LENGTH = 128;
+import { loggedRequestId } from "./logged-value.js";
 
 interface AuthzObservers {
   readonly check: CheckObserver;
@@ -92,8 +90,8 @@ function denialFields(checked: Checked, durationMs: number): Record<string, unkn
     tenant: token?.tenant,
     user: token?.user,
     session: token?.session,
-    request_id: http?.requestId?.slice(0, REQUEST_ID_MAX_LENGTH),
-    trace_id: http?.traceId?.slice(0, REQUEST_ID_MAX_LENGTH),
+    request_id: loggedRequestId(http?.requestId),
+    trace_id: loggedRequestId(http?.traceId),
     route_fault:
       decision.reason === "route_policy_invalid"
         ? routePolicyFault(http?.contextExtensions ?? {})

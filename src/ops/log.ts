@@ -1,21 +1,22 @@
 /** Logs are JSON lines on standard output (pino). Tokens and secrets never reach them. */
 import { pino, type Logger } from "pino";
+import { LineWriter, nonBlockingStandardOutput } from "./line-writer.js";
 
 export type { Logger };
 
-/** Lines that could not be written yet are kept up to here; beyond it the oldest are dropped. */
+/** Lines that could not be written yet are kept up to here; beyond it further ones are dropped. */
 const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
+/** At the end of a process that has ten seconds for all of it. */
+const FLUSH_MAX_MS = 500;
 
 export interface ProgramLog {
   readonly log: Logger;
-  /** Writes what is still buffered. */
+  /** Writes what is still buffered, unless standard output takes nothing for half a second. */
   readonly flush: () => void;
 }
 
 export function openLog(level: string, fields: Record<string, string>): ProgramLog {
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: BUFFER_MAX_BYTES });
-  // Nobody reads any more (a closed pipe): losing log lines must not end the checks.
-  destination.on("error", () => undefined);
+  const writer = new LineWriter(nonBlockingStandardOutput(), { bufferMaxBytes: BUFFER_MAX_BYTES });
   const log = pino(
     {
       level,
@@ -23,16 +24,7 @@ export function openLog(level: string, fields: Record<string, string>): ProgramL
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    writer,
   );
-  return {
-    log,
-    flush: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // The destination never became ready or is gone: there is nobody to tell.
-      }
-    },
-  };
+  return { log, flush: () => writer.flush(FLUSH_MAX_MS) };
 }

@@ -1,9 +1,12 @@
-/** The HTTP side door for probes, Prometheus and people. Never on the request path. */
-import { createServer, type Server } from "node:http";
-import { once } from "node:events";
-import { removeDeadSocket } from "../listen/dead-socket.js";
+/** The pages for probes, Prometheus and people. Never on the request path. */
 import type { ListenAddress } from "../listen/listen-address.js";
 import { describeReadiness, isReady, type Components } from "./health.js";
+import {
+  listenForSingleRequests,
+  text,
+  type Page,
+  type SingleRequestServer,
+} from "./single-request-server.js";
 
 export interface OpsPages {
   readonly components: () => Components;
@@ -13,80 +16,46 @@ export interface OpsPages {
   readonly statusz: () => unknown;
 }
 
-export interface OpsServer {
-  readonly address: ListenAddress;
-  close(): Promise<void>;
-}
+export type OpsServer = SingleRequestServer;
 
-interface Page {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-const PATHS = ["/livez", "/readyz", "/metrics", "/statusz"];
+/** A page that takes about a millisecond to make takes a hundredth of the time at most. */
+const PAGE_MAX_AGE_MS = 100;
 
 /** Rejects with Node's error if the address cannot be had. */
-export async function listenForOps(address: ListenAddress, pages: OpsPages): Promise<OpsServer> {
-  const server = createServer(
-    // Connections that say nothing must not keep the probes out for long.
-    { requestTimeout: 2000, headersTimeout: 2000, connectionsCheckingInterval: 500 },
-    (request, response) => {
-      const send = ({ status, contentType, body }: Page): void => {
-        response.writeHead(status, { "content-type": contentType, "cache-control": "no-store" });
-        response.end(request.method === "HEAD" ? undefined : body);
-      };
-      answer(request.method ?? "", request.url ?? "", pages).then(send, () => {
-        send(text(500, "the page could not be made\n"));
-      });
-    },
-  );
-  server.maxConnections = 64;
-  await removeDeadSocket(address);
-  if (address.kind === "unix") server.listen({ path: address.path });
-  else server.listen({ host: address.host, port: address.port });
-  await once(server, "listening");
-  return { address: boundAddress(server, address), close: () => close(server) };
-}
-
-async function answer(method: string, url: string, pages: OpsPages): Promise<Page> {
-  if (method !== "GET" && method !== "HEAD") return text(405, "only GET\n");
-  switch (url.split("?", 1)[0]) {
-    case "/livez":
-      return text(200, "alive\n");
-    case "/readyz": {
+export function listenForOps(address: ListenAddress, pages: OpsPages): Promise<OpsServer> {
+  const made: Readonly<Record<string, () => Promise<Page>>> = {
+    "/livez": () => Promise.resolve(text(200, "alive\n")),
+    "/readyz": sharedForAMoment(() => {
       const components = pages.components();
       return json(isReady(components) ? 200 : 503, describeReadiness(components));
-    }
-    case "/metrics": {
+    }),
+    "/metrics": sharedForAMoment(async () => {
       const { contentType, text: body } = await pages.metrics();
-      return { status: 200, contentType, body };
-    }
-    case "/statusz":
-      return json(200, pages.statusz());
-    default:
-      return text(404, `there are only ${PATHS.join(", ")}\n`);
-  }
+      return { status: 200, contentType, body: Buffer.from(body) };
+    }),
+    "/statusz": sharedForAMoment(() => json(200, pages.statusz())),
+  };
+  return listenForSingleRequests(address, async (method, target) => {
+    if (method !== "GET" && method !== "HEAD") return text(405, "only GET\n");
+    const [path = ""] = target.split("?", 1);
+    const make = Object.hasOwn(made, path) ? made[path] : undefined;
+    return make?.() ?? text(404, `there are only ${Object.keys(made).join(", ")}\n`);
+  });
 }
 
-function text(status: number, body: string): Page {
-  return { status, contentType: "text/plain; charset=utf-8", body };
+/** Made once for all who ask meanwhile, and kept for a moment. A failure is not kept. */
+function sharedForAMoment(make: () => Page | Promise<Page>): () => Promise<Page> {
+  let page: Promise<Page> | undefined;
+  return () => {
+    if (page !== undefined) return page;
+    const forget = (): void => void (page = undefined);
+    page = Promise.resolve().then(make);
+    page.then(() => setTimeout(forget, PAGE_MAX_AGE_MS).unref(), forget);
+    return page;
+  };
 }
 
 function json(status: number, value: unknown): Page {
   const body = `${JSON.stringify(value, null, 2)}\n`;
-  return { status, contentType: "application/json", body };
-}
-
-function boundAddress(server: Server, asked: ListenAddress): ListenAddress {
-  const bound = server.address();
-  if (asked.kind === "unix" || bound === null || typeof bound === "string") return asked;
-  return { ...asked, port: bound.port };
-}
-
-async function close(server: Server): Promise<void> {
-  const closed = once(server, "close");
-  server.close();
-  server.closeAllConnections();
-  await closed;
+  return { status, contentType: "application/json", body: Buffer.from(body) };
 }

@@ -7,6 +7,7 @@ import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
 import type { PurgeObserver } from "../sessions/purge.js";
 import type { DatabaseWatchObserver } from "./database-watch.js";
 import type { Logger } from "./log.js";
+import { loggedTenant } from "./logged-value.js";
 import type { SessionsMetrics } from "./sessions-metrics.js";
 
 export interface SessionsObservers {
@@ -45,11 +46,12 @@ export function sessionsObservers(
       },
       onLockout: ({ tenant, address }) => {
         metrics.lockout();
-        log.warn({ tenant, address }, "a login was locked after too many failures");
+        const from = { tenant: loggedTenant(tenant), address };
+        log.warn(from, "a login was locked after too many failures");
       },
       onLimit: (limit, { tenant, address }) => {
         metrics.limited(limit);
-        toldOfLimits.tell(log, { limit, tenant, address });
+        toldOfLimits.tell(log, { limit, tenant: loggedTenant(tenant), address });
       },
     },
     refusals: refusalObserver(log, metrics),

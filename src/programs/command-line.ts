@@ -17,6 +17,8 @@ export interface CommandContext {
 
 /** Runs the command in `argv` (as Node gives it) and returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<ExitCode> {
+  // Where the reader of a pipe has gone, the exit code still says what was done.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   let code: ExitCode = EXIT.done;
   const context: CommandContext = { env: process.env, end: (ended) => (code = ended) };
   const program = commandLine(context);

@@ -19,6 +19,8 @@ export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
       "`enableServiceLinks: false` in the pod keeps them out",
   );
 }
+/** For the message of a program that cannot start, where nobody may be reading it. */
+const MESSAGE_TIMEOUT_MS = 1000;
 
 /**
  * Runs until SIGTERM or SIGINT. Where `start` rejects, its message is for the person who started the
@@ -37,9 +39,10 @@ export async function runUntilStopped(
     running = await start();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`sekisho ${name}: ${message}\n`);
+    await writeBounded(`sekisho ${name}: ${message}\n`);
     flush();
-    return EXIT.usage;
+    // What was not written in time must not keep the process.
+    process.exit(EXIT.usage);
   }
   await asked;
   log.info("closing");
@@ -48,9 +51,10 @@ export async function runUntilStopped(
     flush();
     process.exit(EXIT.done);
   }, CLOSE_TIMEOUT_MS);
-  process.once("SIGINT", () => process.exit(EXIT.failed));
-  // Asked again, by whoever forwards signals, it goes on: the end is near.
-  process.on("SIGTERM", () => undefined);
+  // Asked a second time it ends at once.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => process.exit(EXIT.failed));
+  }
   await running.close();
   clearTimeout(overdue);
   log.info("closed");
@@ -58,6 +62,16 @@ export async function runUntilStopped(
   // Everything was closed in order. A stream that a client holds open is left: grpc-js cannot cut its
   // connection (without channelz it does not know it any more), and it would keep this process.
   process.exit(EXIT.done);
+}
+
+function writeBounded(message: string): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, MESSAGE_TIMEOUT_MS);
+    process.stderr.write(message, () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /** A bug must not leave a process that answers from a state nobody thought of. */

@@ -78,13 +78,36 @@ describe("a denial is one line", () => {
     expect(lines()).toMatchObject([{ decision: "error", doubt: "saturated", tenant: "acme" }]);
   });
 
-  test("with at most 128 characters of an id that the client chose", () => {
-    const { checked, lines } = setUp();
-    const long = "x".repeat(1000);
-    checked(refuse("token_missing", false), { ...HTTP, requestId: long, traceId: long });
-    const expected = { request_id: "x".repeat(128), trace_id: "x".repeat(128) };
-    expect(lines()).toMatchObject([expected]);
+  test.each([
+    ["a token", TOKEN_TEXT],
+    ["a part of a token", "eyJhbGciOiJFUzI1NiJ9"],
+    ["a long text", "x".repeat(41)],
+    ["a secret of 32 bytes", "A".repeat(43)],
+    ["a text of several lines", "a\nb"],
+    ["nothing", ""],
+  ])("and without %s where an id should be", (_what, sent) => {
+    const { checked, lines, text } = setUp();
+    const extensions = { [`sekisho.${sent}`]: sent };
+    const http = { ...HTTP, requestId: sent, traceId: sent, contextExtensions: extensions };
+    checked(refuse("token_missing", false), http);
+    checked(refuse("route_policy_invalid", false), http);
+    for (const line of lines()) {
+      expect(line).not.toHaveProperty("request_id");
+      expect(line).not.toHaveProperty("trace_id");
+    }
+    for (const part of sent.split(/[.\n]/).filter((one) => one.length > 3)) {
+      expect(text()).not.toContain(part);
+    }
   });
+
+  test.each(["0a1b2c3d-0a1b-4a1b-8a1b-0a1b2c3d4e5f", "4bf92f3577b34da6a3ce929d0e0e4736", "r_1"])(
+    "and with the id %s",
+    (id) => {
+      const { checked, lines } = setUp();
+      checked(refuse("token_missing", false), { ...HTTP, requestId: id, traceId: id });
+      expect(lines()).toMatchObject([{ request_id: id, trace_id: id }]);
+    },
+  );
 
   test("and an allow is none, though both are counted", async () => {
     const { checked, lines, metrics } = setUp();

@@ -1,5 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { lstatSync, mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
@@ -108,5 +110,90 @@ describe("the side door", () => {
     await expect(listenForOps(taken, { ...pages, statusz: () => 1 })).rejects.toMatchObject({
       code: "EADDRINUSE",
     });
+  });
+});
+
+describe("a connection to the ops port", () => {
+  const GET = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+  /** More than the port keeps. */
+  const MANY = 100;
+
+  async function connected(url: string): Promise<Socket> {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.on("error", () => undefined);
+    await once(socket, "connect");
+    return socket;
+  }
+
+  async function everythingFrom(socket: Socket): Promise<string> {
+    let told = "";
+    socket.setEncoding("latin1").on("data", (part: string) => (told += part));
+    await new Promise((resolve) => socket.once("close", resolve));
+    return told;
+  }
+
+  test("gets one answer, however many requests it sends, and is closed", async () => {
+    const socket = await connected(await serve());
+    socket.write(GET.repeat(500));
+    const told = await everythingFrom(socket);
+    expect(told.match(/HTTP\/1\.1/g)).toEqual(["HTTP/1.1"]);
+    expect(told).toContain("\r\nconnection: close\r\n");
+    expect(told).toMatch(/\r\n\r\nup 1\n$/);
+  });
+
+  test("shares one making of a page with all that ask at the same time", async () => {
+    let made = 0;
+    const url = await serve({
+      metrics: async () => {
+        made += 1;
+        await new Promise((resolve) => setImmediate(resolve));
+        return { contentType: "text/plain", text: "up 1\n" };
+      },
+    });
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => connected(url)));
+    const answers = sockets.map(everythingFrom);
+    for (const socket of sockets) socket.write(GET);
+    for (const told of await Promise.all(answers)) expect(told).toContain("up 1");
+    expect(made).toBeLessThan(5);
+  });
+
+  test("that reads nothing is cut", async () => {
+    const body = "x".repeat(16 * 1024 * 1024);
+    const url = await serve({
+      metrics: () => Promise.resolve({ contentType: "text/plain", text: body }),
+    });
+    const socket = await connected(url);
+    socket.pause();
+    socket.write(GET);
+    // Writing is how a connection that does not read learns that it was cut.
+    const asking = setInterval(() => socket.write("x"), 100);
+    await new Promise((resolve) => socket.once("close", resolve));
+    clearInterval(asking);
+    expect(socket.bytesRead).toBeLessThan(body.length);
+  });
+
+  test("is the one that is cut, the oldest first, where too many say nothing", async () => {
+    const url = await serve();
+    const idle: Socket[] = [];
+    for (let count = 0; count < MANY; count += 1) idle.push(await connected(url));
+    const response = await fetch(`${url}/livez`);
+    expect(response.status).toBe(200);
+    const [first] = idle;
+    if (first?.closed === false) await once(first.resume(), "close");
+    expect(first?.closed).toBe(true);
+    expect(idle.at(-1)?.closed).toBe(false);
+    for (const socket of idle) socket.destroy();
+  });
+
+  test.each([
+    ["says nothing", "", 408],
+    ["never ends its head", "GET / HTTP/1.1\r\n", 408],
+    ["sends a head that is too long", `GET / HTTP/1.1\r\nA: ${"a".repeat(9000)}`, 431],
+    ["sends no HTTP", "\u0016\u0003\u0001 hello\r\n\r\n", 400],
+    ["speaks HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400],
+  ])("that %s is told so and closed", async (_what, sent, status) => {
+    const socket = await connected(await serve());
+    socket.write(sent);
+    expect(await everythingFrom(socket)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
   });
 });

@@ -39,6 +39,17 @@ function setUp() {
 }
 
 describe("logins and refreshes", () => {
+  test("leave a token out that was sent as the tenant", () => {
+    const { observers, lines } = setUp();
+    const tenant = "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl";
+    observers.sessions.onLimit("spread", { tenant, address: "192.0.2.1" });
+    observers.sessions.onLockout({ tenant, address: "192.0.2.1" });
+    expect(lines().map(({ tenant: told, address }) => [told, address])).toEqual([
+      [undefined, "192.0.2.1"],
+      [undefined, "192.0.2.1"],
+    ]);
+  });
+
   test("on the user's side are counted and no line of the log", async () => {
     const { observers, lines, counted } = setUp();
     observers.sessions.onLogin("opened", "password");
