@@ -16,6 +16,10 @@ import { defaultNodeId } from "./variables.js";
 export interface AuthzConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
+  readonly connectionsMax: number;
+  readonly connectionMaxIdleS: number;
+  /** 0: connections do not age. */
+  readonly connectionMaxAgeS: number;
   readonly redisUrl: string;
   readonly issuers: readonly Issuer[];
   readonly jwksMaxAgeS: number;
@@ -37,6 +41,9 @@ export function readAuthzConfig(env: Environment): AuthzConfig {
     redisUrl: requireVariable(env, "SEKISHO_REDIS_URL", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),
     opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
+    connectionsMax: readVariable(env, "SEKISHO_CONNECTIONS_MAX", faults),
+    connectionMaxIdleS: readVariable(env, "SEKISHO_CONNECTION_MAX_IDLE_S", faults),
+    connectionMaxAgeS: readVariable(env, "SEKISHO_CONNECTION_MAX_AGE_S", faults),
     issuers: readIssuers(env, faults),
     jwksMaxAgeS: readVariable(env, "SEKISHO_JWKS_MAX_AGE_S", faults),
     maxTokenLifetimeS: readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults),

@@ -34,6 +34,24 @@ export const VARIABLES = {
     "127.0.0.1:9191",
     parseListenAddress,
   ),
+  SEKISHO_CONNECTIONS_MAX: wholeNumber(
+    "how many connections to the sidecar's gRPC port may be open; beyond that the least used ends",
+    1024,
+    8,
+    65_536,
+  ),
+  SEKISHO_CONNECTION_MAX_IDLE_S: wholeNumber(
+    "how long a connection there may carry no request, in seconds",
+    300,
+    1,
+    86_400,
+  ),
+  SEKISHO_CONNECTION_MAX_AGE_S: wholeNumber(
+    "how long a connection there may be open, in seconds; 0: for ever",
+    0,
+    0,
+    86_400,
+  ),
   SEKISHO_OPS_LISTEN: variable(
     "where it listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",
     "HOST:PORT or unix:/PATH",

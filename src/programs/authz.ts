@@ -1,5 +1,6 @@
 /** `sekisho authz`, the sidecar: wires everything, and closes it again in order. */
 import { randomBytes } from "node:crypto";
+import { CheckConnections } from "../check/check-connections.js";
 import { checkHandler } from "../check/check-handler.js";
 import { listenForChecks } from "../check/check-server.js";
 import { routePolicyReader } from "../check/route-policy.js";
@@ -50,6 +51,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
     entries: () => state.counts,
     saturated: () => state.saturated,
     seq: () => follower.status().seq ?? 0,
+    connections: () => connections.count,
     keyAgesMs: () =>
       trusted.map(({ issuer, keys }) => ({
         issuer: issuer.issuer,
@@ -57,6 +59,14 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       })),
   });
   const observers = authzObservers(log, metrics);
+  const connections = new CheckConnections(
+    {
+      connectionsMax: config.connectionsMax,
+      idleMaxMs: config.connectionMaxIdleS * 1000,
+      ageMaxMs: config.connectionMaxAgeS === 0 ? Infinity : config.connectionMaxAgeS * 1000,
+    },
+    observers.connections,
+  );
 
   const keys = partitionKeys(0);
   const follower = new Follower({
@@ -106,7 +116,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
   const components = () =>
     authzComponents({ follower, state, trusted, life, limits, nowMs: clock.wallMs() });
 
-  const checks = await listenForChecks(config.listen, handler).catch(
+  const checks = await listenForChecks(config.listen, handler, connections).catch(
     cannotListen("SEKISHO_LISTEN", config.listen),
   );
   const ops = await listenForOps(config.opsListen, {

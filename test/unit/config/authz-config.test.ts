@@ -30,6 +30,9 @@ describe("the sidecar's configuration", () => {
     expect(readAuthzConfig(LEAST)).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 9191 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9192 },
+      connectionsMax: 1024,
+      connectionMaxIdleS: 300,
+      connectionMaxAgeS: 0,
       redisUrl: "redis://redis:6379",
       issuers: [
         {

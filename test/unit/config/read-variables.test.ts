@@ -32,6 +32,18 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["unix:/run/sekisho.sock", { kind: "unix", path: "/run/sekisho.sock" }],
     [`unix:${LONGEST_UNIX_PATH}`, { kind: "unix", path: LONGEST_UNIX_PATH }],
   ],
+  SEKISHO_CONNECTIONS_MAX: [
+    ["8", 8],
+    ["65536", 65536],
+  ],
+  SEKISHO_CONNECTION_MAX_IDLE_S: [
+    ["1", 1],
+    ["86400", 86400],
+  ],
+  SEKISHO_CONNECTION_MAX_AGE_S: [
+    ["0", 0],
+    ["86400", 86400],
+  ],
   SEKISHO_OPS_LISTEN: [["[::1]:9192", tcp("::1", 9192)]],
   SEKISHO_REDIS_URL: [
     ["redis://redis:6379", "redis://redis:6379"],
@@ -108,6 +120,9 @@ const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
     ...["unix:", "unix:relative.sock", `unix:${LONGEST_UNIX_PATH}a`, "UNIX:/a", "127.0.0.1:9 "],
     `unix:/${"é".repeat(54)}`,
   ],
+  SEKISHO_CONNECTIONS_MAX: [...NO_WHOLE_NUMBERS, "7", "65537"],
+  SEKISHO_CONNECTION_MAX_IDLE_S: [...NO_WHOLE_NUMBERS, "0", "86401"],
+  SEKISHO_CONNECTION_MAX_AGE_S: [...NO_WHOLE_NUMBERS, "86401"],
   SEKISHO_OPS_LISTEN: ["9192", "unix:ops.sock"],
   SEKISHO_REDIS_URL: [
     "redis",
@@ -159,6 +174,9 @@ describe("each variable", () => {
 
   test.each([
     ["SEKISHO_LISTEN", tcp("127.0.0.1", 9191)],
+    ["SEKISHO_CONNECTIONS_MAX", 1024],
+    ["SEKISHO_CONNECTION_MAX_IDLE_S", 300],
+    ["SEKISHO_CONNECTION_MAX_AGE_S", 0],
     ["SEKISHO_OPS_LISTEN", tcp("127.0.0.1", 9192)],
     ["SEKISHO_REDIS_URL", undefined],
     ["SEKISHO_REDIS_MIN_REPLICAS", 0],

@@ -8,6 +8,7 @@ function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
     entries: () => ({ session: 3, user: 2, tenant: 1 }),
     saturated: () => false,
     seq: () => 42,
+    connections: () => 7,
     keyAgesMs: () => [{ issuer: "https://one.example", ageMs: 1500 }],
     ...parts,
   });
@@ -35,6 +36,9 @@ describe("the page for Prometheus", () => {
     ["sekisho_revocation_entries", "gauge"],
     ["sekisho_revocations_saturated", "gauge"],
     ["sekisho_log_seq", "gauge"],
+    ["sekisho_check_cancelled_total", "counter"],
+    ["sekisho_connections", "gauge"],
+    ["sekisho_connections_ended_total", "counter"],
     ["sekisho_log_resyncs_total", "counter"],
     ["sekisho_log_unreadable_entries_total", "counter"],
     ["sekisho_token_cache_total", "counter"],
