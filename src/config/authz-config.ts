@@ -16,6 +16,7 @@ import { defaultNodeId } from "./variables.js";
 export interface AuthzConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
+  readonly listenMode: number;
   readonly connectionsMax: number;
   readonly connectionMaxIdleS: number;
   /** 0: connections do not age. */
@@ -41,6 +42,7 @@ export function readAuthzConfig(env: Environment): AuthzConfig {
     redisUrl: requireVariable(env, "SEKISHO_REDIS_URL", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),
     opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
+    listenMode: readVariable(env, "SEKISHO_LISTEN_MODE", faults),
     connectionsMax: readVariable(env, "SEKISHO_CONNECTIONS_MAX", faults),
     connectionMaxIdleS: readVariable(env, "SEKISHO_CONNECTION_MAX_IDLE_S", faults),
     connectionMaxAgeS: readVariable(env, "SEKISHO_CONNECTION_MAX_AGE_S", faults),

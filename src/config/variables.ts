@@ -19,6 +19,11 @@ function parseRedisUrl(text: string): string | undefined {
   return plain && parsed.hostname !== "" && parsed.hash === "" ? text : undefined;
 }
 
+/** The owner, which is the server, needs both bits; `umask` and `chmod` write modes the same way. */
+function parseSocketMode(text: string): number | undefined {
+  return /^0?[67][0-7]{2}$/.test(text) ? Number.parseInt(text, 8) : undefined;
+}
+
 const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
 function parseAlgorithms(value: string): readonly (typeof ALGORITHMS)[number][] | undefined {
@@ -34,9 +39,15 @@ export const VARIABLES = {
     "127.0.0.1:9191",
     parseListenAddress,
   ),
+  SEKISHO_LISTEN_MODE: variable(
+    "the mode of the Unix sockets, where a program listens on such: who may write may connect",
+    "an octal mode from 0600 to 0777, such as 0660",
+    "0660",
+    parseSocketMode,
+  ),
   SEKISHO_CONNECTIONS_MAX: wholeNumber(
     "how many connections to the sidecar's gRPC port may be open; beyond that the least used ends",
-    1024,
+    256,
     8,
     65_536,
   ),

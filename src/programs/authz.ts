@@ -3,10 +3,12 @@ import { randomBytes } from "node:crypto";
 import { CheckConnections } from "../check/check-connections.js";
 import { checkHandler } from "../check/check-handler.js";
 import { listenForChecks } from "../check/check-server.js";
+import type { ConnectionLimits } from "../check/connection-limits.js";
 import { routePolicyReader } from "../check/route-policy.js";
 import { momentOf, systemClock } from "../clock/clock.js";
 import type { AuthzConfig } from "../config/authz-config.js";
 import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
+import { withSocketMode } from "../listen/socket-mode.js";
 import { authzMetrics } from "../ops/authz-metrics.js";
 import { authzObservers } from "../ops/authz-observers.js";
 import { authzComponents } from "../ops/authz-components.js";
@@ -59,14 +61,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       })),
   });
   const observers = authzObservers(log, metrics);
-  const connections = new CheckConnections(
-    {
-      connectionsMax: config.connectionsMax,
-      idleMaxMs: config.connectionMaxIdleS * 1000,
-      ageMaxMs: config.connectionMaxAgeS === 0 ? Infinity : config.connectionMaxAgeS * 1000,
-    },
-    observers.connections,
-  );
+  const connections = new CheckConnections(connectionLimitsOf(config), observers.connections);
 
   const keys = partitionKeys(0);
   const follower = new Follower({
@@ -116,16 +111,20 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
   const components = () =>
     authzComponents({ follower, state, trusted, life, limits, nowMs: clock.wallMs() });
 
-  const checks = await listenForChecks(config.listen, handler, connections).catch(
-    cannotListen("SEKISHO_LISTEN", config.listen),
-  );
-  const ops = await listenForOps(config.opsListen, {
+  const { listen, opsListen, listenMode } = config;
+  const checks = await withSocketMode(listen, listenMode, () =>
+    listenForChecks(listen, handler, connections),
+  ).catch(cannotListen("SEKISHO_LISTEN", listen));
+  const pages = {
     components,
     metrics: metrics.page,
     statusz: () => authzStatus({ config, follower, state, trusted }),
-  }).catch(async (error: unknown) => {
+  };
+  const ops = await withSocketMode(opsListen, listenMode, () =>
+    listenForOps(opsListen, pages),
+  ).catch(async (error: unknown) => {
     await checks.drain(0);
-    return cannotListen("SEKISHO_OPS_LISTEN", config.opsListen)(error);
+    return cannotListen("SEKISHO_OPS_LISTEN", opsListen)(error);
   });
 
   follower.start();
@@ -156,5 +155,13 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       await follower.close();
       await ops.close();
     },
+  };
+}
+
+function connectionLimitsOf(config: AuthzConfig): ConnectionLimits {
+  return {
+    connectionsMax: config.connectionsMax,
+    idleMaxMs: config.connectionMaxIdleS * 1000,
+    ageMaxMs: config.connectionMaxAgeS === 0 ? Infinity : config.connectionMaxAgeS * 1000,
   };
 }

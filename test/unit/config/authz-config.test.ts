@@ -30,7 +30,8 @@ describe("the sidecar's configuration", () => {
     expect(readAuthzConfig(LEAST)).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 9191 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9192 },
-      connectionsMax: 1024,
+      listenMode: 0o660,
+      connectionsMax: 256,
       connectionMaxIdleS: 300,
       connectionMaxAgeS: 0,
       redisUrl: "redis://redis:6379",
@@ -64,6 +65,10 @@ describe("the sidecar's configuration", () => {
       SEKISHO_JWKS_URL: "",
       SEKISHO_LISTEN: "unix:/a",
       SEKISHO_OPS_LISTEN: "unix:/b",
+      SEKISHO_LISTEN_MODE: "0600",
+      SEKISHO_CONNECTIONS_MAX: "68",
+      SEKISHO_CONNECTION_MAX_IDLE_S: "69",
+      SEKISHO_CONNECTION_MAX_AGE_S: "70",
       SEKISHO_JWKS_FILE: "keys.json",
       SEKISHO_ALGORITHMS: "EdDSA",
       SEKISHO_JWKS_MAX_AGE_S: "61",
@@ -80,6 +85,7 @@ describe("the sidecar's configuration", () => {
     expect(config).toMatchObject({
       listen: { kind: "unix", path: "/a" },
       opsListen: { kind: "unix", path: "/b" },
+      ...{ listenMode: 0o600, connectionsMax: 68, connectionMaxIdleS: 69, connectionMaxAgeS: 70 },
       issuers: [{ keyLocation: { kind: "file", path: "keys.json" }, algorithms: ["EdDSA"] }],
       ...{ jwksMaxAgeS: 61, maxTokenLifetimeS: 62, clockSkewS: 3, maxStalenessMs: 764 },
       ...{ onStale: "error", revocationsMaxEntries: 65, tokenCacheMaxEntries: 66 },

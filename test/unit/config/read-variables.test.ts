@@ -32,6 +32,11 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["unix:/run/sekisho.sock", { kind: "unix", path: "/run/sekisho.sock" }],
     [`unix:${LONGEST_UNIX_PATH}`, { kind: "unix", path: LONGEST_UNIX_PATH }],
   ],
+  SEKISHO_LISTEN_MODE: [
+    ["0600", 0o600],
+    ["660", 0o660],
+    ["0777", 0o777],
+  ],
   SEKISHO_CONNECTIONS_MAX: [
     ["8", 8],
     ["65536", 65536],
@@ -120,6 +125,7 @@ const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
     ...["unix:", "unix:relative.sock", `unix:${LONGEST_UNIX_PATH}a`, "UNIX:/a", "127.0.0.1:9 "],
     `unix:/${"é".repeat(54)}`,
   ],
+  SEKISHO_LISTEN_MODE: ["0577", "0060", "1660", "00660", "0o660", "0668", "u=rw", "0x1b0", "60"],
   SEKISHO_CONNECTIONS_MAX: [...NO_WHOLE_NUMBERS, "7", "65537"],
   SEKISHO_CONNECTION_MAX_IDLE_S: [...NO_WHOLE_NUMBERS, "0", "86401"],
   SEKISHO_CONNECTION_MAX_AGE_S: [...NO_WHOLE_NUMBERS, "86401"],
@@ -174,7 +180,8 @@ describe("each variable", () => {
 
   test.each([
     ["SEKISHO_LISTEN", tcp("127.0.0.1", 9191)],
-    ["SEKISHO_CONNECTIONS_MAX", 1024],
+    ["SEKISHO_LISTEN_MODE", 0o660],
+    ["SEKISHO_CONNECTIONS_MAX", 256],
     ["SEKISHO_CONNECTION_MAX_IDLE_S", 300],
     ["SEKISHO_CONNECTION_MAX_AGE_S", 0],
     ["SEKISHO_OPS_LISTEN", tcp("127.0.0.1", 9192)],
