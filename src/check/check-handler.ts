@@ -4,6 +4,9 @@
  * Every path ends in one explicit answer. Whatever is thrown on the way is answered as
  * `internal_error`; an allow is sent only for a decision that says so. Observers are told after the
  * answer was given, and what they throw goes no further.
+ *
+ * A check that its client gave up is not decided: no answer would reach anyone, and a decision that
+ * nobody sees must not be counted as one.
  */
 import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
 import type {
@@ -17,6 +20,8 @@ import { refuse } from "./decide.js";
 /** Sees every answer after it was given. What it throws changes no answer. */
 export interface CheckObserver {
   checked(checked: Checked, durationMs: number): void;
+  /** A check that was given up before it was decided. */
+  cancelled(): void;
   failed(error: unknown): void;
 }
 
@@ -34,6 +39,13 @@ export function checkHandler(
       // There is nobody left to tell.
     }
   };
+  const tell = (what: () => void): void => {
+    try {
+      what();
+    } catch (error) {
+      tellFailure(error);
+    }
+  };
   const finish = (checked: Checked, startedMs: number, answer: Answer): void => {
     try {
       send(checked, answer);
@@ -44,17 +56,22 @@ export function checkHandler(
       else fail(error, startedMs, answer);
       return;
     }
-    try {
-      observer.checked(checked, clock.monotonicMs() - startedMs);
-    } catch (error) {
-      tellFailure(error);
-    }
+    tell(() => observer.checked(checked, clock.monotonicMs() - startedMs));
   };
   const fail = (error: unknown, startedMs: number, answer: Answer): void => {
     finish(INTERNAL_ERROR, startedMs, answer);
     tellFailure(error);
   };
+  const giveUp = (answer: Answer): void => {
+    // Sent only if the call is not over after all.
+    answer({ code: grpcStatus.CANCELLED, details: "cancelled" });
+    tell(() => observer.cancelled());
+  };
   return (call, answer) => {
+    if (call.cancelled) {
+      giveUp(answer);
+      return;
+    }
     const startedMs = clock.monotonicMs();
     let checked: Checked | Promise<Checked>;
     try {
@@ -68,7 +85,7 @@ export function checkHandler(
       return;
     }
     checked.then(
-      (settled) => finish(settled, startedMs, answer),
+      (settled) => (call.cancelled ? giveUp(answer) : finish(settled, startedMs, answer)),
       (error: unknown) => fail(error, startedMs, answer),
     );
   };

@@ -1,6 +1,8 @@
 /** The gRPC server that Envoy talks to: the check and the health service (grpc.health.v1). */
 import { Server, ServerCredentials, type handleUnaryCall } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
+import type { CheckConnections } from "./check-connections.js";
+import { onConnection, setHttp2Options } from "./grpc-http2.js";
 import {
   AuthorizationService,
   type CheckRequest,
@@ -12,6 +14,17 @@ import { formatListenAddress, type ListenAddress } from "../listen/listen-addres
 /** Envoy's own limit on headers is 60 KiB: what it lets through must get an answer with a reason. */
 const RECEIVE_MAX_BYTES = 128 * 1024;
 
+/** Envoy sends a handful of short headers; those of the request that it checks are in the message. */
+const HEADERS_MAX_BYTES = 16 * 1024;
+const HEADERS_MAX = 64;
+/**
+ * Resets of requests, beyond which nghttp2 ends a connection with all that is in flight there. Envoy
+ * resets a check when its client goes away, and many clients share a connection: far above what
+ * `connection-limits.ts` lets one take back.
+ */
+const RESET_BURST = 10_000;
+const RESETS_PER_S = 1_000;
+
 const SERVICES = ["", "envoy.service.auth.v3.Authorization"];
 
 export interface CheckServer {
@@ -21,14 +34,21 @@ export interface CheckServer {
   drain(withinMs: number): Promise<void>;
 }
 
-/** Rejects if the address cannot be had. */
+/** Rejects if the address cannot be had. The connections are closed with the server. */
 export async function listenForChecks(
   address: ListenAddress,
   handler: handleUnaryCall<CheckRequest, CheckResponse>,
+  connections: CheckConnections,
 ): Promise<CheckServer> {
   const server = new Server({
     "grpc.enable_channelz": 0,
     "grpc.max_receive_message_length": RECEIVE_MAX_BYTES,
+  });
+  setHttp2Options(server, {
+    settings: { maxHeaderListSize: HEADERS_MAX_BYTES },
+    maxHeaderListPairs: HEADERS_MAX,
+    streamResetBurst: RESET_BURST,
+    streamResetRate: RESETS_PER_S,
   });
   const health = new HealthImplementation();
   const setServing = (serving: boolean): void => {
@@ -39,10 +59,11 @@ export async function listenForChecks(
   server.addService(AuthorizationService, { check: handler });
   await removeDeadSocket(address);
   const port = await bind(server, address);
+  onConnection(server, (session, socket) => connections.add(session, socket));
   return {
     address: address.kind === "tcp" ? { ...address, port } : address,
     setServing,
-    drain: (withinMs) => drain(server, withinMs),
+    drain: (withinMs) => drain(server, connections, withinMs),
   };
 }
 
@@ -56,15 +77,17 @@ function bind(server: Server, address: ListenAddress): Promise<number> {
   });
 }
 
-function drain(server: Server, withinMs: number): Promise<void> {
+function drain(server: Server, connections: CheckConnections, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      connections.close();
+      resolve();
+    };
     const timer = setTimeout(() => {
       server.forceShutdown();
-      resolve();
+      finish();
     }, withinMs);
-    server.tryShutdown(() => {
-      clearTimeout(timer);
-      resolve();
-    });
+    server.tryShutdown(finish);
   });
 }

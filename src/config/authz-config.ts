@@ -16,6 +16,11 @@ import { defaultNodeId } from "./variables.js";
 export interface AuthzConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
+  readonly listenMode: number;
+  readonly connectionsMax: number;
+  readonly connectionMaxIdleS: number;
+  /** 0: connections do not age. */
+  readonly connectionMaxAgeS: number;
   readonly redisUrl: string;
   readonly redisMinReplicas: number;
   /** 0: for ever. */
@@ -42,6 +47,10 @@ export function readAuthzConfig(env: Environment): AuthzConfig {
     logUnkeptMaxS: readVariable(env, "SEKISHO_LOG_UNKEPT_MAX_S", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),
     opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
+    listenMode: readVariable(env, "SEKISHO_LISTEN_MODE", faults),
+    connectionsMax: readVariable(env, "SEKISHO_CONNECTIONS_MAX", faults),
+    connectionMaxIdleS: readVariable(env, "SEKISHO_CONNECTION_MAX_IDLE_S", faults),
+    connectionMaxAgeS: readVariable(env, "SEKISHO_CONNECTION_MAX_AGE_S", faults),
     issuers: readIssuers(env, faults),
     jwksMaxAgeS: readVariable(env, "SEKISHO_JWKS_MAX_AGE_S", faults),
     maxTokenLifetimeS: readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults),

@@ -20,6 +20,7 @@ export type DatabasePlace =
 export interface SessionsConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
+  readonly listenMode: number;
   readonly database: DatabasePlace;
   readonly redisUrl: string;
   readonly redisMinReplicas: number;
@@ -110,6 +111,7 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
 /** Everything that has a default. */
 function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
   return {
+    listenMode: read.number("SEKISHO_LISTEN_MODE"),
     redisMinReplicas: read.number("SEKISHO_REDIS_MIN_REPLICAS"),
     keys: {
       previousSecret: readVariable(env, "SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS", faults),
@@ -149,6 +151,7 @@ export function readMaintenanceConfig(env: Environment): MaintenanceConfig {
 
 type NumberName =
   | "SEKISHO_CLOCK_SKEW_S"
+  | "SEKISHO_LISTEN_MODE"
   | "SEKISHO_MAX_TOKEN_LIFETIME_S"
   | "SEKISHO_REDIS_MIN_REPLICAS"
   | "SEKISHO_DATABASE_POOL_MAX"

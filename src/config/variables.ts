@@ -9,6 +9,11 @@ import { HTTP_URL, oneOf, passwordFile, text, url, variable, wholeNumber } from 
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
+/** The owner, which is the server, needs both bits; `umask` and `chmod` write modes the same way. */
+function parseSocketMode(text: string): number | undefined {
+  return /^0?[67][0-7]{2}$/.test(text) ? Number.parseInt(text, 8) : undefined;
+}
+
 const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
 function parseAlgorithms(value: string): readonly (typeof ALGORITHMS)[number][] | undefined {
@@ -23,6 +28,30 @@ export const VARIABLES = {
     "HOST:PORT or unix:/PATH",
     "127.0.0.1:9191",
     parseListenAddress,
+  ),
+  SEKISHO_LISTEN_MODE: variable(
+    "the mode of the Unix sockets, where a program listens on such: who may write may connect",
+    "an octal mode from 0600 to 0777, such as 0660",
+    "0660",
+    parseSocketMode,
+  ),
+  SEKISHO_CONNECTIONS_MAX: wholeNumber(
+    "how many connections to the sidecar's gRPC port may be open; beyond that the least used ends",
+    256,
+    8,
+    65_536,
+  ),
+  SEKISHO_CONNECTION_MAX_IDLE_S: wholeNumber(
+    "how long a connection there may carry no request, in seconds",
+    300,
+    1,
+    86_400,
+  ),
+  SEKISHO_CONNECTION_MAX_AGE_S: wholeNumber(
+    "how long a connection there may be open, in seconds; 0: for ever",
+    0,
+    0,
+    86_400,
   ),
   SEKISHO_OPS_LISTEN: variable(
     "where it listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",

@@ -1,5 +1,6 @@
 /** The sidecar's metrics, as Prometheus reads them. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { END_CAUSES, type EndCause } from "../check/connection-limits.js";
 import { REASONS, type Reason } from "../check/reason.js";
 import type { ResyncCause } from "../revocation/log-order.js";
 import type { EntryKind } from "../revocation/local-state-lru.js";
@@ -13,11 +14,14 @@ export interface AuthzGauges {
   readonly seq: () => number;
   /** undefined: no session service stands behind the log, or it was not read yet. */
   readonly keptAgeMs: () => number | undefined;
+  readonly connections: () => number;
   readonly keyAgesMs: () => readonly { readonly issuer: string; readonly ageMs: number }[];
 }
 
 export interface AuthzMetrics {
   readonly checked: (decision: string, reason: Reason, durationMs: number) => void;
+  readonly cancelled: () => void;
+  readonly connectionEnded: (cause: EndCause) => void;
   readonly applied: (lagMs: number) => void;
   readonly resync: (cause: ResyncCause) => void;
   readonly unreadable: () => void;
@@ -75,12 +79,34 @@ export function authzMetrics(gauges: AuthzGauges): AuthzMetrics {
       checks.inc({ decision, reason });
       duration.observe(durationMs / 1000);
     },
+    ...connectionCounters(registry),
     applied: (lagMs) => lag.observe(lagMs / 1000),
     resync: (cause) => resyncs.inc({ cause }),
     unreadable: () => unreadable.inc(),
     tokenCache: (result) => cache.inc({ result }),
     jwksRefresh: (result) => refreshes.inc({ result }),
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+function connectionCounters(
+  registry: Registry,
+): Pick<AuthzMetrics, "cancelled" | "connectionEnded"> {
+  const cancelled = new Counter({
+    name: "sekisho_check_cancelled_total",
+    help: "Checks that Envoy gave up before they were decided.",
+    registers: [registry],
+  });
+  const ended = new Counter({
+    name: "sekisho_connections_ended_total",
+    help: "Connections to the gRPC port that this node ended.",
+    labelNames: ["cause"],
+    registers: [registry],
+  });
+  for (const cause of END_CAUSES) ended.inc({ cause }, 0);
+  return {
+    cancelled: () => cancelled.inc(),
+    connectionEnded: (cause) => ended.inc({ cause }),
   };
 }
 
@@ -103,6 +129,7 @@ function registerGauges(registry: Registry, gauges: AuthzGauges): void {
   gauge("sekisho_revocations_saturated", "1 if live entries were driven out of memory.", () =>
     gauges.saturated() ? 1 : 0,
   );
+  gauge("sekisho_connections", "Open connections to the gRPC port.", gauges.connections);
   gauge("sekisho_log_seq", "The last entry of the log that was applied.", gauges.seq);
   new Gauge({
     name: "sekisho_log_kept_age_seconds",

@@ -1,4 +1,5 @@
 /** What the sidecar's parts report, as log lines and metrics. */
+import type { ConnectionsObserver } from "../check/check-connections.js";
 import type { CheckObserver } from "../check/check-handler.js";
 import type { Checked } from "../check/check.js";
 import { routePolicyFault } from "../check/route-policy.js";
@@ -12,6 +13,7 @@ import { loggedRequestId } from "./logged-value.js";
 
 interface AuthzObservers {
   readonly check: CheckObserver;
+  readonly connections: ConnectionsObserver;
   readonly follower: FollowerObserver;
   readonly keys: (issuer: string) => NonNullable<IssuerKeysOptions["onRefresh"]>;
 }
@@ -27,7 +29,14 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
         metrics.checked(label, decision.reason, durationMs);
         if (!allowed) log.info(denialFields(checked, durationMs), "denied");
       },
+      cancelled: metrics.cancelled,
       failed: (error) => log.error({ err: error }, "a check failed"),
+    },
+    connections: {
+      ended: (cause) => {
+        metrics.connectionEnded(cause);
+        log.debug({ cause }, "connection ended");
+      },
     },
     follower: {
       applied: (entry, lagMs) => {

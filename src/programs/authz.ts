@@ -1,11 +1,14 @@
 /** `sekisho authz`, the sidecar: wires everything, and closes it again in order. */
 import { randomBytes } from "node:crypto";
+import { CheckConnections } from "../check/check-connections.js";
 import { checkHandler } from "../check/check-handler.js";
 import { listenForChecks } from "../check/check-server.js";
+import type { ConnectionLimits } from "../check/connection-limits.js";
 import { routePolicyReader } from "../check/route-policy.js";
 import { momentOf, systemClock, type Clock } from "../clock/clock.js";
 import type { AuthzConfig } from "../config/authz-config.js";
 import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
+import { withSocketMode } from "../listen/socket-mode.js";
 import { authzMetrics } from "../ops/authz-metrics.js";
 import { authzObservers } from "../ops/authz-observers.js";
 import { authzComponents } from "../ops/authz-components.js";
@@ -56,9 +59,8 @@ export async function startAuthz(
   clock: Clock = systemClock,
 ): Promise<RunningAuthz> {
   const startedMs = clock.monotonicMs();
-  const skewMs = config.clockSkewS * 1000;
   const { maxStalenessMs, maxTokenLifetimeS, clockSkewS } = config;
-  const limits = { maxStalenessMs, skewMs, maxTokenLifetimeS };
+  const limits = { maxStalenessMs, skewMs: clockSkewS * 1000, maxTokenLifetimeS };
   const life = { ready: false, closing: false };
 
   const state = new LocalState(config.revocationsMaxEntries, clock);
@@ -68,6 +70,7 @@ export async function startAuthz(
     saturated: () => state.saturated,
     seq: () => follower.status().seq ?? 0,
     keptAgeMs: () => follower.keptAgeMs(),
+    connections: () => connections.count,
     keyAgesMs: () =>
       trusted.map(({ issuer, keys }) => ({
         issuer: issuer.issuer,
@@ -75,10 +78,10 @@ export async function startAuthz(
       })),
   });
   const observers = authzObservers(log, metrics);
+  const connections = new CheckConnections(connectionLimitsOf(config), observers.connections);
 
-  const keys = partitionKeys(0);
   const follower = new Follower({
-    log: revocationLogInRedis(redisConnections(config.redisUrl), keys, clock),
+    log: revocationLogInRedis(redisConnections(config.redisUrl), partitionKeys(0), clock),
     state,
     clock,
     groupPrefix: `${config.nodeId}:${randomBytes(6).toString("hex")}`,
@@ -119,21 +122,24 @@ export async function startAuthz(
   );
   const components = () =>
     authzComponents({
-      ...{ follower, state, trusted, limits },
+      ...{ follower, state, trusted, limits, nowMs: clock.wallMs() },
       life: { ...life, upForMs: clock.monotonicMs() - startedMs },
-      nowMs: clock.wallMs(),
     });
 
-  const checks = await listenForChecks(config.listen, handler).catch(
-    cannotListen("SEKISHO_LISTEN", config.listen),
-  );
-  const ops = await listenForOps(config.opsListen, {
+  const { listen, opsListen, listenMode } = config;
+  const checks = await withSocketMode(listen, listenMode, () =>
+    listenForChecks(listen, handler, connections),
+  ).catch(cannotListen("SEKISHO_LISTEN", listen));
+  const pages = {
     components,
     metrics: metrics.page,
     statusz: () => authzStatus({ config, follower, state, trusted }),
-  }).catch(async (error: unknown) => {
+  };
+  const ops = await withSocketMode(opsListen, listenMode, () =>
+    listenForOps(opsListen, pages),
+  ).catch(async (error: unknown) => {
     await checks.drain(0);
-    return cannotListen("SEKISHO_OPS_LISTEN", config.opsListen)(error);
+    return cannotListen("SEKISHO_OPS_LISTEN", opsListen)(error);
   });
 
   follower.start();
@@ -180,4 +186,12 @@ function warnOfMissingKeys(log: Logger, trusted: readonly TrustedKeys[]): void {
   });
   if (issuers.length === 0) return;
   log.warn({ issuers }, "ready without the keys of these: their tokens are refused");
+}
+
+function connectionLimitsOf(config: AuthzConfig): ConnectionLimits {
+  return {
+    connectionsMax: config.connectionsMax,
+    idleMaxMs: config.connectionMaxIdleS * 1000,
+    ageMaxMs: config.connectionMaxAgeS === 0 ? Infinity : config.connectionMaxAgeS * 1000,
+  };
 }

@@ -8,6 +8,7 @@ import { startApi, type Api } from "../http/api-server.js";
 import { SqlSigningKeyStore } from "../keys/signing-key-store-sql.js";
 import { SigningKeys } from "../keys/signing-keys.js";
 import { formatListenAddress, type ListenAddress } from "../listen/listen-address.js";
+import { withSocketMode } from "../listen/socket-mode.js";
 import { DatabaseWatch } from "../ops/database-watch.js";
 import type { Logger } from "../ops/log.js";
 import { listenForOps, type OpsPages, type OpsServer } from "../ops/ops-server.js";
@@ -197,13 +198,14 @@ async function listenOn(
   parts: ApiParts,
   pages: OpsPages,
 ): Promise<{ readonly api: Api; readonly ops: OpsServer }> {
-  const { listen, opsListen, trustedProxies } = config;
+  const { listen, opsListen, listenMode, trustedProxies } = config;
   const bounds = { closeMaxMs: DRAIN_TIMEOUT_MS };
-  const api = await startApi({ listen, trustedProxies, bounds }, parts).catch(
-    cannotListen("SEKISHO_SESSIONS_LISTEN", listen),
-  );
+  const api = await withSocketMode(listen, listenMode, () =>
+    startApi({ listen, trustedProxies, bounds }, parts),
+  ).catch(cannotListen("SEKISHO_SESSIONS_LISTEN", listen));
   try {
-    return { api, ops: await listenForOps(opsListen, pages) };
+    const ops = await withSocketMode(opsListen, listenMode, () => listenForOps(opsListen, pages));
+    return { api, ops };
   } catch (error) {
     await api.close();
     return cannotListen("SEKISHO_SESSIONS_OPS_LISTEN", opsListen)(error);

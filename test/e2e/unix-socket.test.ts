@@ -31,6 +31,14 @@ it("lets pass and refuses through a Unix socket as through TCP", async () => {
   await untilAnswered(pod, "/things", revoked, "401 session_revoked");
 });
 
+it("gives the socket to its group, as SEKISHO_LISTEN_MODE has it if nothing else is said", async () => {
+  expect((await stat(path)).mode & 0o777).toBe(0o660);
+  const narrow = join(stage.folder, "narrow.sock");
+  const settings = { SEKISHO_LISTEN_MODE: "0600" };
+  await stage.addNode("narrow", { listen: `unix:${narrow}`, settings });
+  expect((await stat(narrow)).mode & 0o777).toBe(0o600);
+});
+
 it("starts again on the socket that a killed node left behind", async () => {
   const token = stage.token(person);
   await pod.authz.kill();

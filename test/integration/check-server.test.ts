@@ -19,6 +19,7 @@ import { z } from "zod";
 import { StartedProcess } from "../../deploy/local/child-process.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import { toCheckResponse } from "../../src/check/check-response.js";
+import { CheckConnections } from "../../src/check/check-connections.js";
 import { listenForChecks, type CheckServer } from "../../src/check/check-server.js";
 import { refuse } from "../../src/check/decide.js";
 import type {
@@ -74,8 +75,17 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const listen = (address: ListenAddress, handler = denyAll): Promise<CheckServer> => {
+  const limits = { connectionsMax: 1024, idleMaxMs: DEADLINE_MS, ageMaxMs: Infinity };
+  return listenForChecks(
+    address,
+    handler,
+    new CheckConnections(limits, { ended: () => undefined }),
+  );
+};
+
 async function serve(address = TCP, handler = denyAll): Promise<CheckServer> {
-  const server = await listenForChecks(address, handler);
+  const server = await listen(address, handler);
   servers.push(server);
   return server;
 }
@@ -129,7 +139,7 @@ describe("the check server", () => {
 
   test("rejects where the port is taken", async () => {
     const { address } = await serve();
-    await expect(listenForChecks(address, denyAll)).rejects.toThrow(/EADDRINUSE|No address added/);
+    await expect(listen(address)).rejects.toThrow(/EADDRINUSE|No address added/);
   });
 
   test("gives the handler what was sent", async () => {
@@ -172,7 +182,7 @@ describe("a Unix socket that is there already", () => {
   test("is left to the live process that it belongs to", async () => {
     const path = join(folder, "check.sock");
     const first = await serve({ kind: "unix", path });
-    await expect(listenForChecks({ kind: "unix", path }, denyAll)).rejects.toThrow();
+    await expect(listen({ kind: "unix", path })).rejects.toThrow();
     await expectDenied(clientOf(first));
   });
 
@@ -191,7 +201,7 @@ describe("a Unix socket that is there already", () => {
     holder.pause();
     const waiting = Array.from({ length: 8 }, () => connect(path).on("error", () => undefined));
     try {
-      await expect(listenForChecks({ kind: "unix", path }, denyAll)).rejects.toThrow();
+      await expect(listen({ kind: "unix", path })).rejects.toThrow();
       expect(existsSync(path)).toBe(true);
     } finally {
       for (const socket of waiting) socket.destroy();
@@ -202,7 +212,7 @@ describe("a Unix socket that is there already", () => {
   test("is left alone where it is no socket at all", async () => {
     const path = join(folder, "check.sock");
     writeFileSync(path, "precious");
-    await expect(listenForChecks({ kind: "unix", path }, denyAll)).rejects.toThrow();
+    await expect(listen({ kind: "unix", path })).rejects.toThrow();
     expect(lstatSync(path).size).toBe("precious".length);
   });
 });

@@ -14,6 +14,7 @@ const IDLE = {
   saturated: () => false,
   seq: () => 0,
   keptAgeMs: () => undefined,
+  connections: () => 0,
   keyAgesMs: () => [],
 };
 

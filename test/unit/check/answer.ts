@@ -20,10 +20,11 @@ export function answersOf(
   handler: handleUnaryCall<CheckRequest, CheckResponse>,
   request: CheckRequest,
   take: (answer: Answer) => void = () => undefined,
+  call = callWith(request),
 ): { readonly all: readonly Answer[]; readonly first: Promise<Answer> } {
   const all: Answer[] = [];
   const first = new Promise<Answer>((resolve) => {
-    handler(callWith(request), (error, response) => {
+    handler(call, (error, response) => {
       const answer: Answer = {
         code: error?.code ?? undefined,
         details: error?.details ?? undefined,
@@ -44,11 +45,14 @@ export function answerOf(
   return answersOf(handler, request).first;
 }
 
-/** A call with nothing but its request: the handler is to look at nothing else. */
-function callWith(request: CheckRequest): ServerUnaryCall<CheckRequest, CheckResponse> {
+/** A call with its request, and whether it is over: the handler is to look at nothing else. */
+export function callWith(
+  request: CheckRequest,
+  cancelled = false,
+): ServerUnaryCall<CheckRequest, CheckResponse> {
   return Object.assign(new EventEmitter(), {
     request,
-    cancelled: false,
+    cancelled,
     metadata: new Metadata(),
     getPeer: notHere,
     getDeadline: notHere,

@@ -6,7 +6,7 @@ import type { CheckDependencies, Checked } from "../../../src/check/check.js";
 import { CheckResponse } from "../../../src/generated/envoy/service/auth/v3/external_auth.js";
 import type { Verification } from "../../../src/tokens/verification.js";
 import { ManualClock } from "../../support/manual-clock.js";
-import { answersOf, type Answer } from "./answer.js";
+import { answersOf, callWith, type Answer } from "./answer.js";
 import {
   issuerWith,
   LIMITS,
@@ -23,8 +23,12 @@ const GOOD: Verification = { verified: true, token: tokenWith(), issuer: issuerW
 class Seen implements CheckObserver {
   readonly answers: (readonly [Checked, number])[] = [];
   readonly errors: unknown[] = [];
+  given = 0;
   checked(checked: Checked, durationMs: number): void {
     this.answers.push([checked, durationMs]);
+  }
+  cancelled(): void {
+    this.given += 1;
   }
   failed(error: unknown): void {
     this.errors.push(error);
@@ -103,7 +107,7 @@ describe("an error on the way is one explicit denial, never an allow", () => {
   });
 
   test.each(faults)("where %s and nobody can be told", async (_what, parts) => {
-    expectInternalError(await answersTo(parts, { checked: boom, failed: boom }));
+    expectInternalError(await answersTo(parts, { checked: boom, cancelled: boom, failed: boom }));
   });
 
   test("where the answer to an allow cannot be made", async () => {
@@ -147,15 +151,49 @@ describe("an observer that throws", () => {
     ["a denial", { standingOf: () => standingWith({ sessionRevoked: true }) }, 16],
   ])("does not change %s", async (_what, parts: Partial<CheckDependencies>, code) => {
     for (const failed of [() => undefined, boom]) {
-      const answers = await answersTo(parts, { checked: boom, failed });
+      const answers = await answersTo(parts, { checked: boom, cancelled: boom, failed });
       expect(answers.map(({ response }) => response?.status?.code)).toEqual([code]);
     }
   });
 
   test("is told of its own error", async () => {
     const errors: unknown[] = [];
-    await answersTo({}, { checked: boom, failed: (error) => errors.push(error) });
+    const failed = (error: unknown) => void errors.push(error);
+    await answersTo({}, { checked: boom, cancelled: boom, failed });
     expect(errors).toEqual([new Error("boom")]);
+  });
+});
+
+describe("a check that was given up", () => {
+  const CANCELLED = { code: grpcStatus.CANCELLED, details: "cancelled", response: undefined };
+
+  test("before it is looked at is neither verified nor decided nor counted", async () => {
+    const seen = new Seen();
+    const handler = checkHandler(dependenciesWith({ verify: boom, policyOf: boom }), seen);
+    const { all, first } = answersOf(handler, REQUEST, undefined, callWith(REQUEST, true));
+    await first;
+    expect(all).toEqual([CANCELLED]);
+    expect([seen.answers, seen.errors, seen.given]).toEqual([[], [], 1]);
+  });
+
+  test("while its signature is verified is not answered by a decision, and not counted", async () => {
+    const seen = new Seen();
+    const { promise: verifying, settle } = pendingVerification();
+    const call = callWith(REQUEST);
+    const handler = checkHandler(dependenciesWith({ verify: () => verifying }), seen);
+    const { all, first } = answersOf(handler, REQUEST, undefined, call);
+    call.cancelled = true;
+    settle();
+    await first;
+    expect(all).toEqual([CANCELLED]);
+    expect([seen.answers, seen.errors, seen.given]).toEqual([[], [], 1]);
+  });
+
+  test("is answered once even where nobody can be told", () => {
+    const observer = { checked: boom, cancelled: boom, failed: boom };
+    const handler = checkHandler(dependenciesWith(), observer);
+    const { all } = answersOf(handler, REQUEST, undefined, callWith(REQUEST, true));
+    expect(all).toEqual([CANCELLED]);
   });
 });
 

@@ -58,7 +58,7 @@ async function reasonIn(situation: Situation): Promise<unknown> {
       limits: LIMITS,
       clock: new ManualClock(NOW_S * 1000),
     },
-    { checked: () => undefined, failed: () => undefined },
+    { checked: () => undefined, cancelled: () => undefined, failed: () => undefined },
   );
   const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
   const { response } = await answerOf(

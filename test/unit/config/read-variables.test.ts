@@ -32,6 +32,23 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["unix:/run/sekisho.sock", { kind: "unix", path: "/run/sekisho.sock" }],
     [`unix:${LONGEST_UNIX_PATH}`, { kind: "unix", path: LONGEST_UNIX_PATH }],
   ],
+  SEKISHO_LISTEN_MODE: [
+    ["0600", 0o600],
+    ["660", 0o660],
+    ["0777", 0o777],
+  ],
+  SEKISHO_CONNECTIONS_MAX: [
+    ["8", 8],
+    ["65536", 65536],
+  ],
+  SEKISHO_CONNECTION_MAX_IDLE_S: [
+    ["1", 1],
+    ["86400", 86400],
+  ],
+  SEKISHO_CONNECTION_MAX_AGE_S: [
+    ["0", 0],
+    ["86400", 86400],
+  ],
   SEKISHO_OPS_LISTEN: [["[::1]:9192", tcp("::1", 9192)]],
   SEKISHO_REDIS_URL: [
     ["redis://redis:6379", "redis://redis:6379"],
@@ -116,6 +133,10 @@ const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
     ...["unix:", "unix:relative.sock", `unix:${LONGEST_UNIX_PATH}a`, "UNIX:/a", "127.0.0.1:9 "],
     `unix:/${"é".repeat(54)}`,
   ],
+  SEKISHO_LISTEN_MODE: ["0577", "0060", "1660", "00660", "0o660", "0668", "u=rw", "0x1b0", "60"],
+  SEKISHO_CONNECTIONS_MAX: [...NO_WHOLE_NUMBERS, "7", "65537"],
+  SEKISHO_CONNECTION_MAX_IDLE_S: [...NO_WHOLE_NUMBERS, "0", "86401"],
+  SEKISHO_CONNECTION_MAX_AGE_S: [...NO_WHOLE_NUMBERS, "86401"],
   SEKISHO_OPS_LISTEN: ["9192", "unix:ops.sock"],
   SEKISHO_REDIS_URL: [
     "redis",
@@ -168,6 +189,10 @@ describe("each variable", () => {
 
   test.each([
     ["SEKISHO_LISTEN", tcp("127.0.0.1", 9191)],
+    ["SEKISHO_LISTEN_MODE", 0o660],
+    ["SEKISHO_CONNECTIONS_MAX", 256],
+    ["SEKISHO_CONNECTION_MAX_IDLE_S", 300],
+    ["SEKISHO_CONNECTION_MAX_AGE_S", 0],
     ["SEKISHO_OPS_LISTEN", tcp("127.0.0.1", 9192)],
     ["SEKISHO_REDIS_URL", undefined],
     ["SEKISHO_REDIS_PASSWORD_FILE", undefined],

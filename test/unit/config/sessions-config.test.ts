@@ -27,6 +27,7 @@ describe("the session service's configuration", () => {
     expect(readSessionsConfig(LEAST)).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 9180 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9181 },
+      listenMode: 0o660,
       database: { kind: "folder", path: "data" },
       redisUrl: "redis://redis:6379",
       redisMinReplicas: 0,

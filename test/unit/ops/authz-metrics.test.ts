@@ -9,6 +9,7 @@ function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
     saturated: () => false,
     seq: () => 42,
     keptAgeMs: () => undefined,
+    connections: () => 7,
     keyAgesMs: () => [{ issuer: "https://one.example", ageMs: 1500 }],
     ...parts,
   });
@@ -36,6 +37,9 @@ describe("the page for Prometheus", () => {
     ["sekisho_revocation_entries", "gauge"],
     ["sekisho_revocations_saturated", "gauge"],
     ["sekisho_log_seq", "gauge"],
+    ["sekisho_check_cancelled_total", "counter"],
+    ["sekisho_connections", "gauge"],
+    ["sekisho_connections_ended_total", "counter"],
     ["sekisho_log_resyncs_total", "counter"],
     ["sekisho_log_unreadable_entries_total", "counter"],
     ["sekisho_token_cache_total", "counter"],

@@ -27,6 +27,7 @@ function setUp() {
     saturated: () => false,
     seq: () => 0,
     keptAgeMs: () => undefined,
+    connections: () => 0,
     keyAgesMs: () => [],
   });
   const observers = authzObservers(log, metrics);

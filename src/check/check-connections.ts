@@ -1,0 +1,204 @@
+/** The connections of the gRPC port: watches them, and ends those that `connection-limits.ts` ends. */
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import {
+  CLOSING_MAX_MS,
+  endCause,
+  isResetting,
+  OPEN_MAX,
+  REQUEST_MAX_MS,
+  RESETS_PER_S,
+  UNFINISHED_MAX,
+  yieldingOf,
+  type ConnectionFacts,
+  type ConnectionLimits,
+  type EndCause,
+} from "./connection-limits.js";
+
+const LOOK_MS = 100;
+/** How many requests are open before it is looked which of them are finished, and between looks. */
+const RELIEVE_OPEN = 512;
+const RELIEVE_STEP = 128;
+
+export interface ConnectionsObserver {
+  ended(cause: EndCause): void;
+}
+
+class Connection implements ConnectionFacts {
+  readonly session: ServerHttp2Session;
+  readonly socket: Socket;
+  readonly sinceMs: number;
+  /** When each was opened, oldest first. */
+  readonly streams = new Map<ServerHttp2Stream, number>();
+  usedMs: number;
+  answered = 0;
+  answeredMs: number | undefined;
+  resets = 0;
+  opened = 0;
+  seen = { bytes: 0, opened: 0, answered: 0 };
+  /** When its socket is destroyed, once it is being ended. */
+  endsMs: number | undefined;
+
+  constructor(session: ServerHttp2Session, socket: Socket, nowMs: number) {
+    this.session = session;
+    this.socket = socket;
+    this.sinceMs = nowMs;
+    this.usedMs = nowMs;
+  }
+
+  get open(): number {
+    return this.streams.size;
+  }
+
+  get unfinished(): number {
+    let count = 0;
+    for (const stream of this.streams.keys()) if (!isReceived(stream)) count += 1;
+    return count;
+  }
+}
+
+export class CheckConnections {
+  readonly #limits: ConnectionLimits;
+  readonly #observer: ConnectionsObserver;
+  readonly #connections = new Set<Connection>();
+  /** Of those: the ones that are being ended. */
+  readonly #ending = new Set<Connection>();
+  readonly #looking: NodeJS.Timeout;
+  /** As of the last look: a request needs no look at the clock. */
+  #nowMs = performance.now();
+  #open = 0;
+  #relieveAt = RELIEVE_OPEN;
+
+  constructor(limits: ConnectionLimits, observer: ConnectionsObserver) {
+    this.#limits = limits;
+    this.#observer = observer;
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  get count(): number {
+    return this.#connections.size;
+  }
+
+  add(session: ServerHttp2Session, socket: Socket): void {
+    const connection = new Connection(session, socket, this.#nowMs);
+    this.#connections.add(connection);
+    socket.once("close", () => {
+      this.#connections.delete(connection);
+      this.#ending.delete(connection);
+    });
+    const closed = (stream: ServerHttp2Stream): void => this.#closed(connection, stream);
+    session.on("stream", (stream) => {
+      connection.streams.set(stream, this.#nowMs);
+      connection.opened += 1;
+      connection.usedMs = this.#nowMs;
+      stream.on("close", () => closed(stream));
+      this.#open += 1;
+      if (this.#open >= this.#relieveAt) this.#relieve();
+    });
+    if (this.#connections.size - this.#ending.size <= this.#limits.connectionsMax) return;
+    this.#destroy(yieldingOf(this.#remaining(), connection) ?? connection, "yielding");
+  }
+
+  /** Ends all of them at once. */
+  close(): void {
+    clearInterval(this.#looking);
+    for (const { session, socket } of this.#connections) {
+      session.destroy();
+      socket.destroy();
+    }
+  }
+
+  *#remaining(): Generator<Connection> {
+    for (const connection of this.#connections) {
+      if (connection.endsMs === undefined) yield connection;
+    }
+  }
+
+  #closed(connection: Connection, stream: ServerHttp2Stream): void {
+    this.#open -= 1;
+    connection.streams.delete(stream);
+    connection.usedMs = this.#nowMs;
+    if (stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.headersSent) {
+      connection.answered += 1;
+      connection.answeredMs = this.#nowMs;
+      return;
+    }
+    connection.resets += 1;
+    if (connection.endsMs === undefined && isResetting(connection)) {
+      this.#end(connection, "resetting");
+    }
+  }
+
+  #look(): void {
+    const beforeMs = this.#nowMs;
+    this.#nowMs = performance.now();
+    for (const connection of this.#connections) {
+      if (connection.endsMs === undefined) this.#lookAt(connection, beforeMs);
+      else if (this.#nowMs >= connection.endsMs) connection.socket.destroy();
+    }
+    if (this.#open < RELIEVE_OPEN) this.#relieveAt = RELIEVE_OPEN;
+  }
+
+  #lookAt(connection: Connection, beforeMs: number): void {
+    const { streams, seen, opened, answered } = connection;
+    const elapsedMs = this.#nowMs - beforeMs;
+    connection.resets = Math.max(0, connection.resets - (elapsedMs / 1000) * RESETS_PER_S);
+    for (const [stream, openedMs] of streams) {
+      if (this.#nowMs - openedMs < REQUEST_MAX_MS) break;
+      if (!isReceived(stream)) stream.close(constants.NGHTTP2_CANCEL);
+    }
+    const bytes = connection.socket.bytesRead;
+    const received = {
+      elapsedMs,
+      bytes: bytes - seen.bytes,
+      bytesEver: bytes,
+      opened: opened - seen.opened,
+      answered: answered - seen.answered,
+    };
+    connection.seen = { bytes, opened, answered };
+    const cause = endCause(connection, received, this.#limits, this.#nowMs);
+    if (cause === "silent" || cause === "flooding") this.#destroy(connection, cause);
+    else if (cause !== undefined) this.#end(connection, cause);
+  }
+
+  /** Makes room where too many requests are begun and not finished, or open at all. */
+  #relieve(): void {
+    this.#endGreatest("unfinished", UNFINISHED_MAX);
+    this.#endGreatest("open", OPEN_MAX);
+    this.#relieveAt = Math.max(RELIEVE_OPEN, this.#open + RELIEVE_STEP);
+  }
+
+  #endGreatest(what: "unfinished" | "open", max: number): void {
+    const counts = [...this.#remaining()].map((one) => ({ one, count: one[what] }));
+    let total = counts.reduce((sum, { count }) => sum + count, 0);
+    for (const { one, count } of counts.sort((a, b) => b.count - a.count)) {
+      if (total <= max) return;
+      this.#destroy(one, "unfinished");
+      total -= count;
+    }
+  }
+
+  /** Answers what is open, and takes nothing more. */
+  #end(connection: Connection, cause: EndCause): void {
+    this.#ending.add(connection);
+    connection.endsMs = this.#nowMs + CLOSING_MAX_MS;
+    connection.session.close();
+    this.#observer.ended(cause);
+  }
+
+  /** The socket follows at the next look, so that the GOAWAY can say why. */
+  #destroy(connection: Connection, cause: EndCause): void {
+    this.#ending.add(connection);
+    connection.endsMs = this.#nowMs;
+    if (!connection.session.destroyed) {
+      connection.session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      connection.session.destroy();
+    }
+    this.#observer.ended(cause);
+  }
+}
+
+/** Whether the request is there to its end. */
+function isReceived(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.state.remoteClose === 1;
+}

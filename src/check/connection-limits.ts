@@ -1,0 +1,131 @@
+/**
+ * When a connection of the gRPC port ends, and which one yields. Pure: the sockets are elsewhere
+ * (`check-connections.ts`).
+ *
+ * Envoy keeps a few connections. Its requests arrive whole and are answered at once. Any other
+ * client of the port can hold connections and say nothing, begin requests and not finish them, or
+ * send frames that belong to no request. In this order, and the first that applies is the cause:
+ *
+ *   silent       nothing was received for SILENT_MAX_MS after it was opened         destroyed
+ *   flooding     more was received than belongs to requests                         destroyed
+ *   idle         no request for as long as configured                               closed
+ *   aged         open for as long as configured                                     closed
+ *   resetting    too many requests were taken back, for what was answered           closed
+ *   unfinished   it holds most of too many requests that are begun                  destroyed
+ *   yielding     too many connections are open, and the others are of more use      destroyed
+ *
+ * Closed means GOAWAY: open requests are answered first, and the socket is destroyed after
+ * CLOSING_MAX_MS at the latest. A request that the client sent before it saw the GOAWAY is refused
+ * unprocessed (REFUSED_STREAM), so that it can be sent again: Node has no GOAWAY that only announces
+ * the end (RFC 9113, section 6.8), and ignores requests after each.
+ */
+
+export interface ConnectionLimits {
+  readonly connectionsMax: number;
+  readonly idleMaxMs: number;
+  /** Infinity: connections do not age. */
+  readonly ageMaxMs: number;
+}
+
+export const END_CAUSES = [
+  "silent",
+  "flooding",
+  "idle",
+  "aged",
+  "resetting",
+  "unfinished",
+  "yielding",
+] as const;
+export type EndCause = (typeof END_CAUSES)[number];
+
+export const SILENT_MAX_MS = 5_000;
+export const CLOSING_MAX_MS = 5_000;
+/** A request that is not received whole after that is cancelled; Envoy sends each at once. */
+export const REQUEST_MAX_MS = 5_000;
+/** Bytes per second that belong to no request. */
+const FLOOD_BYTES_PER_S = 10 * 1024 * 1024;
+/** What a request that was answered may have brought: the largest message and its headers. */
+const ANSWERED_MAX_BYTES = 160 * 1024;
+/** What a request that was not answered may have brought: a token and its headers. */
+const UNANSWERED_MAX_BYTES = 16 * 1024;
+/**
+ * How many requests may be taken back. nghttp2 ends a connection, with whatever is in flight there,
+ * after 1,000 in a burst or 33/s for long. Some of those come after the answer and are not seen here.
+ */
+const RESETS_MAX = 500;
+export const RESETS_PER_S = 33;
+/** A connection that has had no answer yet takes back fewer. */
+const RESETS_UNANSWERED_MAX = 100;
+const RESETS_PER_ANSWER = 10;
+/** Requests that are begun and not finished, on all connections. */
+export const UNFINISHED_MAX = 256;
+/** Requests that are open, finished or not, on all connections. */
+export const OPEN_MAX = 4096;
+
+/** Times by the monotonic clock. */
+export interface ConnectionFacts {
+  readonly sinceMs: number;
+  /** When a request last came or ended; the beginning of the connection before the first. */
+  readonly usedMs: number;
+  readonly open: number;
+  readonly answered: number;
+  /** When a request was last answered. */
+  readonly answeredMs: number | undefined;
+  /** Requests that were taken back, less RESETS_PER_S. */
+  readonly resets: number;
+}
+
+/** What came since the last look. */
+export interface Received {
+  readonly elapsedMs: number;
+  readonly bytes: number;
+  readonly bytesEver: number;
+  readonly opened: number;
+  readonly answered: number;
+}
+
+/** Why the connection ends, if it does: looked at again and again. */
+export function endCause(
+  facts: ConnectionFacts,
+  received: Received,
+  limits: ConnectionLimits,
+  nowMs: number,
+): EndCause | undefined {
+  if (received.bytesEver === 0 && nowMs - facts.sinceMs >= SILENT_MAX_MS) return "silent";
+  const bytesMax =
+    (FLOOD_BYTES_PER_S / 1000) * Math.max(received.elapsedMs, 100) +
+    received.answered * ANSWERED_MAX_BYTES +
+    received.opened * UNANSWERED_MAX_BYTES;
+  if (received.bytes > bytesMax) return "flooding";
+  if (facts.open === 0 && nowMs - facts.usedMs >= limits.idleMaxMs) return "idle";
+  return nowMs - facts.sinceMs >= limits.ageMaxMs ? "aged" : undefined;
+}
+
+/** Whether more requests were taken back than this connection may. */
+export function isResetting({ resets, answered }: ConnectionFacts): boolean {
+  return resets > Math.min(RESETS_MAX, RESETS_UNANSWERED_MAX + RESETS_PER_ANSWER * answered);
+}
+
+/**
+ * Which connection yields to a new one: the oldest of those that were never answered, else the one
+ * without open requests whose last answer is the longest ago. Envoy's are answered all the time.
+ */
+export function yieldingOf<C extends ConnectionFacts>(
+  connections: Iterable<C>,
+  newest: C,
+): C | undefined {
+  let found: C | undefined;
+  for (const one of connections) {
+    if (one === newest || (one.answeredMs !== undefined && one.open > 0)) continue;
+    if (found === undefined || isOfLessUse(one, found)) found = one;
+  }
+  return found;
+}
+
+function isOfLessUse(one: ConnectionFacts, other: ConnectionFacts): boolean {
+  if (one.answeredMs === undefined || other.answeredMs === undefined) {
+    if (one.answeredMs !== other.answeredMs) return one.answeredMs === undefined;
+    return one.sinceMs < other.sinceMs;
+  }
+  return one.answeredMs < other.answeredMs;
+}

@@ -1,0 +1,25 @@
+/** Who may connect to a Unix socket: on Linux, whoever may write to it. */
+import { chmodSync } from "node:fs";
+import type { ListenAddress } from "./listen-address.js";
+
+const OWNER_ALONE = 0o077;
+
+/**
+ * Listens, and gives a Unix socket this mode. Until then it is its owner's alone: it is bound under a
+ * umask, which is the process's own, so anything else that is created meanwhile is as closed.
+ */
+export async function withSocketMode<T>(
+  address: ListenAddress,
+  mode: number,
+  listen: () => Promise<T>,
+): Promise<T> {
+  if (address.kind !== "unix") return listen();
+  const before = process.umask(OWNER_ALONE);
+  try {
+    const listening = await listen();
+    chmodSync(address.path, mode);
+    return listening;
+  } finally {
+    process.umask(before);
+  }
+}
