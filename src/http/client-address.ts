@@ -40,12 +40,23 @@ export function clientAddress(peer: Peer, trusted: TrustedProxies): string {
   let address = peer.address === undefined ? UNIX_PEER : (normalised(peer.address) ?? UNIX_PEER);
   const told = peer.forwardedFor?.split(",") ?? [];
   while (told.length > 0 && trusted.has(address)) {
-    const before = normalised(told.pop()?.trim() ?? "");
+    const before = normalised(withoutPort(told.pop()?.trim() ?? ""));
     // A proxy that tells nonsense is the last one that is known.
     if (before === undefined) break;
     address = before;
   }
   return address;
+}
+
+/**
+ * Some gateways (Azure's) add the source port, `203.0.113.5:54321` or `[2001:db8::1]:443`, which is
+ * another one for each connection: the address is without it, and without brackets.
+ */
+function withoutPort(text: string): string {
+  const [, ipv6, ipv4] = /^(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?$/.exec(text) ?? [];
+  // Brackets are around an IPv6 address, and nothing else.
+  if (ipv6 !== undefined) return ipv6.includes(":") ? ipv6 : "";
+  return ipv4 ?? text;
 }
 
 const MAPPED_IPV4 = /^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$/;

@@ -82,6 +82,8 @@ describe("the address in an answer's trail", () => {
     const api = await open({ trustedProxies: ["127.0.0.0/8"] });
     expect(await loginFrom(api, forged)).toBe("198.51.100.2");
     expect(await loginFrom(api, { "x-forwarded-for": "nonsense" })).toBe("127.0.0.1");
+    const withPort = { "x-forwarded-for": "203.0.113.5:54321" };
+    expect(await loginFrom(api, withPort)).toBe("203.0.113.5");
     expect(await loginFrom(api, { forwarded: "for=203.0.113.1" })).toBe("127.0.0.1");
     expect(await loginFrom(api, { "x-real-ip": "203.0.113.1" })).toBe("127.0.0.1");
   });

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { Client, credentials } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { pino } from "pino";
 import { stringify } from "yaml";
 import { z } from "zod";
 
@@ -18,6 +17,7 @@ import { formatListenAddress } from "../../src/listen/listen-address.js";
 import { startAuthz, type RunningAuthz } from "../../src/programs/authz.js";
 import { initLog } from "../support/following.js";
 import { TokenIssuer } from "../support/token-issuer.js";
+import { captureLog } from "../unit/ops/captured-log.js";
 
 const DEADLINE_MS = 30_000;
 const AWAITED_MS = 30_000;
@@ -58,7 +58,7 @@ class AheadClock implements Clock {
 let folder: string;
 let redis: RedisServer;
 let clock: AheadClock;
-let lines: string[];
+let captured: ReturnType<typeof captureLog>;
 let running: RunningAuthz | undefined;
 
 const good = new TokenIssuer({ issuer: "https://good.example", audience: "api" });
@@ -75,7 +75,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   clock = new AheadClock();
-  lines = [];
+  captured = captureLog();
   await writeFile(fileOf("good"), JSON.stringify(good.jwks()));
   await writeFile(fileOf("bad"), '{"keys":[]}');
 });
@@ -99,8 +99,7 @@ async function start(names: readonly string[]): Promise<RunningAuthz> {
     SEKISHO_REDIS_URL: redis.url,
     SEKISHO_CONFIG: path,
   });
-  const log = pino({ level: "info" }, { write: (line: string) => void lines.push(line) });
-  running = await startAuthz(config, log, clock);
+  running = await startAuthz(config, captured.log, clock);
   return running;
 }
 
@@ -151,7 +150,7 @@ describe("a node of two issuers, of which one has no keys", () => {
     const { status, body } = await readiness(node);
     expect(status).toBe(503);
     expect(body).toMatch(/"keys": \{\s+"status": "failed",\s+"detail": "https:\/\/bad\.example: /);
-    expect(lines.some((line) => line.includes('"msg":"ready"'))).toBe(false);
+    expect(captured.lines.some((line) => line.includes('"msg":"ready"'))).toBe(false);
   });
 
   test("is ready after half a minute, with keys_unavailable for the other's tokens", async () => {
@@ -159,10 +158,10 @@ describe("a node of two issuers, of which one has no keys", () => {
     await untilFollowing(node);
     clock.advance(AWAITED_MS);
     await until(node, 200);
-    await waitUntil(() => lines.some((line) => line.includes('"msg":"ready"')), {
+    await waitUntil(() => captured.lines.some((line) => line.includes('"msg":"ready"')), {
       ...{ what: "the line", timeoutMs: DEADLINE_MS },
     });
-    const told = lines.filter((line) => line.includes("ready without the keys"));
+    const told = captured.lines.filter((line) => line.includes("ready without the keys"));
     expect(told).toHaveLength(1);
     expect(told[0]).toMatch(
       /"level":40.*"issuer":"https:\/\/bad\.example","problem":"the key set /,

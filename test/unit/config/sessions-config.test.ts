@@ -115,13 +115,13 @@ describe("the session service's configuration", () => {
     expect(config.trustedProxies).toEqual(proxies.split(","));
   });
 
-  test.each(["proxy.example", "10.0.0.1/8/9", "10.0.0.1/x", "::/129"])(
-    "does not take %s for a proxy's address",
-    (proxies) => {
-      const error = faultsOf({ ...LEAST, SEKISHO_TRUSTED_PROXIES: proxies });
-      expect(error.faults.map(({ where }) => where)).toEqual(["SEKISHO_TRUSTED_PROXIES"]);
-    },
-  );
+  test.each([
+    ...["proxy.example", "10.0.0.1/8/9", "10.0.0.1/x", "::/129"],
+    ...["10.0.0.1:80", "[::1]:80", "[::1]"],
+  ])("does not take %s for a proxy's address", (proxies) => {
+    const error = faultsOf({ ...LEAST, SEKISHO_TRUSTED_PROXIES: proxies });
+    expect(error.faults.map(({ where }) => where)).toEqual(["SEKISHO_TRUSTED_PROXIES"]);
+  });
 
   test("of the commands beside it needs only the database", () => {
     const config = readMaintenanceConfig({ SEKISHO_DATA_DIR: "data" });

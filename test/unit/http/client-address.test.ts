@@ -32,7 +32,19 @@ describe("the address that a request comes from", () => {
     ],
     ["is the leftmost where all are trusted", "10.1.2.3", "10.4.4.4, 10.5.5.5", "10.4.4.4"],
     ["stops at what is no address", "10.1.2.3", "203.0.113.9, unknown, 10.9.9.9", "10.9.9.9"],
-    ["stops at an address with a port", "10.1.2.3", "203.0.113.9:4711", "10.1.2.3"],
+    ["has no port", "10.1.2.3", "203.0.113.5:54321", "203.0.113.5"],
+    ["has neither brackets nor port", "10.1.2.3", "[2001:DB9::1]:443", "2001:db9::1"],
+    ["has no brackets", "10.1.2.3", "[2001:db9::1]", "2001:db9::1"],
+    ["has no zone, in brackets", "10.1.2.3", "[fe80::1%eth0]:443", "fe80::1"],
+    ["is the IPv4 address in an IPv6 one", "10.1.2.3", "::ffff:203.0.113.5", "203.0.113.5"],
+    ["is that in brackets too", "10.1.2.3", "[::FFFF:cb00:7105]:443", "203.0.113.5"],
+    ["is an IPv6 address that ends as with a port", "10.1.2.3", "2001:db9::443", "2001:db9::443"],
+    [
+      "goes back through trusted proxies with ports",
+      "10.1.2.3",
+      "203.0.113.9:1, [2001:db8::7]:2, 192.0.2.1:3, 10.9.9.9:65535",
+      "203.0.113.9",
+    ],
     [
       "is an IPv4 address however the socket writes it",
       "::ffff:198.51.100.1",
@@ -47,6 +59,23 @@ describe("the address that a request comes from", () => {
     ["is never `unix` because somebody says so", "10.1.2.3", "unix", "10.1.2.3"],
   ])("%s", (_what, peer, forwardedFor, expected) => {
     expect(from(peer, forwardedFor)).toBe(expected);
+  });
+
+  test.each([
+    ...["203.0.113.5:", "203.0.113.5:x", "203.0.113.5:123456", "203.0.113.5:1:2", "203.0.113.5 :1"],
+    ...[":443", "[]:443", "[]", "[203.0.113.5]:443", "[2001:db9::1", "2001:db9::1]:443"],
+    ...["[2001:db9::1]443", "[[2001:db9::1]]:443", "for=203.0.113.5", '"[2001:db9::1]:443"'],
+    ...["203.0.113:80", "999.0.113.5:80", "host:80", "http://203.0.113.5:80", "unix:1"],
+  ])("stops at %j, which is no address with or without a port", (told) => {
+    expect(from("10.1.2.3", told)).toBe("10.1.2.3");
+    expect(from("10.1.2.3", `203.0.113.9, ${told}, 10.9.9.9`)).toBe("10.9.9.9");
+  });
+
+  test("is the same whatever the source port", () => {
+    const told = [undefined, 0, 1, 443, 54321, 65535].map((port) =>
+      port === undefined ? "203.0.113.5" : `203.0.113.5:${port}`,
+    );
+    expect(new Set(told.map((one) => from("10.1.2.3", one)))).toEqual(new Set(["203.0.113.5"]));
   });
 
   test("is not a Unix peer's to choose unless it is trusted", () => {
@@ -73,6 +102,9 @@ describe("the address that a request comes from", () => {
     "2001:db8::/129",
     "1.2.3",
     "10.0.0.0/-1",
+    "10.0.0.1:80",
+    "[2001:db8::1]:443",
+    "[2001:db8::1]",
   ])("cannot be told by a proxy named %j", (entry) => {
     expect(() => trustedProxies([entry])).toThrow(RangeError);
   });
