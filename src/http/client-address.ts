@@ -40,12 +40,26 @@ export function clientAddress(peer: Peer, trusted: TrustedProxies): string {
   let address = peer.address === undefined ? UNIX_PEER : (normalised(peer.address) ?? UNIX_PEER);
   const told = peer.forwardedFor?.split(",") ?? [];
   while (told.length > 0 && trusted.has(address)) {
-    const before = normalised(told.pop()?.trim() ?? "");
+    const before = normalised(withoutPort(told.pop()?.trim() ?? ""));
     // A proxy that tells nonsense is the last one that is known.
     if (before === undefined) break;
     address = before;
   }
   return address;
+}
+
+const WITH_PORT = /^(?:([0-9.]+)|\[([^\]]*:[^\]]*)\]):([0-9]{1,5})$/;
+const IN_BRACKETS = /^\[([^\]]*:[^\]]*)\]$/;
+const PORT_MAX = 65_535;
+
+/**
+ * Some proxies, Azure's gateway among them, write the port as well: `203.0.113.5:54321`,
+ * `[2001:db8::1]:443`. A client has a new one for each connection, so it is no part of the address.
+ */
+function withoutPort(text: string): string {
+  const [, ipv4, ipv6, port] = WITH_PORT.exec(text) ?? [];
+  if (port !== undefined && Number(port) <= PORT_MAX) return ipv4 ?? ipv6 ?? text;
+  return IN_BRACKETS.exec(text)?.[1] ?? text;
 }
 
 const MAPPED_IPV4 = /^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$/;
