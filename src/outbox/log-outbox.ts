@@ -4,12 +4,15 @@
  * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
  * recorded as published, is the relay's.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import { partitionOf, PARTITIONS } from "../revocation/partition.js";
 import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
+import { readLogRecord } from "./log-record-sql.js";
+import { readRevocation } from "./stored-revocations-sql.js";
 import { furthest, PublicationRecorder, type Publication } from "./publication-recorder.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 import { ReceiptPlaces } from "./receipt-places.js";
@@ -41,6 +44,11 @@ export interface LogOutboxOptions {
   readonly observer: OutboxObserver;
 }
 
+/** Between two looks at whether a revocation has been published. */
+const LOOK_MS = 50;
+
+type LogPlace = EntryAddress & { readonly partition: number };
+
 interface Attempt {
   readonly partition: number;
   readonly committed: CommittedRevocation;
@@ -48,6 +56,8 @@ interface Attempt {
 }
 
 export class LogOutbox implements Outbox {
+  readonly #database: Database;
+  readonly #clock: Clock;
   readonly #partitions: readonly (OutboxPartition & { readonly gate: PublishGate })[];
   readonly #recorder: PublicationRecorder;
   readonly #places = new ReceiptPlaces();
@@ -59,6 +69,8 @@ export class LogOutbox implements Outbox {
       ...partition,
       gate: new PublishGate(partition.publisher, clock),
     }));
+    this.#database = database;
+    this.#clock = clock;
     this.#observer = observer;
     this.#recorder = new PublicationRecorder(database, clock, (error) =>
       observer.onRecordingFailed(error),
@@ -85,6 +97,28 @@ export class LogOutbox implements Outbox {
     return { published: true, ...(nodes === undefined ? {} : { nodes }) };
   }
 
+  async receiptAgain(
+    committed: CommittedRevocation,
+    { waitMs, actor }: { readonly waitMs: number; readonly actor: string },
+  ): Promise<RevocationReceipt> {
+    const waits = waitMs > 0 && this.#places.take(actor);
+    const endMs = this.#clock.monotonicMs() + (waits ? waitMs : 0);
+    try {
+      for (;;) {
+        const found = await this.#lookAgain(committed);
+        const leftMs = endMs - this.#clock.monotonicMs();
+        if (found.published) {
+          const nodes = leftMs > 0 ? await this.#nodesAt(found.places, leftMs) : undefined;
+          return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+        }
+        if (leftMs <= 0) return { published: false, code: "pending" };
+        await pause(Math.min(LOOK_MS, leftMs));
+      }
+    } finally {
+      if (waits) this.#places.leave(actor);
+    }
+  }
+
   /** Settles when what was published is recorded, or could not be. */
   async close(): Promise<void> {
     await this.#recorder.close();
@@ -105,9 +139,22 @@ export class LogOutbox implements Outbox {
     if (waitMs <= 0 || first === undefined) return undefined;
     const actor = first.committed.actor ?? "";
     if (!this.#places.take(actor)) return undefined;
-    // A node that has applied the last entry has applied all before it. Where the log was restored
-    // in between, the new one holds what the old one did.
-    const last = new Map(furthest(published).map((one) => [one.partition, one]));
+    try {
+      return await this.#nodesAt(furthest(published), waitMs);
+    } finally {
+      this.#places.leave(actor);
+    }
+  }
+
+  /**
+   * A node that has applied the last entry has applied all before it. Where the log was restored in
+   * between, the new one holds what the old one did.
+   */
+  async #nodesAt(
+    entries: readonly LogPlace[],
+    waitMs: number,
+  ): Promise<RevocationReceipt["nodes"]> {
+    const last = new Map(entries.map((one) => [one.partition, one]));
     try {
       const receipts = await Promise.all(
         [...last].flatMap(
@@ -118,9 +165,26 @@ export class LogOutbox implements Outbox {
       return together(receipts);
     } catch {
       return undefined;
-    } finally {
-      this.#places.leave(actor);
     }
+  }
+
+  /**
+   * How far the log is known to have come is recorded together with what was published: that is the
+   * entry itself, or one after it.
+   */
+  #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
+    readonly published: boolean;
+    readonly places: readonly LogPlace[];
+  }> {
+    const partition = partitionOf(tenant);
+    return this.#database.transaction({ role: "relay" }, async (queries) => {
+      const stored = await readRevocation(queries, tenant, eventId);
+      // One that is purged had been published long before.
+      if (stored?.pending === true) return { published: false, places: [] };
+      const record = await readLogRecord(queries, partition);
+      const { generation, seq = 0 } = record ?? {};
+      return { published: true, places: generation ? [{ partition, generation, seq }] : [] };
+    });
   }
 }
 

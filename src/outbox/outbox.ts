@@ -21,7 +21,7 @@ export interface CommittedRevocation {
 export interface RevocationReceipt {
   /** In the log, on as many replicas as are configured: in force. */
   readonly published: boolean;
-  /** Why not (a code of `PublishRefusal`); the relay goes on trying. */
+  /** Why not (a code of `PublishRefusal`, or `pending`); the relay goes on trying. */
   readonly code?: string;
   /** undefined: nobody waited, too many others do, or Redis went away while waiting. */
   readonly nodes?: {
@@ -38,4 +38,13 @@ export interface Outbox {
    * is. Never rejects; bounded by `waitMs` and the publisher's own limits.
    */
   publish(committed: readonly CommittedRevocation[], waitMs: number): Promise<RevocationReceipt>;
+  /**
+   * The receipt of what was committed before, for an actor who asks for it again: publishes nothing.
+   * Waits up to `waitMs` until it is published and every node that is not silent has applied it.
+   * Rejects with a DatabaseError.
+   */
+  receiptAgain(
+    committed: CommittedRevocation,
+    wait: { readonly waitMs: number; readonly actor: string },
+  ): Promise<RevocationReceipt>;
 }

@@ -10,6 +10,7 @@ import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { readRevocation } from "../outbox/stored-revocations-sql.js";
 
 /** What every act has in common: who is behind it, and why. */
 export interface Act {
@@ -26,36 +27,47 @@ export interface EndingTools {
   readonly newEventId: () => string;
 }
 
+export type EndedSession =
+  | { readonly kind: "ended"; readonly committed: CommittedRevocation }
+  /** Earlier, by this revocation; undefined: that is forgotten, as every token of it has expired. */
+  | { readonly kind: "ended_before"; readonly committed: CommittedRevocation | undefined };
+
 /**
  * Ends one session of one user. undefined: this tenant's user has no such session. One that has
- * ended already is revoked once more: saying so twice is harmless, and the caller gets a receipt.
+ * ended already is not revoked once more: whoever does so again and again would fill the database.
  */
 export async function endSession(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string; readonly session: string },
   act: Act & { readonly endedBy: string },
   tools: EndingTools,
-): Promise<CommittedRevocation | undefined> {
+): Promise<EndedSession | undefined> {
+  const { tenant, user, session } = target;
   const mine = and(
-    eq(sessions.tenantId, target.tenant),
-    eq(sessions.sessionId, target.session),
-    eq(sessions.userId, target.user),
+    eq(sessions.tenantId, tenant),
+    eq(sessions.sessionId, session),
+    eq(sessions.userId, user),
   );
-  const found = await queries
-    .select({ endedAt: sessions.endedAt })
+  const [found] = await queries
+    .select({ endedAt: sessions.endedAt, endedEvent: sessions.endedEvent })
     .from(sessions)
     .where(mine)
     .for("update");
-  if (found.length === 0) return undefined;
+  if (found === undefined) return undefined;
+  if (found.endedEvent !== null) {
+    const committed = await readRevocation(queries, tenant, found.endedEvent);
+    return { kind: "ended_before", committed };
+  }
   const atMs = tools.clock.wallMs();
+  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
+  const ended =
+    found.endedAt === null ? { endedAt: new Date(atMs), endedBy: act.endedBy } : undefined;
   await queries
     .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
-    .where(and(mine, isNull(sessions.endedAt)));
-  const { tenant, user, session } = target;
-  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
+    .set({ ...ended, endedEvent: decided.eventId })
+    .where(mine);
   await recordRevocations(queries, [decided]);
-  return decided;
+  return { kind: "ended", committed: decided };
 }
 
 /** Ends every open session of a user but one, each by itself. Returns what has to be published. */
@@ -71,7 +83,7 @@ export async function endOtherSessions(
   const atMs = tools.clock.wallMs();
   const ended = await queries
     .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: NEW_EVENT })
     .where(
       and(
         eq(sessions.tenantId, tenant),
@@ -80,10 +92,8 @@ export async function endOtherSessions(
         isNull(sessions.endedAt),
       ),
     )
-    .returning({ session: sessions.sessionId });
-  const decided = ended.map(({ session }) =>
-    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
-  );
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  const decided = ended.map((one) => endOf({ tenant, user, ...one }, atMs, act));
   await recordRevocations(queries, decided);
   return decided;
 }
@@ -122,12 +132,12 @@ export async function endOldestSessions(
   const ids = tooMany.map(({ session }) => session);
   const rows = await queries
     .update(sessions)
-    .set({ endedAt: now, endedBy: act.endedBy })
+    .set({ endedAt: now, endedBy: act.endedBy, endedEvent: NEW_EVENT })
     .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
-    .returning({ session: sessions.sessionId });
-  const ended = rows.map(({ session }) => ({
-    session,
-    committed: decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  const ended = rows.map((one) => ({
+    session: one.session,
+    committed: endOf({ tenant, user, ...one }, atMs, act),
   }));
   await recordRevocations(
     queries,
@@ -178,10 +188,6 @@ export async function endEverything(
     .where(and(eq(users.tenantId, tenant), eq(users.userId, user)))
     .returning({ epoch: users.userEpoch });
   if (raised === undefined) return undefined;
-  await queries
-    .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
-    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
   const { epoch } = raised;
   const revocation = {
     kind: "user_revoked",
@@ -191,15 +197,38 @@ export async function endEverything(
     issuedBefore: undefined,
   } as const;
   const decided = decide(revocation, atMs, act, tools);
+  await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: decided.eventId })
+    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
   await recordRevocations(queries, [decided]);
   return decided;
+}
+
+/** Each of many sessions gets its own, in the statement that ends them all. */
+const NEW_EVENT = sql`gen_random_uuid()`;
+
+function endOf(
+  ended: {
+    readonly tenant: string;
+    readonly user: string;
+    readonly session: string;
+    readonly eventId: string | null;
+  },
+  atMs: number,
+  act: Act,
+): CommittedRevocation {
+  const { eventId, ...target } = ended;
+  if (eventId === null) throw new Error("a session was ended without an event");
+  const revocation = { kind: "session_revoked", ...target } as const;
+  return decide(revocation, atMs, act, { newEventId: () => eventId });
 }
 
 function decide(
   revocation: CommittedRevocation["revocation"],
   atMs: number,
   { actor, reason }: Act,
-  { newEventId }: EndingTools,
+  { newEventId }: Pick<EndingTools, "newEventId">,
 ): CommittedRevocation {
   return { eventId: newEventId(), revocation, atMs, reason, actor };
 }

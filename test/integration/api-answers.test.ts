@@ -20,6 +20,10 @@ class TalkingOutbox implements Outbox {
     this.waits.push(waitMs);
     return Promise.resolve(this.receipt);
   }
+
+  receiptAgain(committed: unknown, { waitMs }: { readonly waitMs: number }) {
+    return this.publish(committed, waitMs);
+  }
 }
 
 let started: StartedDatabase;
