@@ -57,6 +57,8 @@ CREATE TABLE sekisho.sessions (
   password_change_only boolean NOT NULL,
   ended_at timestamptz(3),
   ended_by text,
+  -- The revocation that says so; NULL: none that was decided here.
+  ended_event uuid,
   PRIMARY KEY (tenant_id, session_id),
   FOREIGN KEY (tenant_id, user_id) REFERENCES sekisho.users,
   CHECK ((ended_at IS NULL) = (ended_by IS NULL))

@@ -40,6 +40,8 @@ export interface UserTarget {
 /** What has to be published now that it is committed. */
 export interface Revoked {
   readonly committed: readonly CommittedRevocation[];
+  /** Who asked for what had been done before, so that there is nothing to publish. */
+  readonly repeatedBy?: string;
 }
 
 export function actOf({ caller, address, reason }: By): Act {

@@ -48,10 +48,12 @@ export async function endUserSession(
     const act = actOf(by);
     const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
     if (ended === undefined) return undefined;
-    const { atMs, eventId } = ended;
+    const committed = ended.committed === undefined ? [] : [ended.committed];
+    if (ended.kind === "ended_before") return { kind: "done", committed, repeatedBy: act.actor };
+    const { atMs, eventId } = ended.committed;
     const entry = { tenant, user, session, atMs, eventId, kind, outcome: "done" } as const;
     await recordAudit(queries, { ...entry, ...act });
-    return { kind: "done", committed: [ended] };
+    return { kind: "done", committed };
   });
 }
 

@@ -71,6 +71,7 @@ export const sessions = sekisho.table(
     passwordChangeOnly: boolean("password_change_only").notNull(),
     endedAt: time("ended_at"),
     endedBy: text("ended_by"),
+    endedEvent: uuid("ended_event"),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.sessionId] })],
 );

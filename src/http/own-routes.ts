@@ -19,7 +19,7 @@ import {
   passwordField,
   waitQuery,
 } from "./request-fields.js";
-import { publishAndAnswer } from "./revocation-answer.js";
+import { answerEnded, publishAndAnswer } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
 import { timeBody } from "./time-body.js";
 
@@ -64,7 +64,7 @@ export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
     const ended = await endOwnSession(parts, caller, path.session, address);
     if (ended === undefined) return refused("not_found");
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+    return answerEnded(parts.outbox, ended, query.wait_ms);
   });
 }
 

@@ -22,6 +22,24 @@ export async function publishAndAnswer(
   return { status: receipt.published ? 200 : 202, body: revocationBody(receipt, event_ids) };
 }
 
+/** The same for what may have been done before: then its receipt, and nothing is published. */
+export async function answerEnded(
+  outbox: Outbox,
+  ended: { readonly committed: readonly CommittedRevocation[]; readonly repeatedBy?: string },
+  waitMs: number,
+): Promise<AnsweredRevocation> {
+  const { committed, repeatedBy: actor } = ended;
+  const [earlier] = committed;
+  if (actor === undefined || earlier === undefined) {
+    return publishAndAnswer(outbox, committed, waitMs);
+  }
+  const receipt = await outbox.receiptAgain(earlier, { waitMs, actor });
+  return {
+    status: receipt.published ? 200 : 202,
+    body: revocationBody(receipt, [earlier.eventId]),
+  };
+}
+
 function revocationBody(
   { published, code, nodes }: RevocationReceipt,
   event_ids: string[],

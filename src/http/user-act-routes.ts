@@ -23,7 +23,7 @@ import {
   userPath,
   waitQuery,
 } from "./request-fields.js";
-import { publishAndAnswer } from "./revocation-answer.js";
+import { answerEnded, publishAndAnswer } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
 import { unacceptable } from "./user-routes.js";
 
@@ -49,7 +49,7 @@ export function addSessionEnd(routes: Routes, parts: ActParts): void {
     const ended = await endUserSession(parts, { caller, address, reason }, path);
     if (ended === undefined) return refused("not_found");
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(parts.outbox, ended.committed, waitMs);
+    return answerEnded(parts.outbox, ended, waitMs);
   });
 }
 

@@ -19,10 +19,11 @@ import type { Publisher } from "../revocation/publisher.js";
 import type { EntryAddress, Receipt } from "../revocation/receipt.js";
 import { GenerationCheck } from "./generation-check.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
+import { readLogRecord } from "./log-record-sql.js";
 import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishGate, type GateOutcome } from "./publish-gate.js";
 import { ReceiptPlaces } from "./receipt-places.js";
-import type { Publication } from "./stored-revocations-sql.js";
+import { readRevocation, type Publication } from "./stored-revocations-sql.js";
 
 /** Acts set cut-offs at the next whole second at the latest. */
 const CUT_OFF_WAIT_MAX_MS = 1000;
@@ -56,6 +57,11 @@ export interface LogOutboxOptions {
   readonly observer: OutboxObserver;
 }
 
+/** Between two looks at whether a revocation has been published. */
+const LOOK_MS = 50;
+
+type LogPlace = EntryAddress & { readonly partition: number };
+
 interface Attempt {
   readonly partition: number;
   readonly committed: CommittedRevocation;
@@ -69,6 +75,7 @@ type Unconfirmed = {
 };
 
 export class LogOutbox implements Outbox {
+  readonly #database: Database;
   readonly #partitions: readonly (OutboxPartition & {
     readonly gate: PublishGate;
     readonly check: Pick<GenerationCheck, "isMeant">;
@@ -85,8 +92,9 @@ export class LogOutbox implements Outbox {
       gate: new PublishGate(partition.publisher, clock),
       check: partition.check ?? new GenerationCheck(database, number),
     }));
-    this.#observer = observer;
+    this.#database = database;
     this.#clock = clock;
+    this.#observer = observer;
     this.#recorder = new PublicationRecorder(database, clock, (error) =>
       observer.onRecordingFailed(error),
     );
@@ -113,6 +121,28 @@ export class LogOutbox implements Outbox {
       this.#cutOffsToPass(committed),
     ]);
     return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+  }
+
+  async receiptAgain(
+    committed: CommittedRevocation,
+    { waitMs, actor }: { readonly waitMs: number; readonly actor: string },
+  ): Promise<RevocationReceipt> {
+    const waits = waitMs > 0 && this.#places.take(actor);
+    const endMs = this.#clock.monotonicMs() + (waits ? waitMs : 0);
+    try {
+      for (;;) {
+        const found = await this.#lookAgain(committed);
+        const leftMs = endMs - this.#clock.monotonicMs();
+        if (found.published) {
+          const nodes = leftMs > 0 ? await this.#nodesAt(found.places, leftMs) : undefined;
+          return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+        }
+        if (leftMs <= 0) return { published: false, code: "pending" };
+        await delay(Math.min(LOOK_MS, leftMs));
+      }
+    } finally {
+      if (waits) this.#places.leave(actor);
+    }
   }
 
   /** Settles when what was published is recorded, or could not be. */
@@ -150,9 +180,22 @@ export class LogOutbox implements Outbox {
     if (waitMs <= 0 || first === undefined) return undefined;
     const actor = first.committed.actor ?? "";
     if (!this.#places.take(actor)) return undefined;
-    // A node that has applied the last entry has applied all before it. Where the log was restored
-    // in between, the new one holds what the old one did.
-    const last = new Map(furthest(published).map((one) => [one.partition, one]));
+    try {
+      return await this.#nodesAt(furthest(published), waitMs);
+    } finally {
+      this.#places.leave(actor);
+    }
+  }
+
+  /**
+   * A node that has applied the last entry has applied all before it. Where the log was restored in
+   * between, the new one holds what the old one did.
+   */
+  async #nodesAt(
+    entries: readonly LogPlace[],
+    waitMs: number,
+  ): Promise<RevocationReceipt["nodes"]> {
+    const last = new Map(entries.map((one) => [one.partition, one]));
     try {
       const receipts = await Promise.all(
         [...last].flatMap(
@@ -163,9 +206,26 @@ export class LogOutbox implements Outbox {
       return together(receipts);
     } catch {
       return undefined;
-    } finally {
-      this.#places.leave(actor);
     }
+  }
+
+  /**
+   * How far the log is known to have come is recorded together with what was published: that is the
+   * entry itself, or one after it.
+   */
+  #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
+    readonly published: boolean;
+    readonly places: readonly LogPlace[];
+  }> {
+    const partition = partitionOf(tenant);
+    return this.#database.transaction({ role: "relay" }, async (queries) => {
+      const stored = await readRevocation(queries, tenant, eventId);
+      // One that is purged had been published long before.
+      if (stored?.pending === true) return { published: false, places: [] };
+      const record = await readLogRecord(queries, partition);
+      const { generation, seq = 0 } = record ?? {};
+      return { published: true, places: generation ? [{ partition, generation, seq }] : [] };
+    });
   }
 }
 

@@ -29,7 +29,7 @@ export interface RevocationReceipt {
   /** In the log, on as many replicas as are configured: in force. */
   readonly published: boolean;
   /**
-   * Why not: a code of `PublishRefusal`; `overloaded`; or `database_unavailable`, where it could not
+   * Why not: a code of `PublishRefusal`; `overloaded`; `pending`; or `database_unavailable`, where it could not
    * be asked whether it still means that log. The relay goes on trying.
    */
   readonly code?: string;
@@ -48,4 +48,13 @@ export interface Outbox {
    * is. Never rejects; bounded by `waitMs` and the publisher's own limits.
    */
   publish(committed: readonly CommittedRevocation[], waitMs: number): Promise<RevocationReceipt>;
+  /**
+   * The receipt of what was committed before, for an actor who asks for it again: publishes nothing.
+   * Waits up to `waitMs` until it is published and every node that is not silent has applied it.
+   * Rejects with a DatabaseError.
+   */
+  receiptAgain(
+    committed: CommittedRevocation,
+    wait: { readonly waitMs: number; readonly actor: string },
+  ): Promise<RevocationReceipt>;
 }

@@ -1,4 +1,4 @@
-/** The revocations in the database, as relay and restore read them. All under the role relay. */
+/** The revocations in the database. Under the role relay, but for `readRevocation`. */
 import { and, asc, eq, gte, isNull, sql, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { revocations } from "../database/schema-sql.js";
@@ -63,14 +63,31 @@ async function readAfter(
     .where(and(wanted.where, beyond))
     .orderBy(asc(revocations.at), asc(revocations.tenantId), asc(revocations.eventId))
     .limit(wanted.count);
-  return rows.map((row) => ({
+  return rows.map(toStored);
+}
+
+/** One of them, for its tenant or the relay. undefined: there is none, or none any more. */
+export async function readRevocation(
+  queries: Queries,
+  tenant: string,
+  eventId: string,
+): Promise<StoredRevocation | undefined> {
+  const [row] = await queries
+    .select()
+    .from(revocations)
+    .where(and(eq(revocations.tenantId, tenant), eq(revocations.eventId, eventId)));
+  return row && toStored(row);
+}
+
+function toStored(row: typeof revocations.$inferSelect): StoredRevocation {
+  return {
     eventId: row.eventId,
     revocation: toRevocation(row),
     atMs: row.at.getTime(),
     reason: row.reason ?? undefined,
     actor: row.actor ?? undefined,
     pending: row.publishedAt === null,
-  }));
+  };
 }
 
 function toRevocation(row: typeof revocations.$inferSelect): Revocation {

@@ -4,12 +4,13 @@
  * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
  * either seen and ended here, or it comes after and reads the new epoch.
  */
-import { and, desc, eq, gt, inArray, isNull, ne } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import type { Clock } from "../clock/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { readRevocation } from "../outbox/stored-revocations-sql.js";
 import { nextSecond } from "../revocation/horizon.js";
 
 /** What every act has in common: who is behind it, and why. */
@@ -27,35 +28,47 @@ export interface EndingTools {
   readonly newEventId: () => string;
 }
 
+export type EndedSession =
+  | { readonly kind: "ended"; readonly committed: CommittedRevocation }
+  /** Earlier, by this revocation; undefined: that is forgotten, as every token of it has expired. */
+  | { readonly kind: "ended_before"; readonly committed: CommittedRevocation | undefined };
+
 /**
  * Ends one session of one user. undefined: this tenant's user has no such session. One that has
- * ended already is revoked once more: saying so twice is harmless, and the caller gets a receipt.
+ * ended already is not revoked once more: whoever does so again and again would fill the database.
  */
 export async function endSession(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string; readonly session: string },
   act: Act & { readonly endedBy: string },
   tools: EndingTools,
-): Promise<CommittedRevocation | undefined> {
+): Promise<EndedSession | undefined> {
+  const { tenant, user, session } = target;
   const mine = and(
-    eq(sessions.tenantId, target.tenant),
-    eq(sessions.sessionId, target.session),
-    eq(sessions.userId, target.user),
+    eq(sessions.tenantId, tenant),
+    eq(sessions.sessionId, session),
+    eq(sessions.userId, user),
   );
-  const found = await queries
-    .select({ endedAt: sessions.endedAt })
+  const [found] = await queries
+    .select({ endedAt: sessions.endedAt, endedEvent: sessions.endedEvent })
     .from(sessions)
     .where(mine)
     .for("update");
-  if (found.length === 0) return undefined;
+  if (found === undefined) return undefined;
+  if (found.endedEvent !== null) {
+    const committed = await readRevocation(queries, tenant, found.endedEvent);
+    return { kind: "ended_before", committed };
+  }
   const atMs = tools.clock.wallMs();
+  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
+  const ended =
+    found.endedAt === null ? { endedAt: new Date(atMs), endedBy: act.endedBy } : undefined;
   await queries
     .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
-    .where(and(mine, isNull(sessions.endedAt)));
-  const { tenant, user, session } = target;
-  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
-  return (await recordRevocations(queries, [decided]))[0];
+    .set({ ...ended, endedEvent: decided.eventId })
+    .where(mine);
+  const [committed] = await recordRevocations(queries, [decided]);
+  return committed && { kind: "ended", committed };
 }
 
 /** Ends every open session of a user but one, each by itself. Returns what has to be published. */
@@ -71,7 +84,7 @@ export async function endOtherSessions(
   const atMs = tools.clock.wallMs();
   const ended = await queries
     .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: NEW_EVENT })
     .where(
       and(
         eq(sessions.tenantId, tenant),
@@ -80,11 +93,11 @@ export async function endOtherSessions(
         isNull(sessions.endedAt),
       ),
     )
-    .returning({ session: sessions.sessionId });
-  const decided = ended.map(({ session }) =>
-    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  return recordRevocations(
+    queries,
+    ended.map((one) => endOf({ tenant, user, ...one }, atMs, act)),
   );
-  return recordRevocations(queries, decided);
 }
 
 /** There is one too many as a rule; should there ever be more, the next logins end the rest. */
@@ -121,13 +134,13 @@ export async function endOldestSessions(
   const ids = tooMany.map(({ session }) => session);
   const rows = await queries
     .update(sessions)
-    .set({ endedAt: now, endedBy: act.endedBy })
+    .set({ endedAt: now, endedBy: act.endedBy, endedEvent: NEW_EVENT })
     .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
-    .returning({ session: sessions.sessionId });
-  const decided = rows.map(({ session }) =>
-    decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools),
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  const committed = await recordRevocations(
+    queries,
+    rows.map((one) => endOf({ tenant, user, ...one }, atMs, act)),
   );
-  const committed = await recordRevocations(queries, decided);
   return rows.flatMap(({ session }, i) => {
     const one = committed[i];
     return one === undefined ? [] : [{ session, committed: one }];
@@ -181,10 +194,6 @@ export async function endEverything(
     .update(users)
     .set({ userEpoch: epoch })
     .where(and(eq(users.tenantId, tenant), eq(users.userId, user)));
-  await queries
-    .update(sessions)
-    .set({ endedAt: new Date(atMs), endedBy: act.endedBy })
-    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
   const revocation = {
     kind: "user_revoked",
     tenant,
@@ -193,14 +202,37 @@ export async function endEverything(
     issuedBefore: isLast ? nextSecond(atMs) : undefined,
   } as const;
   const decided = decide(revocation, atMs, act, tools);
+  await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: decided.eventId })
+    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
   return (await recordRevocations(queries, [decided]))[0];
+}
+
+/** Each of many sessions gets its own, in the statement that ends them all. */
+const NEW_EVENT = sql`gen_random_uuid()`;
+
+function endOf(
+  ended: {
+    readonly tenant: string;
+    readonly user: string;
+    readonly session: string;
+    readonly eventId: string | null;
+  },
+  atMs: number,
+  act: Act,
+): CommittedRevocation {
+  const { eventId, ...target } = ended;
+  if (eventId === null) throw new Error("a session was ended without an event");
+  const revocation = { kind: "session_revoked", ...target } as const;
+  return decide(revocation, atMs, act, { newEventId: () => eventId });
 }
 
 function decide(
   revocation: CommittedRevocation["revocation"],
   atMs: number,
   { actor, reason }: Act,
-  { newEventId }: EndingTools,
+  { newEventId }: Pick<EndingTools, "newEventId">,
 ): CommittedRevocation {
   return { eventId: newEventId(), revocation, atMs, reason, actor };
 }

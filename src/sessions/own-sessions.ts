@@ -21,6 +21,8 @@ export interface OwnSessionParts extends EndingTools {
 export interface Ended {
   readonly kind: "ended";
   readonly committed: readonly CommittedRevocation[];
+  /** Who asked for what had been done before, so that there is nothing to publish. */
+  readonly repeatedBy?: string;
 }
 
 /** The open ones, the newest first. */
@@ -69,6 +71,7 @@ export async function endOwnOtherSessions(
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, keep: session };
     const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
+    if (committed.length === 0) return { kind: "ended", committed };
     const who = { tenant, user, session, actor: act.actor, address };
     const detail = { sessions: committed.length };
     const atMs = parts.clock.wallMs();
@@ -95,8 +98,10 @@ async function endOne(
     const target = { tenant, user, session };
     const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
     if (ended === undefined) return undefined;
-    const { atMs, eventId } = ended;
+    const committed = ended.committed === undefined ? [] : [ended.committed];
+    if (ended.kind === "ended_before") return { kind: "ended", committed, repeatedBy: act.actor };
+    const { atMs, eventId } = ended.committed;
     await recordAudit(queries, { ...target, ...act, atMs, eventId, kind, outcome: "done" });
-    return { kind: "ended", committed: [ended] };
+    return { kind: "ended", committed };
   });
 }

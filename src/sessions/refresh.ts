@@ -200,8 +200,9 @@ async function endReused(
 ): Promise<Done> {
   const kind = "refresh_token_reused";
   const act = { actor: "sekisho", reason: kind, address };
-  const committed = await endSession(queries, target, { ...act, endedBy: kind }, parts);
-  if (committed === undefined) return { kind: "refused", code: "refresh_token_invalid" };
+  const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+  if (ended?.kind !== "ended") return { kind: "refused", code: "refresh_token_invalid" };
+  const { committed } = ended;
   const { atMs, eventId } = committed;
   const entry = { ...target, atMs, eventId, kind, outcome: "done", ...act } as const;
   await recordAudit(queries, entry);

@@ -74,7 +74,8 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
       () => nodes.close(),
       () => one.close(),
     );
-    return { publish: one.publish.bind(one), close: () => one.close(), seen };
+    const again = one.receiptAgain.bind(one);
+    return { publish: one.publish.bind(one), again, close: () => one.close(), seen };
   };
   const pending = async () =>
     (
@@ -100,6 +101,28 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
     const [record] = await rows(started.database, "relay", sql`SELECT * FROM sekisho.log_records`);
     expect(Number(record?.["seq"])).toBe((await seeLog(server.url)).meta.seq);
     expect(seen).toEqual({ published: 2, left: [], failed: 0 });
+  });
+
+  it("tells the receipt of an earlier revocation, and adds no entry", async () => {
+    await openLog();
+    const node = follow(server.url);
+    closing.push(() => node.follower.close());
+    await node.untilFresh();
+    const { publish, again } = outbox();
+    const [earlier] = await commitEnds(started.database, "a");
+    if (earlier === undefined) throw new Error("nothing was committed");
+    const ask = (waitMs: number) => again(earlier, { waitMs, actor: "user:acme/u" });
+    expect(await ask(0)).toEqual({ published: false, code: "pending" });
+    expect(await ask(60)).toEqual({ published: false, code: "pending" });
+    const waiting = ask(20_000);
+    await publish([earlier], 0);
+    const receipt = await waiting;
+    expect(receipt).toMatchObject({ published: true, nodes: { pending: [], silent: [] } });
+    expect(receipt.nodes?.applied).toHaveLength(1);
+    const { seq } = (await seeLog(server.url)).meta;
+    expect(await ask(0)).toEqual({ published: true });
+    expect((await ask(20_000)).nodes?.applied).toHaveLength(1);
+    expect((await seeLog(server.url)).meta.seq).toBe(seq);
   });
 
   it("says nothing of nodes when nobody waits, and nothing at all needs no Redis", async () => {

@@ -231,6 +231,10 @@ describe("the end", () => {
       return new Promise((resolve) => (this.#release = resolve));
     }
 
+    receiptAgain(): Promise<RevocationReceipt> {
+      return this.publish();
+    }
+
     release(): void {
       this.#release({ published: true });
     }

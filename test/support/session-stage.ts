@@ -92,6 +92,10 @@ export class MemoryOutbox implements Outbox {
     this.published.push(...committed);
     return Promise.resolve({ published: true });
   }
+
+  receiptAgain() {
+    return Promise.resolve({ published: true });
+  }
 }
 
 /** What the observers were told, in order. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 
-import { publishAndAnswer } from "../../../src/http/revocation-answer.js";
+import { answerEnded, publishAndAnswer } from "../../../src/http/revocation-answer.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "../../../src/outbox/outbox.js";
 
 const committed: readonly CommittedRevocation[] = ["e1", "e2"].map((eventId) => ({
@@ -14,6 +14,7 @@ const committed: readonly CommittedRevocation[] = ["e1", "e2"].map((eventId) => 
 /** Answers with this receipt and remembers how long it was to wait. */
 class OneReceipt implements Outbox {
   readonly waits: number[] = [];
+  readonly again: string[] = [];
   readonly #receipt: RevocationReceipt;
 
   constructor(receipt: RevocationReceipt) {
@@ -22,6 +23,11 @@ class OneReceipt implements Outbox {
 
   publish(_committed: readonly CommittedRevocation[], waitMs: number) {
     this.waits.push(waitMs);
+    return Promise.resolve(this.#receipt);
+  }
+
+  receiptAgain({ eventId }: CommittedRevocation, wait: { waitMs: number; actor: string }) {
+    this.again.push(`${eventId} for ${wait.actor}, ${wait.waitMs} ms`);
     return Promise.resolve(this.#receipt);
   }
 }
@@ -82,5 +88,33 @@ describe("the answer to a revocation", () => {
       body: { published: true, acknowledged: true, event_ids: [] },
     });
     expect(outbox.waits).toEqual([]);
+  });
+});
+
+describe("the answer to a revocation that was asked for before", () => {
+  const earlier = committed.slice(0, 1);
+
+  test("is the receipt of the first one; nothing is published", async () => {
+    const outbox = new OneReceipt({ published: false, code: "pending" });
+    const ended = { committed: earlier, repeatedBy: "user:t/u" };
+    expect(await answerEnded(outbox, ended, 250)).toEqual({
+      status: 202,
+      body: { published: false, acknowledged: false, event_ids: ["e1"], code: "pending" },
+    });
+    expect(outbox).toMatchObject({ waits: [], again: ["e1 for user:t/u, 250 ms"] });
+  });
+
+  test("names no event where that is forgotten", async () => {
+    const outbox = new OneReceipt({ published: false });
+    const answer = await answerEnded(outbox, { committed: [], repeatedBy: "user:t/u" }, 250);
+    const body = { published: true, acknowledged: true, event_ids: [] };
+    expect(answer).toEqual({ status: 200, body });
+    expect(outbox).toMatchObject({ waits: [], again: [] });
+  });
+
+  test("is a new one's where it was not", async () => {
+    const outbox = new OneReceipt({ published: true });
+    expect((await answerEnded(outbox, { committed: earlier }, 5)).status).toBe(200);
+    expect(outbox).toMatchObject({ waits: [5], again: [] });
   });
 });

@@ -78,7 +78,7 @@ describe("the page for Prometheus", () => {
       ...["database", "hashing_queue", "keys", "internal"].map((reason) => login("failed", reason)),
     ]);
     expect(names.filter((name) => name.startsWith("sekisho_refresh_total"))).toEqual([
-      ...["rotated", "sibling"].map((reason) => refresh("rotated", reason)),
+      ...["rotated", "sibling", "retry"].map((reason) => refresh("rotated", reason)),
       refresh("refused", "refresh_token_invalid"),
       refresh("refused", "refresh_token_reused"),
       refresh("refused", "session_ended"),
