@@ -33,3 +33,8 @@ export function momentOf(clock: Clock): Moment {
 export function elapsedAtLeastMs(start: Moment, end: Moment): number {
   return Math.max(end.wallMs - start.wallMs, end.monotonicMs - start.monotonicMs);
 }
+
+/** The first whole Unix second after `nowMs`: whatever bears an earlier one was issued by now. */
+export function nextSecond(nowMs: number): number {
+  return Math.floor(nowMs / 1000) + 1;
+}

@@ -1,7 +1,7 @@
 import { sql, type SQL } from "drizzle-orm";
 import { z } from "zod";
+import { nextSecond } from "../clock/clock.js";
 import type { Queries } from "../database/queries-sql.js";
-import { nextSecond } from "../revocation/horizon.js";
 import { PARTITIONS } from "../revocation/partition.js";
 
 /** More than any user's epoch can have risen since the backup was made. */

@@ -3,9 +3,9 @@
  * not trusted to fit: everything that the tables refuse would stand in the way of all that follows.
  */
 import { createHash } from "node:crypto";
+import { nextSecond } from "../clock/clock.js";
 import { NAMED_EPOCH_MAX } from "../identity/identifier.js";
 import type { Revocation } from "../revocation/entry.js";
-import { nextSecond } from "../revocation/horizon.js";
 import type { RecordedRevocation } from "../revocation/recorded-entry.js";
 import type { CommittedRevocation } from "./outbox.js";
 

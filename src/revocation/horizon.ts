@@ -7,11 +7,6 @@ const HORIZON_MARGIN_S = 60;
  */
 export const CUT_OFF_MARGIN_S = 2;
 
-/** The cut-off, in Unix seconds, for everything that was issued up to `nowMs`. */
-export function nextSecond(nowMs: number): number {
-  return Math.floor(nowMs / 1000) + 1;
-}
-
 export function cutOffAheadMaxS(clockSkewS: number): number {
   return clockSkewS + CUT_OFF_MARGIN_S;
 }

@@ -17,10 +17,10 @@ import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
 import type { Authority } from "./revocation-log.js";
 import { REPLID_FUNCTION } from "./server-info-redis.js";
+import { SharedWait } from "./shared-wait-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
 const PUBLISH_TIMEOUT_MS = 2000;
-const WAIT_TIMEOUT_MS = 1000;
 
 /*
  * KEYS: log, meta. ARGV: authority or '' for any, this server's run id, partitions, now (ms), largest
@@ -113,6 +113,7 @@ export interface PublisherOptions {
 export class RedisPublisher implements Publisher {
   readonly #options: PublisherOptions;
   readonly #kept: KeptConnection;
+  readonly #waits = new WeakMap<RedisConnection, SharedWait>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -186,14 +187,21 @@ export class RedisPublisher implements Publisher {
     minReplicas: number,
   ): Promise<PublishOutcome> {
     if (minReplicas === 0) return outcome;
-    const command = connection.client.wait(minReplicas, WAIT_TIMEOUT_MS);
-    const replicas = await connection.within(WAIT_TIMEOUT_MS + 500, "WAIT", command);
+    const replicas = await this.#waitOn(connection).reached(minReplicas);
     if (replicas >= minReplicas) return outcome;
     return refused(
       "too_few_replicas",
       `the entry is in the log, but only ${replicas} of ${minReplicas} replicas have it ` +
         "(SEKISHO_REDIS_MIN_REPLICAS, or min_replicas of the log): a failover could lose it, so repeat the command",
     );
+  }
+
+  #waitOn(connection: RedisConnection): SharedWait {
+    const known = this.#waits.get(connection);
+    if (known !== undefined) return known;
+    const wait = new SharedWait(connection);
+    this.#waits.set(connection, wait);
+    return wait;
   }
 
   #explain(code: PublishRefusal, detail: string): string {

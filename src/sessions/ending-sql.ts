@@ -5,13 +5,12 @@
  * either seen and ended here, or it comes after and reads the new epoch.
  */
 import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
-import type { Clock } from "../clock/clock.js";
+import { nextSecond, type Clock } from "../clock/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
 import { readRevocation } from "../outbox/stored-revocations-sql.js";
-import { nextSecond } from "../revocation/horizon.js";
 
 /** What every act has in common: who is behind it, and why. */
 export interface Act {

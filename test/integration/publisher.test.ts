@@ -250,6 +250,31 @@ describe("a publication that is refused", () => {
     }
   });
 
+  it("does not wait one after the other while a replica is missing", async () => {
+    await initLog(url);
+    await withPublisher({ minReplicas: 1, open: redisConnections(url) }, async (publish) => {
+      const many = (prefix: string) =>
+        Promise.all(
+          Array.from({ length: 32 }, async (_, i) =>
+            codeOf(await publish(endOf(`${prefix}-${i}`))),
+          ),
+        );
+      const fromMs = performance.now();
+      const first = many("first");
+      // These come while the first ones are waited for.
+      await waitFor(async () => (await meta()).seq >= 33 || undefined, {
+        what: "the first to be written",
+        timeoutMs: 30_000,
+      });
+      const codes = (await Promise.all([first, many("then")])).flat();
+      const tookMs = Math.round(performance.now() - fromMs);
+      process.stdout.write(`64 publications with a replica missing: ${tookMs} ms\n`);
+      expect(new Set(codes)).toEqual(new Set(["too_few_replicas"]));
+      // Three waits of a second, and what a busy machine adds; 32 one after the other take more.
+      expect(tookMs).toBeLessThan(10_000);
+    });
+  });
+
   it("says so within its bounds when Redis cannot be reached or does not answer", async () => {
     await initLog(url);
     const proxy = await TcpProxy.start(server.port);
