@@ -51,6 +51,7 @@ export interface RelayProblem {
     | "redis_unavailable"
     | "not_a_master"
     | "clock_difference"
+    | "log_retired"
     | "database_unavailable"
     | "publishing_refused"
     | "restore_failed"
@@ -85,6 +86,8 @@ export function judgeLog(
         `are ${demands.clockDifferenceMaxMs} ms: set the clocks (NTP)`,
     );
   }
+  const retired = retirementOf(meta);
+  if (retired !== undefined) return wait("log_retired", retired);
   if (meta === "missing") return restore("log_missing");
   if (meta === "unreadable") return restore("log_unreadable");
   // Whoever set the marker does not hold the lock any more: this relay does.
@@ -97,6 +100,15 @@ export function judgeLog(
   if (meta.horizonS < demands.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };
+}
+
+function retirementOf(meta: KeeperFacts["meta"]): string | undefined {
+  if (typeof meta === "string" || meta.retiredAtMs === undefined) return undefined;
+  return (
+    `the log in this Redis was retired at ${new Date(meta.retiredAtMs).toISOString()}: point ` +
+    "SEKISHO_REDIS_URL at the Redis that replaces it, or open this one again with " +
+    "`sekisho log retire --undo`"
+  );
 }
 
 /**

@@ -94,6 +94,7 @@ const REFUSALS: Readonly<Record<RestoreRefusal, string>> = {
   marker_lost: "somebody else has begun to restore the log, or has opened or deleted it",
   server_changed: "Redis was restarted meanwhile",
   entries_lost: "entries were deleted from the log meanwhile",
+  log_retired: "the log was retired meanwhile",
 };
 
 /**
@@ -108,7 +109,8 @@ export async function restoreLog(
   const { database, clock, keeper, partition, demands } = parts;
   const startedMs = clock.monotonicMs();
   const marker = parts.newId();
-  await keeper.beginRestore(marker);
+  const begun = await keeper.beginRestore(marker);
+  if (!begun.done) throw new RestoreError("begin", begun.code);
   const old = await searchOldLog(parts, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;

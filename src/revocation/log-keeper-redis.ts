@@ -14,6 +14,7 @@ import { ENTRY_VERSION } from "./entry.js";
 import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
 import { APPEND_MAX_ENTRIES, READ_BACK_MAX_ENTRIES } from "./log-keeper.js";
 import type {
+  BegunRestore,
   KeeperFacts,
   LogKeeper,
   RestoredEntry,
@@ -22,7 +23,9 @@ import type {
   TrimRequest,
 } from "./log-keeper.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { decodeNodeRows } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
+import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
@@ -39,6 +42,12 @@ const STEP_TIMEOUT_MS = 2000;
  * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
  * than needed, never shorter, whatever the clock was by which it was decided.
  */
+const BEGIN_SCRIPT = `
+if redis.call('HMGET', KEYS[2], 'retired_at')[1] then return 'log_retired' end
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1])
+return 'done'
+`;
+
 const CLEAR_SCRIPT = `
 if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -75,6 +84,9 @@ local seq = tonumber(meta[2])
 if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
 redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
   'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[2], 'kept_at',
+  string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
 redis.call('HDEL', KEYS[2], 'restoring')
 return {'done', seq}
 `;
@@ -93,6 +105,26 @@ local oldest_ms = math.max(0, math.min(redis_ms, tonumber(ARGV[3])) - tonumber(m
 if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]) end
 return trim(string.format('%.0f', oldest_ms))
 `;
+
+/*
+ * Not of a restore. KEYS: meta, nodes. ARGV: generation, run id. The reply is empty where nothing was
+ * stamped.
+ */
+const KEEP_SCRIPT = `
+local meta = redis.call('HMGET', KEYS[1], 'generation', 'authority', 'run_id', 'restoring', 'retired_at',
+  'kept_at')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] ~= ARGV[2] then return {} end
+if meta[4] or meta[5] then return {} end
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], 'kept_at',
+  string.format('%.0f', math.max(now_ms, tonumber(meta[6] or '') or 0)))
+return {string.format('%.0f', now_ms), redis.call('HGETALL', KEYS[2])}
+`;
+
+const beganSchema = z.enum(["done", "log_retired"]);
+
+const keptSchema = z.union([z.tuple([]), z.tuple([z.coerce.number(), z.array(z.string())])]);
 
 const stepSchema = z.union([
   z.tuple([z.literal("done"), z.int()]),
@@ -141,12 +173,16 @@ export class RedisLogKeeper implements LogKeeper {
     });
   }
 
-  beginRestore(marker: string): Promise<void> {
+  beginRestore(marker: string): Promise<BegunRestore> {
     this.#begun = undefined;
     return this.#kept.use("begin restore", async ({ connection, runId }) => {
-      const command = connection.client.hset(this.#keys.meta, "restoring", marker);
-      await connection.within(STEP_TIMEOUT_MS, "HSET", command);
+      const { log, meta } = this.#keys;
+      const command = connection.client.eval(BEGIN_SCRIPT, 2, log, meta, marker);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      const began = parse("EVAL", beganSchema, reply);
+      if (began !== "done") return { done: false, code: began };
       this.#begun = { marker, runId };
+      return { done: true };
     });
   }
 
@@ -192,6 +228,17 @@ export class RedisLogKeeper implements LogKeeper {
     });
   }
 
+  keep(generation: string): Promise<NodeRows | undefined> {
+    return this.#kept.use("keep", async ({ connection, runId }) => {
+      const { meta, nodes } = this.#keys;
+      const command = connection.client.eval(KEEP_SCRIPT, 2, meta, nodes, generation, runId);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      const [serverMs, fields = []] = parse("EVAL", keptSchema, reply);
+      if (serverMs === undefined) return undefined;
+      return { serverMs, rows: decodeNodeRows(pairsOf(fields)) };
+    });
+  }
+
   removeSilentRows(notSeenForMs: number): Promise<number> {
     return this.#kept.use("XINFO GROUPS", async ({ connection }) => {
       const time: unknown = await connection.within(
@@ -234,6 +281,14 @@ export class RedisLogKeeper implements LogKeeper {
     const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
     return parse("EVAL", stepSchema, reply);
   }
+}
+
+/** A hash as a script returns it: names and values in turn. */
+function pairsOf(texts: readonly string[]): readonly (readonly [string, string])[] {
+  return texts.flatMap((name, at) => {
+    const value = texts[at + 1];
+    return at % 2 === 0 && value !== undefined ? [[name, value] as const] : [];
+  });
 }
 
 function assertAtMost(count: number, max: number): void {

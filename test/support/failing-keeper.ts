@@ -43,6 +43,7 @@ export function failingKeeper(step: Step, when: "before" | "after"): FailingKeep
         attempt("append", () => keeper.append(marker, horizonS, entries)),
       finish: (marker, log) => attempt("finish", () => keeper.finish(marker, log)),
       trim: (request) => keeper.trim(request),
+      keep: (generation) => keeper.keep(generation),
       removeSilentRows: (ms) => keeper.removeSilentRows(ms),
       close: () => keeper.close(),
     };

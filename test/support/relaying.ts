@@ -114,6 +114,7 @@ function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
     append: (marker, horizonS, entries) => keeper.append(marker, horizonS, entries),
     finish: (marker, log) => keeper.finish(marker, log),
     trim: (request) => keeper.trim(request),
+    keep: (generation) => keeper.keep(generation),
     removeSilentRows: (ms) => keeper.removeSilentRows(ms),
     close: () => keeper.close(),
   };
