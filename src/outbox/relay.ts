@@ -138,7 +138,7 @@ export class Relay {
   }
 
   async #relayUnder(lock: HeldLock): Promise<void> {
-    const { database, observer } = this.#options;
+    const { database, clock, observer } = this.#options;
     const lost = new AbortController();
     const stop = AbortSignal.any([this.#closing.signal, lost.signal]);
     this.#relaying = true;
@@ -148,7 +148,7 @@ export class Relay {
         this.#keepConfirming(lock, lost, stop),
         ...this.#partitions.map((partition) => this.#keepRelaying(partition, stop)),
         ...this.#options.partitions.map(({ keeper }, partition) =>
-          this.#keepStamping(new LogStamp({ database, keeper, partition }), partition, stop),
+          this.#keepStamping(new LogStamp({ database, clock, keeper, partition }), partition, stop),
         ),
       ]);
     } finally {
