@@ -22,6 +22,7 @@ export interface PublishRequest {
  * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
+ * - `log_retired`: an operator has closed the log, and no node follows it.
  * - `log_incomplete`: Redis was restarted, and the database has not restored its log yet: no node
  *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
@@ -32,6 +33,7 @@ export type PublishRefusal =
   | "unreachable"
   | "log_missing"
   | "log_restoring"
+  | "log_retired"
   | "log_incomplete"
   | "wrong_authority"
   | "partitions_differ"

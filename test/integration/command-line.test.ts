@@ -92,7 +92,10 @@ describe("wrong usage ends with 2", () => {
       ["revoke", "bogus"],
       ["session", "user"],
     ],
-    [["log", "bogus"], ["init"]],
+    [
+      ["log", "bogus"],
+      ["init", "retire"],
+    ],
   ])("and %j is answered with the commands of that level", async (args, names) => {
     const { code, out, err } = await sekisho(args);
     expect([code, out]).toEqual([2, ""]);
