@@ -53,6 +53,7 @@ export class Stage {
       horizonS: HORIZON_S,
       nothingWasRevoked: true,
       replace: false,
+      minReplicas: 0,
     });
     if (outcome !== "opened") throw new LogInUse();
     const publisher = new RedisPublisher({

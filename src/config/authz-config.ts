@@ -17,6 +17,9 @@ export interface AuthzConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
   readonly redisUrl: string;
+  readonly redisMinReplicas: number;
+  /** 0: for ever. */
+  readonly logUnkeptMaxS: number;
   readonly issuers: readonly Issuer[];
   readonly jwksMaxAgeS: number;
   readonly maxTokenLifetimeS: number;
@@ -35,6 +38,8 @@ export function readAuthzConfig(env: Environment): AuthzConfig {
   const faults: ConfigFault[] = [...unknownVariables(env)];
   const values = {
     redisUrl: requireVariable(env, "SEKISHO_REDIS_URL", faults),
+    redisMinReplicas: readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults),
+    logUnkeptMaxS: readVariable(env, "SEKISHO_LOG_UNKEPT_MAX_S", faults),
     listen: readVariable(env, "SEKISHO_LISTEN", faults),
     opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
     issuers: readIssuers(env, faults),

@@ -47,10 +47,18 @@ export const VARIABLES = {
     parseRedisUrl,
   ),
   SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
-    "how many replicas must have a revocation before it counts as published",
+    "how many replicas must have a revocation before it counts as published, and confirm each proof " +
+      "of a node that it has the whole log; the log may demand more",
     0,
     0,
     16,
+  ),
+  SEKISHO_LOG_UNKEPT_MAX_S: wholeNumber(
+    "for how long a node relies on a log that its session service does not stamp any more, in " +
+      "seconds; 0: for ever",
+    0,
+    0,
+    86_400,
   ),
   SEKISHO_ISSUER: text("whose tokens are accepted: their `iss`", "any text"),
   SEKISHO_AUDIENCE: text("for whom the tokens must be meant: one of their `aud`", "any text"),

@@ -1,12 +1,13 @@
 /** How the sidecar is, by component. */
 import type { Follower } from "../revocation/follower.js";
+import { unkeptMessage } from "../revocation/log-examination.js";
 import type { LocalState } from "../revocation/local-state-lru.js";
 import type { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { HEALTHY, type Component, type Components } from "./health.js";
 
 interface AuthzParts {
-  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness">;
+  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
   readonly state: Pick<LocalState, "saturated" | "unreadable">;
   readonly trusted: readonly {
     readonly issuer: Issuer;
@@ -20,6 +21,13 @@ interface AuthzParts {
   };
   readonly nowMs: number;
 }
+
+export const UNPROTECTED_FAILOVER =
+  "Redis has replicas, but SEKISHO_REDIS_MIN_REPLICAS is 0: a failover may lose revocations that were " +
+  "acknowledged; set it to half of the replicas, rounded up, on the session service and on every node";
+
+/** The session service stamps its log every second. */
+const KEPT_AGE_MAX_MS = 5000;
 
 /**
  * A node becomes ready with its first proof of freshness and its first keys, and then stays ready
@@ -67,6 +75,10 @@ function revocations(parts: AuthzParts): Component {
     const detail = "the log has an entry that this version cannot read: upgrade this node";
     return { status: "degraded", detail };
   }
+  const keptAgeMs = parts.follower.keptAgeMs();
+  if (keptAgeMs !== undefined && keptAgeMs > KEPT_AGE_MAX_MS) {
+    return { status: "degraded", detail: unkeptMessage(keptAgeMs) };
+  }
   return coverage(parts);
 }
 
@@ -74,7 +86,10 @@ function revocations(parts: AuthzParts): Component {
 function coverage({ follower, limits, nowMs }: AuthzParts): Component {
   const coveredMs = follower.freshness.coversFromMs + limits.skewMs;
   const endsMs = coveredMs + limits.maxTokenLifetimeS * 1000 + limits.skewMs;
-  if (endsMs <= nowMs) return HEALTHY;
+  if (endsMs <= nowMs) {
+    const { unprotectedReplicas } = follower.status();
+    return unprotectedReplicas > 0 ? { status: "ok", detail: UNPROTECTED_FAILOVER } : HEALTHY;
+  }
   const detail =
     `tokens issued before ${new Date(coveredMs).toISOString()} are older than the log and answered ` +
     `as stale; the last of them has expired by ${new Date(endsMs).toISOString()}`;

@@ -11,6 +11,8 @@ export interface AuthzGauges {
   readonly entries: () => Readonly<Record<EntryKind, number>>;
   readonly saturated: () => boolean;
   readonly seq: () => number;
+  /** undefined: no session service stands behind the log, or it was not read yet. */
+  readonly keptAgeMs: () => number | undefined;
   readonly keyAgesMs: () => readonly { readonly issuer: string; readonly ageMs: number }[];
 }
 
@@ -102,6 +104,17 @@ function registerGauges(registry: Registry, gauges: AuthzGauges): void {
     gauges.saturated() ? 1 : 0,
   );
   gauge("sekisho_log_seq", "The last entry of the log that was applied.", gauges.seq);
+  new Gauge({
+    name: "sekisho_log_kept_age_seconds",
+    help: "Time since the session service last stamped the log; +Inf: never.",
+    labelNames: [],
+    registers: [registry],
+    collect() {
+      const ageMs = gauges.keptAgeMs();
+      if (ageMs === undefined) this.reset();
+      else this.set(ageMs / 1000);
+    },
+  });
   new Gauge({
     name: "sekisho_revocation_entries",
     help: "Revocations held in memory.",

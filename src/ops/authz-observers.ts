@@ -2,9 +2,10 @@
 import type { CheckObserver } from "../check/check-handler.js";
 import type { Checked } from "../check/check.js";
 import { routePolicyFault } from "../check/route-policy.js";
-import type { FollowerObserver } from "../revocation/log-conversation.js";
+import type { FollowerObserver } from "../revocation/follower.js";
 import type { ResyncCause } from "../revocation/log-order.js";
 import type { IssuerKeysOptions } from "../tokens/issuer-keys.js";
+import { UNPROTECTED_FAILOVER } from "./authz-components.js";
 import type { AuthzMetrics } from "./authz-metrics.js";
 import type { Logger } from "./log.js";
 
@@ -54,6 +55,9 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
           log.info("in step with the revocation log");
         } else
           log.warn({ code: problem.code, problem: problem.message }, "not in step with the log");
+      },
+      unprotectedFailover: (replicas) => {
+        log.warn({ replicas, advice: UNPROTECTED_FAILOVER }, "a failover may lose revocations");
       },
     },
     keys: (issuer) => keyObserver(issuer, log, metrics),

@@ -7,7 +7,7 @@ import type { Issuer } from "../tokens/issuer.js";
 
 interface AuthzParts {
   readonly config: AuthzConfig;
-  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness">;
+  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
   readonly state: Pick<LocalState, "counts" | "saturated" | "unreadable">;
   readonly trusted: readonly {
     readonly issuer: Issuer;
@@ -27,6 +27,7 @@ export function authzStatus({ config, follower, state, trusted }: AuthzParts): o
     generation: generation ?? null,
     seq: seq ?? null,
     staleness_ms: provenAt === undefined ? null : Math.round(follower.stalenessMs()),
+    kept_age_ms: wholeMs(follower.keptAgeMs()),
     max_staleness_ms: config.maxStalenessMs,
     on_stale: config.onStale,
     covers_from: provenAt === undefined ? null : new Date(coversFromMs).toISOString(),
@@ -39,4 +40,8 @@ export function authzStatus({ config, follower, state, trusted }: AuthzParts): o
       return { issuer: issuer.issuer, keys: count, age_s: ageS, problem: lastProblem ?? null };
     }),
   };
+}
+
+function wholeMs(ms: number | undefined): number | null {
+  return ms === undefined || ms === Infinity ? null : Math.round(ms);
 }

@@ -126,6 +126,9 @@ export class PartitionRelay {
     if (record === undefined) throw new Error("a log without a record is not sound");
     const { meta } = judged;
     if (record.restoredAtMs === undefined) await this.#noteForAnother(meta, record);
+    if (meta.minReplicas !== demands.minReplicas) {
+      await keeper.demandReplicas(meta.generation, demands.minReplicas);
+    }
     const { published, refusal } = await this.#pending.pass(pending, check);
     if (published > 0) this.#parts.observer.onPublished(published);
     if (!(await this.#searchEnd(meta, record, check))) {

@@ -7,6 +7,7 @@
  */
 import { CUT_OFF_MARGIN_S } from "../revocation/horizon.js";
 import type { KeeperFacts } from "../revocation/log-keeper.js";
+import { sameServer } from "../revocation/log-server.js";
 import type { LogMeta } from "../revocation/revocation-log.js";
 
 /** A row of `log_records`: what the database knows of a partition's log. */
@@ -27,6 +28,8 @@ export interface LogRecord {
 export interface LogDemands {
   readonly horizonS: number;
   readonly partitions: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
   /** The largest difference between this machine's clock and the server's. */
   readonly clockDifferenceMaxMs: number;
 }
@@ -71,7 +74,7 @@ export function judgeLog(
   demands: LogDemands,
   nowMs: number,
 ): LogJudgement {
-  const { role, serverMs, serverRunId, meta } = facts;
+  const { role, serverMs, serverRunId, serverReplId, meta } = facts;
   if (role !== "master") {
     return wait(
       "not_a_master",
@@ -93,7 +96,8 @@ export function judgeLog(
   // Whoever set the marker does not hold the lock any more: this relay does.
   if (meta === "restoring" || meta.restoring) return restore("restore_abandoned");
   if (meta.authority === "redis") return restore("authority_taken_over");
-  if (meta.runId !== serverRunId) return restore("server_changed");
+  const server = { runId: serverRunId, replId: serverReplId };
+  if (!sameServer(meta, server)) return restore("server_changed");
   if (meta.generation !== record?.generation) return restore("generation_differs");
   if (meta.seq < record.seq) return restore("log_fell");
   if (meta.partitions !== demands.partitions) return restore("partitions_differ");
@@ -130,7 +134,7 @@ export function inheritedCoversFromMs(
   record: LogRecord | undefined,
   nowMs: number,
 ): number {
-  const { meta, serverRunId } = facts;
+  const { meta, serverRunId: runId, serverReplId: replId } = facts;
   const unknownBeforeMs = coversOnlyFromMs(nowMs);
   if (typeof meta === "string") {
     // What cannot be read any more was the database's own, unless that has never had a log.
@@ -138,7 +142,7 @@ export function inheritedCoversFromMs(
   }
   const ownedUpToMs = Math.min(meta.coversFromMs, unknownBeforeMs);
   if (isOwnLog(meta, record)) return ownedUpToMs;
-  if (meta.authority === "database" && meta.runId !== serverRunId) return unknownBeforeMs;
+  if (meta.authority === "database" && !sameServer(meta, { runId, replId })) return unknownBeforeMs;
   return ownedUpToMs;
 }
 

@@ -34,6 +34,8 @@ export interface RelayOptions {
   /** By partition number. The publisher should be another than the requests', which may hang. */
   readonly partitions: readonly { readonly keeper: LogKeeper; readonly publisher: Publisher }[];
   readonly horizonS: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
   readonly newId: () => string;
   readonly observer: RelayObserver;
 }
@@ -63,12 +65,13 @@ export class Relay {
   #lastRestore: RelayStatus["lastRestore"];
 
   constructor(options: RelayOptions) {
-    const { database, clock, partitions, horizonS, newId } = options;
+    const { database, clock, partitions, horizonS, minReplicas, newId } = options;
     if (partitions.length !== PARTITIONS) throw new RangeError("one keeper for each partition");
     this.#options = options;
     const demands = {
       horizonS,
       partitions: PARTITIONS,
+      minReplicas,
       clockDifferenceMaxMs: PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
     };
     const observer: RelayObserver = {

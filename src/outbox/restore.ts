@@ -126,8 +126,9 @@ export async function restoreLog(
     recordGeneration(queries, partition, { generation, seq }),
   );
   check();
-  const { horizonS, partitions } = demands;
-  done("finish", await keeper.finish(marker, { generation, horizonS, partitions, coversFromMs }));
+  const { horizonS, partitions, minReplicas } = demands;
+  const facts = { generation, horizonS, partitions, coversFromMs, minReplicas };
+  done("finish", await keeper.finish(marker, facts));
   const restored = {
     generation,
     cause: found.cause,

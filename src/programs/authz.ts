@@ -50,6 +50,7 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
     entries: () => state.counts,
     saturated: () => state.saturated,
     seq: () => follower.status().seq ?? 0,
+    keptAgeMs: () => follower.keptAgeMs(),
     keyAgesMs: () =>
       trusted.map(({ issuer, keys }) => ({
         issuer: issuer.issuer,
@@ -68,6 +69,8 @@ export async function startAuthz(config: AuthzConfig, log: Logger): Promise<Runn
       skewMs,
       horizonS: horizonS(config.maxTokenLifetimeS, config.clockSkewS),
       partitions: PARTITIONS,
+      minReplicas: config.redisMinReplicas,
+      unkeptMaxMs: config.logUnkeptMaxS === 0 ? undefined : config.logUnkeptMaxS * 1000,
     },
     maxStalenessMs: config.maxStalenessMs,
     onStale: config.onStale,

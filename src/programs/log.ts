@@ -3,7 +3,7 @@
  * is being left.
  */
 import { randomUUID } from "node:crypto";
-import { Option, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import { readOperatorConfig } from "../config/operator-config.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { openLog, type OpenLogOutcome } from "../revocation/log-opening-redis.js";
@@ -22,7 +22,13 @@ export function addLogCommand(program: Command, context: CommandContext): void {
       "a new deployment: accept tokens issued before now (without it they are refused as stale)",
     )
     .option("--replace", "delete the log that is there, with every revocation in it")
-    .action(async (options: { nothingWasRevoked?: true; replace?: true }) => {
+    .option(
+      "--min-replicas <count>",
+      "how many replicas must have a revocation before it counts as published; also changes a log that " +
+        "is there (left out: SEKISHO_REDIS_MIN_REPLICAS, for a new log only)",
+      readReplicas,
+    )
+    .action(async (options: InitOptions) => {
       context.end(await initLog(context.env, options));
     });
   log
@@ -49,10 +55,18 @@ export function addLogCommand(program: Command, context: CommandContext): void {
     });
 }
 
-async function initLog(
-  env: NodeJS.ProcessEnv,
-  options: { nothingWasRevoked?: true; replace?: true },
-): Promise<ExitCode> {
+interface InitOptions {
+  readonly nothingWasRevoked?: true;
+  readonly replace?: true;
+  readonly minReplicas?: number;
+}
+
+function readReplicas(text: string): number {
+  if (/^([0-9]|1[0-6])$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Allowed is a whole number from 0 to 16.");
+}
+
+async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<ExitCode> {
   const config = readOperatorConfig(env);
   try {
     const outcome = await openLog(redisConnections(config.redisUrl), partitionKeys(0), {
@@ -61,8 +75,10 @@ async function initLog(
       horizonS: config.horizonS,
       nothingWasRevoked: options.nothingWasRevoked === true,
       replace: options.replace === true,
+      minReplicas: options.minReplicas ?? config.redisMinReplicas,
+      changeMinReplicas: options.minReplicas !== undefined,
     });
-    return tell(outcome, config.horizonS, options.nothingWasRevoked === true);
+    return tell(outcome, config.horizonS, options);
   } catch (error) {
     if (!(error instanceof RevocationLogError)) throw error;
     process.stderr.write(`sekisho log init: no log was opened: ${error.message}\n`);
@@ -70,8 +86,8 @@ async function initLog(
   }
 }
 
-function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: boolean): ExitCode {
-  const covers = nothingWasRevoked
+function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): ExitCode {
+  const covers = options.nothingWasRevoked
     ? "It covers all time: what was revoked before, if anything was, passes at nodes that start now."
     : "Tokens issued before now are refused as stale until they expire.";
   const durability =
@@ -100,6 +116,12 @@ function tell(outcome: OpenLogOutcome, horizonS: number, nothingWasRevoked: bool
           "revocation in it, and opens\nanother one.\n",
       );
       return EXIT.failed;
+    case "replicas":
+      process.stdout.write(
+        `The log demands ${options.minReplicas ?? 0} replicas now, where it demanded ` +
+          `${outcome[1].minReplicas}. Nothing else was changed.\n`,
+      );
+      return EXIT.done;
     case "exists":
       process.stderr.write(
         `sekisho log init: there is a log already (its last entry is ${outcome[1].seq}, it ` +

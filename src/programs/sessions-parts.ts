@@ -66,6 +66,7 @@ export function keepLog(
     observer: observers.outbox,
   });
   const relay = new Relay({
+    minReplicas: config.redisMinReplicas,
     database: db,
     clock,
     partitions: [{ keeper, publisher: publishers.relay }],

@@ -7,6 +7,7 @@
  */
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { toLogError } from "./error-redis.js";
+import { addressOf, assertIdentified, serverIn } from "./server-info-redis.js";
 
 const INFO_TIMEOUT_MS = 1000;
 
@@ -59,17 +60,14 @@ export class KeptConnection {
   async #connect(): Promise<KeptServer> {
     const connection = await this.#open();
     try {
-      const command = connection.client.info("server");
-      const info = await connection.within(INFO_TIMEOUT_MS, "INFO", command);
-      return { connection, runId: runIdIn(info) };
+      const { client } = connection;
+      const asked = Promise.all([client.info("server"), client.info("replication")]);
+      const [server, replication] = await connection.within(INFO_TIMEOUT_MS, "INFO", asked);
+      const address = addressOf(client.options);
+      return { connection, ...assertIdentified(serverIn(server, replication, address)) };
     } catch (error) {
       connection.close();
       throw error;
     }
   }
-}
-
-/** The run id in the reply to `INFO server`; empty if there is none, which is no process's. */
-export function runIdIn(info: string): string {
-  return /^run_id:(\S+)/m.exec(info)?.[1] ?? "";
 }

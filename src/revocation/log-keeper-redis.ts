@@ -23,11 +23,12 @@ import type {
   TrimRequest,
 } from "./log-keeper.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
-import { decodeNodeRows } from "./node-row-redis.js";
+import { stampLog } from "./log-stamp-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
@@ -48,13 +49,13 @@ redis.call('HSET', KEYS[2], 'restoring', ARGV[1])
 return 'done'
 `;
 
-const CLEAR_SCRIPT = `
+const CLEAR_SCRIPT = `${REPLID_FUNCTION}
 if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
 redis.call('DEL', KEYS[1], KEYS[2])
 local time = redis.call('TIME')
 redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'seq', '1', 'kind', 'log_opened',
   'at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
-redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1')
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1', 'replid', replid())
 return {'done', 1}
 `;
 
@@ -75,15 +76,17 @@ redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', seq))
 return {'done', seq}
 `;
 
-/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms). */
-const FINISH_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation')
+/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms), replicas. */
+const FINISH_SCRIPT = `${REPLID_FUNCTION}
+local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'replid')
 if meta[1] ~= ARGV[1] then return {'marker_lost'} end
 if meta[3] or not meta[2] then return {'not_cleared'} end
+if meta[4] ~= replid() then return {'server_changed'} end
 local seq = tonumber(meta[2])
 if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
 redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
-  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6])
+  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6],
+  'min_replicas', ARGV[7])
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[2], 'kept_at',
   string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
@@ -106,29 +109,18 @@ if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]
 return trim(string.format('%.0f', oldest_ms))
 `;
 
-/*
- * Not of a restore. KEYS: meta, nodes. ARGV: generation, run id. The reply is empty where nothing was
- * stamped.
- */
-const KEEP_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[1], 'generation', 'authority', 'run_id', 'restoring', 'retired_at',
-  'kept_at')
-if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] ~= ARGV[2] then return {} end
-if meta[4] or meta[5] then return {} end
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'kept_at',
-  string.format('%.0f', math.max(now_ms, tonumber(meta[6] or '') or 0)))
-return {string.format('%.0f', now_ms), redis.call('HGETALL', KEYS[2])}
+/* Not of a restore. ARGV: generation, replicas. */
+const DEMAND_REPLICAS_SCRIPT = `
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'restoring')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] then return 0 end
+return redis.call('HSET', KEYS[2], 'min_replicas', ARGV[2])
 `;
 
 const beganSchema = z.enum(["done", "log_retired"]);
 
-const keptSchema = z.union([z.tuple([]), z.tuple([z.coerce.number(), z.array(z.string())])]);
-
 const stepSchema = z.union([
   z.tuple([z.literal("done"), z.int()]),
-  z.tuple([z.enum(["marker_lost", "entries_lost", "not_cleared"])]),
+  z.tuple([z.enum(["marker_lost", "entries_lost", "server_changed", "not_cleared"])]),
 ]);
 
 export class RedisLogKeeper implements LogKeeper {
@@ -147,8 +139,9 @@ export class RedisLogKeeper implements LogKeeper {
       const transaction = connection.client.multi();
       transaction.call("ROLE");
       transaction.time();
+      transaction.info("replication");
       transaction.hmget(this.#keys.meta, ...META_FIELDS);
-      const [role, time, meta] = await runAll(
+      const [role, time, replication, meta] = await runAll(
         connection,
         FACTS_TIMEOUT_MS,
         "ROLE, TIME",
@@ -157,6 +150,7 @@ export class RedisLogKeeper implements LogKeeper {
       return {
         role: roleIn(role),
         serverRunId: runId,
+        serverReplId: replicationIn(parse("INFO", z.string(), replication)).replId,
         serverMs: timeToMs(time),
         meta: parseMeta(meta),
       };
@@ -208,13 +202,14 @@ export class RedisLogKeeper implements LogKeeper {
   }
 
   finish(marker: string, log: RestoredLog): Promise<RestoreStep> {
-    const { generation, horizonS, partitions, coversFromMs } = log;
+    const { generation, horizonS, partitions, coversFromMs, minReplicas } = log;
     return this.#step("finish", marker, FINISH_SCRIPT, (runId) => [
       generation,
       runId,
       horizonS,
       partitions,
       coversFromMs,
+      minReplicas,
     ]);
   }
 
@@ -229,13 +224,15 @@ export class RedisLogKeeper implements LogKeeper {
   }
 
   keep(generation: string): Promise<NodeRows | undefined> {
-    return this.#kept.use("keep", async ({ connection, runId }) => {
-      const { meta, nodes } = this.#keys;
-      const command = connection.client.eval(KEEP_SCRIPT, 2, meta, nodes, generation, runId);
-      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
-      const [serverMs, fields = []] = parse("EVAL", keptSchema, reply);
-      if (serverMs === undefined) return undefined;
-      return { serverMs, rows: decodeNodeRows(pairsOf(fields)) };
+    return this.#kept.use("keep", (server) => stampLog(server, this.#keys, generation));
+  }
+
+  async demandReplicas(generation: string, minReplicas: number): Promise<void> {
+    await this.#kept.use("demand replicas", async ({ connection }) => {
+      const { log, meta } = this.#keys;
+      const given = [generation, minReplicas];
+      const command = connection.client.eval(DEMAND_REPLICAS_SCRIPT, 2, log, meta, ...given);
+      await connection.within<unknown>(STEP_TIMEOUT_MS, "EVAL", command);
     });
   }
 
@@ -281,14 +278,6 @@ export class RedisLogKeeper implements LogKeeper {
     const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
     return parse("EVAL", stepSchema, reply);
   }
-}
-
-/** A hash as a script returns it: names and values in turn. */
-function pairsOf(texts: readonly string[]): readonly (readonly [string, string])[] {
-  return texts.flatMap((name, at) => {
-    const value = texts[at + 1];
-    return at % 2 === 0 && value !== undefined ? [[name, value] as const] : [];
-  });
 }
 
 function assertAtMost(count: number, max: number): void {

@@ -29,6 +29,8 @@ export interface KeeperFacts {
   /** `master`, or the log cannot be written to. */
   readonly role: string;
   readonly serverRunId: string;
+  /** Its replication ID (`master_replid`). */
+  readonly serverReplId: string | undefined;
   /** The server's wall clock, Unix milliseconds. */
   readonly serverMs: number;
   readonly meta: MetaReply;
@@ -47,6 +49,8 @@ export interface RestoredLog {
   readonly partitions: number;
   /** Unix milliseconds; the log holds every revocation since then. */
   readonly coversFromMs: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
 }
 
 /**
@@ -91,7 +95,10 @@ export interface LogKeeper {
   clear(marker: string): Promise<RestoreStep>;
   /** Appends at most `APPEND_MAX_ENTRIES`, in this order, to be remembered for `horizonS`. */
   append(marker: string, horizonS: number, entries: readonly RestoredEntry[]): Promise<RestoreStep>;
-  /** Makes the log a good one. */
+  /**
+   * Makes the log a good one, of the server that `clear` found: refused where its replication ID has
+   * changed since.
+   */
   finish(marker: string, log: RestoredLog): Promise<RestoreStep>;
   /**
    * Removes entries that are older than the log's horizon and that the database knows; a bounded
@@ -104,6 +111,11 @@ export interface LogKeeper {
    * generation, of no database or of another server process, is retired, or is being restored.
    */
   keep(generation: string): Promise<NodeRows | undefined>;
+  /**
+   * Says how many replicas must have an entry before it counts as published. A log of another
+   * generation is left alone, and so is one that is being restored.
+   */
+  demandReplicas(generation: string, minReplicas: number): Promise<void>;
   /**
    * Removes rows and groups of nodes that were not seen for `notSeenForMs` by the server's clock, a
    * bounded number at once; returns how many. Rejects where there is no log.

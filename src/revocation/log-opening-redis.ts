@@ -9,31 +9,37 @@ import { toLogError } from "./error-redis.js";
 import { ENTRY_VERSION } from "./entry.js";
 import { CUT_OFF_MARGIN_S } from "./horizon.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
+import { REPLID_FUNCTION, addressOf, assertIdentified, serverIn } from "./server-info-redis.js";
 import type { Authority } from "./revocation-log.js";
 
 const TIMEOUT_MS = 2000;
 
 /*
  * KEYS: log, meta, nodes. ARGV: generation, authority, horizon (s), partitions, 1 if nothing was
- * revoked before, 1 to replace, entry version, how far a lost cut-off may reach beyond the skew (ms).
+ * revoked before, 1 to replace, entry version, how far a lost cut-off may reach beyond the skew (ms),
+ * how many replicas must have an entry, 1 to demand that of a log that is there.
  *
  * Raising the horizon keeps what is there, but entries older than the old horizon are trimmed
  * already: the log covers only what came since.
  */
-const OPEN_SCRIPT = `
+const OPEN_SCRIPT = `${REPLID_FUNCTION}
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local old = redis.call('HMGET', KEYS[2], 'generation', 'seq', 'horizon_s', 'authority', 'covers_from',
-  'retired_at')
+  'min_replicas', 'retired_at')
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
-  if old[6] then return {'retired', old[6], old[2] or '0'} end
+  if old[7] then return {'retired', old[7], old[2] or '0'} end
   local was = tonumber(old[3] or '')
+  local demanded = old[6] or '0'
+  local changes_replicas = ARGV[10] == '1' and old[4] == ARGV[2] and demanded ~= ARGV[9]
+  if changes_replicas then redis.call('HSET', KEYS[2], 'min_replicas', ARGV[9]) end
   if was and old[4] == ARGV[2] and was < tonumber(ARGV[3]) then
     local covers = math.max(tonumber(old[5] or '0'), now_ms - was * 1000)
     redis.call('HSET', KEYS[2], 'horizon_s', ARGV[3], 'covers_from', string.format('%.0f', covers))
     return {'raised', old[1], old[2], old[3]}
   end
+  if changes_replicas then return {'replicas', old[1], old[2], demanded} end
   return {'exists', old[1] or '', old[2] or '0', old[3] or '0', old[4] or 'unknown'}
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
@@ -42,7 +48,8 @@ if ARGV[5] ~= '1' then covers = string.format('%.0f', now_ms + tonumber(ARGV[8])
 redis.call('XADD', KEYS[1], '*', 'v', ARGV[7], 'seq', '1', 'kind', 'log_opened',
   'at', string.format('%.0f', now_ms))
 redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'seq', '1', 'first_seq', '1', 'run_id', run_id,
-  'authority', ARGV[2], 'horizon_s', ARGV[3], 'partitions', ARGV[4], 'covers_from', covers)
+  'authority', ARGV[2], 'horizon_s', ARGV[3], 'partitions', ARGV[4], 'covers_from', covers,
+  'replid', replid(), 'min_replicas', ARGV[9])
 if old[1] then return {'replaced', old[1], old[2] or '0'} end
 return {'opened'}
 `;
@@ -61,6 +68,11 @@ const replySchema = z.union([
       ([kind, generation, seq, horizonS]) => [kind, { generation, seq, horizonS }] as const,
     ),
   z
+    .tuple([z.literal("replicas"), z.string(), z.coerce.number(), z.coerce.number()])
+    .transform(
+      ([kind, generation, seq, minReplicas]) => [kind, { generation, seq, minReplicas }] as const,
+    ),
+  z
     .tuple([z.literal("exists"), z.string(), z.coerce.number(), z.coerce.number(), z.string()])
     .transform(
       ([kind, generation, seq, horizonS, authority]) =>
@@ -76,6 +88,10 @@ export interface OpenLogRequest {
   /** The log covers all time, because nothing was ever revoked before it. */
   readonly nothingWasRevoked: boolean;
   readonly replace: boolean;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
+  /** Demand that of a log that is there as well. Left out: no. */
+  readonly changeMinReplicas?: boolean;
 }
 
 export type OpenLogOutcome = z.infer<typeof replySchema>;
@@ -88,7 +104,11 @@ export async function openLog(
 ): Promise<OpenLogOutcome> {
   const connection = await open();
   try {
-    const command = connection.client.eval(
+    const { client } = connection;
+    const asked = Promise.all([client.info("server"), client.info("replication")]);
+    const [server, replication] = await connection.within(TIMEOUT_MS, "INFO", asked);
+    assertIdentified(serverIn(server, replication, addressOf(client.options)));
+    const command = client.eval(
       OPEN_SCRIPT,
       3,
       keys.log,
@@ -102,6 +122,8 @@ export async function openLog(
       request.replace ? 1 : 0,
       ENTRY_VERSION,
       CUT_OFF_MARGIN_S * 1000,
+      request.minReplicas,
+      request.changeMinReplicas === true ? 1 : 0,
     );
     return replySchema.parse(await connection.within<unknown>(TIMEOUT_MS, "EVAL", command));
   } catch (error) {

@@ -2,10 +2,10 @@
  * What a follower concludes from what it read: pure functions, no I/O. Every way in which a log can
  * have lost an entry is found here.
  */
-import type { Moment } from "../clock/clock.js";
-import { clockOffsetMs, describeClockOffset, type HeardClock } from "../clock/clock-offset.js";
 import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
-import type { LogFacts, LogMeta, LogRead, MetaReply } from "./revocation-log.js";
+import { keptAge, unkeptMessage, type LogProblem } from "./log-examination.js";
+import type { LogRequirements } from "./log-examination.js";
+import type { LogMeta, LogRead } from "./revocation-log.js";
 
 /** Why a node must begin again with the whole log. The label of `sekisho_log_resyncs_total`. */
 export type ResyncCause =
@@ -17,137 +17,6 @@ export type ResyncCause =
   | "clock_jumped"
   | "log_changed"
   | "unexpected_reply";
-
-/** What keeps a node from being in sync with the log, in words for the person who must mend it. */
-export interface LogProblem {
-  readonly code:
-    | "unreachable"
-    | "not_a_master"
-    | "clock_difference"
-    | "log_missing"
-    | "log_unreadable"
-    | "log_restoring"
-    | "log_incomplete"
-    | "log_fell"
-    | "horizon_too_short"
-    | "partitions_differ"
-    | "out_of_step";
-  readonly message: string;
-}
-
-/** What this node demands of a log. */
-export interface LogRequirements {
-  readonly skewMs: number;
-  readonly horizonS: number;
-  readonly partitions: number;
-}
-
-/** Where a node stands: the last entry applied, and in which generation of the log. */
-export interface AppliedUpTo {
-  readonly generation: string;
-  readonly seq: number;
-}
-
-export type Examined =
-  | { readonly fit: true; readonly meta: LogMeta }
-  | { readonly fit: false; readonly problem: LogProblem };
-
-const unfit = (code: LogProblem["code"], message: string): Examined => ({
-  fit: false,
-  problem: { code, message },
-});
-
-/** Step 1: whether this server's log can be followed at all. */
-export function examineFacts(
-  facts: LogFacts,
-  required: LogRequirements,
-  applied: AppliedUpTo | undefined,
-): Examined {
-  if (facts.role !== "master") {
-    return unfit(
-      "not_a_master",
-      `this Redis is a ${facts.role}: point SEKISHO_REDIS_URL at the master`,
-    );
-  }
-  if (!clocksAgree(facts, required.skewMs)) {
-    const { skewMs } = required;
-    const difference = describeClockOffset("Redis", clockOffsetMs(facts), skewMs);
-    return unfit("clock_difference", difference);
-  }
-  return examineMeta(facts.meta, facts.serverRunId, required, applied);
-}
-
-function examineMeta(
-  meta: MetaReply,
-  serverRunId: string,
-  required: LogRequirements,
-  applied: AppliedUpTo | undefined,
-): Examined {
-  if (meta === "missing") return unfit("log_missing", missingLogMessage(applied !== undefined));
-  if (meta === "unreadable") {
-    return unfit(
-      "log_unreadable",
-      "the log's `meta` is not understood: was it written by a newer version?",
-    );
-  }
-  if (meta === "restoring" || meta.restoring) {
-    return unfit("log_restoring", "the session service is restoring the log");
-  }
-  if (meta.authority === "database" && meta.runId !== serverRunId) {
-    return unfit(
-      "log_incomplete",
-      "Redis was restarted and its log may have lost entries: waiting for the session service to restore it",
-    );
-  }
-  if (meta.partitions !== required.partitions) {
-    return unfit(
-      "partitions_differ",
-      `the log has ${meta.partitions} partitions, this node is set to ${required.partitions}`,
-    );
-  }
-  if (meta.horizonS < required.horizonS) {
-    return unfit(
-      "horizon_too_short",
-      `the log remembers ${meta.horizonS} s, this node needs ${required.horizonS} s: lower ` +
-        "SEKISHO_MAX_TOKEN_LIFETIME_S or SEKISHO_CLOCK_SKEW_S here, or run `sekisho log init` with " +
-        "the same settings as here to raise the log's horizon",
-    );
-  }
-  if (applied?.generation === meta.generation && meta.seq < applied.seq) {
-    return unfit(
-      "log_fell",
-      `the log fell from entry ${applied.seq} to ${meta.seq}: Redis came back with older data and ` +
-        "revocations are lost. Publish them again, or run `sekisho log init --replace`: tokens issued " +
-        "before that are then refused as stale until they expire",
-    );
-  }
-  return { fit: true, meta };
-}
-
-function missingLogMessage(hadOne: boolean): string {
-  if (!hadOne) {
-    return (
-      "there is no revocation log in this Redis: run `sekisho log init` " +
-      "(`--nothing-was-revoked` for a new deployment)"
-    );
-  }
-  return (
-    "the revocation log is gone from Redis, and with it what was revoked: restore Redis's data, or " +
-    "run `sekisho log init`: tokens issued before that are then refused as stale until they expire"
-  );
-}
-
-/** Whether the server's clock, read between sending and receiving, is within skew of ours. */
-export function clocksAgree(heard: HeardClock, skewMs: number): boolean {
-  return Math.abs(clockOffsetMs(heard)) <= skewMs;
-}
-
-/** Whether the wall clock was set by more than the skew between two moments. */
-export function wallClockJumped(before: Moment, after: Moment, skewMs: number): boolean {
-  const wall = after.wallMs - before.wallMs;
-  const monotonic = after.monotonicMs - before.monotonicMs;
-  return Math.abs(wall - monotonic) > skewMs;
-}
 
 export interface Advance {
   /** Every entry that was there; all may be applied, in order or not. */
@@ -208,13 +77,19 @@ function firstSeqOf(raw: readonly RawEntry[]): number | undefined {
 }
 
 export type ReadVerdict =
-  /** Everything published before the read was sent has been applied. */
-  | { readonly kind: "fresh"; readonly meta: LogMeta }
+  /** Everything published before the read was sent has been applied, if a quorum confirms it. */
+  | { readonly kind: "fresh"; readonly meta: LogMeta; readonly quorum: number }
   /** In order, but there may be more. */
   | { readonly kind: "more" }
+  /** In order, but it may not be the log that publishers write to. */
+  | { readonly kind: "unproven"; readonly problem: LogProblem }
   | { readonly kind: "resync"; readonly cause: ResyncCause; readonly why: string };
 
 const resync = (cause: ResyncCause, why: string): ReadVerdict => ({ kind: "resync", cause, why });
+const unproven = (code: LogProblem["code"], message: string): ReadVerdict => ({
+  kind: "unproven",
+  problem: { code, message },
+});
 
 /**
  * What a read proves. `seqBefore` and `seqAfter`: up to where this node had applied the log before
@@ -224,6 +99,7 @@ export function judgeRead(
   read: LogRead,
   joined: LogMeta,
   reached: { readonly seqBefore: number; readonly seqAfter: number; readonly full: boolean },
+  required: Pick<LogRequirements, "minReplicas" | "unkeptMaxMs">,
 ): ReadVerdict {
   const { meta } = read;
   if (typeof meta === "string") {
@@ -238,6 +114,10 @@ export function judgeRead(
   if (meta.horizonS !== joined.horizonS || meta.partitions !== joined.partitions) {
     return resync("log_changed", "the log's horizon or partitions changed");
   }
+  if (meta.retiredAtMs !== undefined) return resync("log_changed", "the log was retired");
+  if (meta.authority === "database" && meta.replId !== read.replication.replId) {
+    return resync("server_changed", "Redis was promoted, or its replication was set up anew");
+  }
   if (meta.seq < reached.seqBefore) {
     return resync("fall", `the log fell from entry ${reached.seqBefore} to ${meta.seq}`);
   }
@@ -245,5 +125,40 @@ export function judgeRead(
   if (reached.seqAfter < meta.seq) {
     return resync("gap", `entry ${meta.seq} was published but not delivered`);
   }
-  return { kind: "fresh", meta };
+  return judgeServer(read, meta, required);
+}
+
+/** Whether the server that answered must be the one that publishers write to. */
+function judgeServer(
+  read: LogRead,
+  meta: LogMeta,
+  { minReplicas, unkeptMaxMs }: Pick<LogRequirements, "minReplicas" | "unkeptMaxMs">,
+): ReadVerdict {
+  const keptAgeMs = keptAge(meta, read.serverMs);
+  if (unkeptMaxMs !== undefined && keptAgeMs !== undefined && keptAgeMs > unkeptMaxMs) {
+    return unproven("log_unkept", unkeptMessage(keptAgeMs));
+  }
+  const quorum = Math.max(minReplicas, meta.minReplicas);
+  if (quorum === 0) return { kind: "fresh", meta, quorum };
+  // A promoted replica and the `min_replicas` that confirmed its publication no longer follow this
+  // server. Only if fewer than `quorum` replicas remain beside them does a quorum here say that
+  // there is no such publication.
+  const { replicas } = read.replication;
+  if (replicas === undefined || replicas > meta.minReplicas + quorum) {
+    return unproven(
+      "too_many_replicas",
+      `Redis has ${replicas ?? "an unknown number of"} replicas; with min_replicas ` +
+        `${meta.minReplicas} in the log and ${quorum} here there may be at most ` +
+        `${meta.minReplicas + quorum}: raise SEKISHO_REDIS_MIN_REPLICAS before a replica is added`,
+    );
+  }
+  return { kind: "fresh", meta, quorum };
+}
+
+/** What a read lacked that a quorum did not confirm. */
+export function tooFewReplicas(confirmed: number, quorum: number): LogProblem {
+  const message =
+    `${confirmed} of ${quorum} replicas confirmed the last read (SEKISHO_REDIS_MIN_REPLICAS, or ` +
+    "min_replicas of the log): is this master cut off, was another one promoted, or is a replica away?";
+  return { code: "too_few_replicas", message };
 }

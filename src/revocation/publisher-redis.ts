@@ -14,6 +14,7 @@ import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
 import type { Authority } from "./revocation-log.js";
+import { REPLID_FUNCTION } from "./server-info-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
 const PUBLISH_TIMEOUT_MS = 2000;
@@ -33,14 +34,16 @@ const WAIT_TIMEOUT_MS = 1000;
  * stands: what was published past the session service is nowhere else until the relay has imported
  * it, and a session whose end the service never learnt of would go on. The relay trims (`LogKeeper`).
  */
-const PUBLISH_SCRIPT = `${TRIM_FUNCTION}
+const PUBLISH_SCRIPT = `${TRIM_FUNCTION}${REPLID_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
-  'run_id', 'retired_at')
+  'run_id', 'replid', 'min_replicas', 'retired_at')
 if meta[2] then return {'log_restoring'} end
 if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
-if meta[7] then return {'log_retired'} end
+if meta[9] then return {'log_retired'} end
 if ARGV[1] ~= '' and meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
-if meta[3] == 'database' and meta[6] ~= ARGV[2] then return {'log_incomplete'} end
+if meta[3] == 'database' and (meta[6] ~= ARGV[2] or meta[7] ~= replid()) then
+  return {'log_incomplete'}
+end
 if meta[4] ~= ARGV[3] then return {'partitions_differ', tostring(meta[4])} end
 local time = redis.call('TIME')
 local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -62,11 +65,11 @@ local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), '
 if meta[3] ~= 'database' then
   trim(string.format('%.0f', math.min(redis_ms, now_ms) - horizon_ms))
 end
-return {'published', meta[1], string.format('%.0f', seq), id}
+return {'published', meta[1], string.format('%.0f', seq), id, meta[8] or '0'}
 `;
 
 const replySchema = z.union([
-  z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string()]),
+  z.tuple([z.literal("published"), z.string(), z.coerce.number(), z.string(), z.coerce.number()]),
   z.tuple([z.enum(["wrong_authority", "partitions_differ", "clock_difference"]), z.string()]),
   z.tuple([
     z.enum(["log_missing", "log_restoring", "log_retired", "log_incomplete", "cutoff_too_late"]),
@@ -84,7 +87,7 @@ export interface PublisherOptions {
    * that the service imports them later. Left out: no.
    */
   readonly breakGlass?: boolean;
-  /** How many replicas must have an entry before it counts as published. */
+  /** How many replicas must have an entry before it counts as published; the log may demand more. */
   readonly minReplicas: number;
   /** The largest difference between any two machines' clocks, in seconds. */
   readonly clockSkewS: number;
@@ -102,8 +105,10 @@ export class RedisPublisher implements Publisher {
   async publish(request: PublishRequest): Promise<PublishOutcome> {
     try {
       return await this.#kept.use("publish", async (server) => {
-        const outcome = await this.#append(server, request);
-        return outcome.published ? await this.#replicated(server.connection, outcome) : outcome;
+        const { outcome, minReplicas } = await this.#append(server, request);
+        return outcome.published
+          ? await this.#replicated(server.connection, outcome, minReplicas)
+          : outcome;
       });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -118,7 +123,7 @@ export class RedisPublisher implements Publisher {
   async #append(
     { connection, runId }: KeptServer,
     request: PublishRequest,
-  ): Promise<PublishOutcome> {
+  ): Promise<{ readonly outcome: PublishOutcome; readonly minReplicas: number }> {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
     const { revocation } = request;
     const cutOff = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
@@ -140,14 +145,19 @@ export class RedisPublisher implements Publisher {
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
     const parsed = replySchema.parse(reply);
     if (parsed[0] === "published") {
-      const [, generation, seq, entryId] = parsed;
-      return { published: true, generation, seq, entryId };
+      const [, generation, seq, entryId, demanded] = parsed;
+      const outcome = { published: true, generation, seq, entryId } as const;
+      return { outcome, minReplicas: Math.max(demanded, this.#options.minReplicas) };
     }
-    return refused(parsed[0], this.#explain(parsed[0], parsed[1] ?? ""));
+    const outcome = refused(parsed[0], this.#explain(parsed[0], parsed[1] ?? ""));
+    return { outcome, minReplicas: 0 };
   }
 
-  async #replicated(connection: RedisConnection, outcome: PublishOutcome): Promise<PublishOutcome> {
-    const { minReplicas } = this.#options;
+  async #replicated(
+    connection: RedisConnection,
+    outcome: PublishOutcome,
+    minReplicas: number,
+  ): Promise<PublishOutcome> {
     if (minReplicas === 0) return outcome;
     const command = connection.client.wait(minReplicas, WAIT_TIMEOUT_MS);
     const replicas = await connection.within(WAIT_TIMEOUT_MS + 500, "WAIT", command);
@@ -155,7 +165,7 @@ export class RedisPublisher implements Publisher {
     return refused(
       "too_few_replicas",
       `the entry is in the log, but only ${replicas} of ${minReplicas} replicas have it ` +
-        "(SEKISHO_REDIS_MIN_REPLICAS): a failover could lose it, so repeat the command",
+        "(SEKISHO_REDIS_MIN_REPLICAS, or min_replicas of the log): a failover could lose it, so repeat the command",
     );
   }
 
@@ -172,7 +182,7 @@ export class RedisPublisher implements Publisher {
         );
       case "log_incomplete":
         return (
-          "Redis was restarted and its log may have lost entries, so no node reads it: wait until " +
+          "Redis was restarted or promoted and its log may have lost entries, so no node reads it: wait until " +
           "the session service has restored it"
         );
       case "wrong_authority":

@@ -8,17 +8,22 @@ import { z } from "zod";
 import { momentOf, type Clock } from "../clock/clock.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import type { RawEntry } from "./entry.js";
-import { runIdIn } from "./kept-connection-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { encodeNodeRow } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
-import type { LogConnection, LogFacts, LogRead, NodeRow, RevocationLog } from "./revocation-log.js";
+import type {
+  LogConnection,
+  LogFacts,
+  LogRead,
+  NodeRow,
+  Quorum,
+  RevocationLog,
+} from "./revocation-log.js";
+import { addressOf, replicationIn, serverIn } from "./server-info-redis.js";
 import { removeGroups, removeSilentGroups } from "./silent-groups-redis.js";
 
-/** How long a read waits for an entry: the beat of a quiet log's proofs of freshness. */
-const BLOCK_MS = 250;
-/** How long a read, or an acknowledgement between two reads, may take beyond that. */
+/** How long a read, or an acknowledgement between two reads, may take beyond what it waits. */
 const WATCHDOG_MS = 400;
 /** How long any other command may take; the node is not fresh while it runs anyway. */
 const COMMAND_TIMEOUT_MS = 1000;
@@ -52,8 +57,9 @@ class RedisLogConnection implements LogConnection {
     pipeline.call("ROLE");
     pipeline.time();
     pipeline.info("server");
+    pipeline.info("replication");
     pipeline.hmget(this.#keys.meta, ...META_FIELDS);
-    const [role, time, info, meta] = await runAll(
+    const [role, time, server, replication, meta] = await runAll(
       this.#redis,
       COMMAND_TIMEOUT_MS,
       "ROLE, TIME",
@@ -62,7 +68,11 @@ class RedisLogConnection implements LogConnection {
     return {
       role: roleIn(role),
       serverMs: timeToMs(time),
-      serverRunId: runIdIn(parse("INFO", z.string(), info)),
+      server: serverIn(
+        parse("INFO", z.string(), server),
+        parse("INFO", z.string(), replication),
+        addressOf(this.#redis.client.options),
+      ),
       meta: parseMeta(meta),
       sentAt,
       receivedAt: momentOf(this.#clock),
@@ -94,31 +104,30 @@ class RedisLogConnection implements LogConnection {
     await runAll(this.#redis, COMMAND_TIMEOUT_MS, "XGROUP CREATE", transaction);
   }
 
-  async read(group: string, count: number): Promise<LogRead> {
+  async read(group: string, count: number, waitMs: number): Promise<LogRead> {
     const { log, meta } = this.#keys;
     const sentAt = momentOf(this.#clock);
     const pipeline = this.#redis.client.pipeline();
     pipeline.time();
     pipeline.hmget(meta, ...META_FIELDS);
-    pipeline.xreadgroup(
-      ...([
-        "GROUP",
-        group,
-        CONSUMER,
-        "COUNT",
-        count,
-        "BLOCK",
-        BLOCK_MS,
-        "STREAMS",
-        log,
-        ">",
-      ] as const),
+    pipeline.info("replication");
+    const reader = ["GROUP", group, CONSUMER, "COUNT", count] as const;
+    const from = ["STREAMS", log, ">"] as const;
+    // BLOCK 0 would wait for ever.
+    if (waitMs > 0) pipeline.xreadgroup(...reader, "BLOCK", waitMs, ...from);
+    else pipeline.xreadgroup(...reader, ...from);
+    const withinMs = waitMs + WATCHDOG_MS;
+    const [time, facts, info, entries] = await runAll(
+      this.#redis,
+      withinMs,
+      "XREADGROUP",
+      pipeline,
     );
-    const replies = await runAll(this.#redis, BLOCK_MS + WATCHDOG_MS, "XREADGROUP", pipeline);
     return {
-      meta: parseMeta(replies[1]),
-      entries: toEntries(replies[2]),
-      serverMs: timeToMs(replies[0]),
+      meta: parseMeta(facts),
+      replication: replicationIn(parse("INFO", z.string(), info)),
+      entries: toEntries(entries),
+      serverMs: timeToMs(time),
       sentAt,
       receivedAt: momentOf(this.#clock),
     };
@@ -135,11 +144,23 @@ class RedisLogConnection implements LogConnection {
     return toEntries(reply);
   }
 
-  async acknowledge(group: string, ids: readonly string[], row: NodeRow): Promise<void> {
+  /**
+   * WAIT counts by what this connection wrote last. After a write that failed it would confirm an
+   * older one, so an error in any reply is the call's.
+   */
+  async acknowledge(
+    group: string,
+    ids: readonly string[],
+    row: NodeRow,
+    quorum: Quorum | undefined,
+  ): Promise<number> {
     const pipeline = this.#redis.client.pipeline();
     if (ids.length > 0) pipeline.xack(this.#keys.log, group, ...ids);
     pipeline.hset(this.#keys.nodes, group, encodeNodeRow(row));
-    await runAll(this.#redis, WATCHDOG_MS, "XACK", pipeline);
+    if (quorum !== undefined) pipeline.wait(quorum.replicas, quorum.waitMs);
+    const withinMs = WATCHDOG_MS + (quorum?.waitMs ?? 0);
+    const replies = await runAll(this.#redis, withinMs, "XACK", pipeline);
+    return quorum === undefined ? 0 : parse("WAIT", z.int(), replies.at(-1));
   }
 
   async leave(group: string): Promise<void> {

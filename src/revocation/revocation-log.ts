@@ -8,6 +8,7 @@
  * - Every call settles within a bound. A reply that does not come in time is an error, never an
  *   empty answer, so silence cannot pass for freshness.
  * - `read` asks for the facts first and for the entries after them, in this order on the server.
+ * - `acknowledge` counts the replicas that have everything which this connection has written.
  * - Entries come in the order of the log; those of `read` stay pending until acknowledged.
  */
 import type { Moment } from "../clock/clock.js";
@@ -52,10 +53,23 @@ export interface LogMeta {
  */
 export type MetaReply = LogMeta | "missing" | "restoring" | "unreadable";
 
+/**
+ * How a server tells who it is. A restart changes the run ID; a promotion changes the replication ID,
+ * and so do the first replica that attaches and a backlog that expires. undefined: it does not say.
+ */
+export interface LogServer {
+  readonly runId: string | undefined;
+  readonly replId: string | undefined;
+  /** How many replicas are connected to it. */
+  readonly replicas: number | undefined;
+  /** Its address and version, for messages. */
+  readonly description: string;
+}
+
 /** What the server says of itself and of the log. */
 export interface LogFacts {
   readonly role: string;
-  readonly serverRunId: string;
+  readonly server: LogServer;
   readonly meta: MetaReply;
   /** The server's wall clock, Unix milliseconds, read between `sentAt` and `receivedAt`. */
   readonly serverMs: number;
@@ -64,8 +78,9 @@ export interface LogFacts {
 }
 
 export interface LogRead {
-  /** Read on the server before the entries were. */
+  /** Read on the server before the entries were, like `replication`. */
   readonly meta: MetaReply;
+  readonly replication: Pick<LogServer, "replId" | "replicas">;
   readonly entries: readonly RawEntry[];
   readonly serverMs: number;
   readonly sentAt: Moment;
@@ -93,6 +108,13 @@ export function reportIntervalMs(maxStalenessMs: number): number {
   return Math.min(REPORT_INTERVAL_MAX_MS, maxStalenessMs / 2);
 }
 
+export interface Quorum {
+  /** At least 1. */
+  readonly replicas: number;
+  /** At least 1. */
+  readonly waitMs: number;
+}
+
 export interface LogConnection {
   facts(): Promise<LogFacts>;
   /** Up to `count` entries after the ID `afterId`; from the first on if it is undefined. */
@@ -102,12 +124,20 @@ export interface LogConnection {
    * removes `previous` with its row. Never creates the log.
    */
   join(group: string, afterId: string, row: NodeRow, previous: string | undefined): Promise<void>;
-  /** New entries, at most `count`; waits for the first one at most as long as configured. */
-  read(group: string, count: number): Promise<LogRead>;
+  /** New entries, at most `count`; waits for the first one for up to `waitMs` (0: not at all). */
+  read(group: string, count: number, waitMs: number): Promise<LogRead>;
   /** Entries that were delivered to `group` and never acknowledged, oldest first. */
   readPending(group: string, count: number): Promise<readonly RawEntry[]>;
-  /** Acknowledges entries (may be none) and writes the node's row. */
-  acknowledge(group: string, ids: readonly string[], row: NodeRow): Promise<void>;
+  /**
+   * Acknowledges entries (may be none) and writes the node's row. With a `quorum`, waits until so many
+   * replicas have that, for up to `waitMs`; returns how many have (0 without one).
+   */
+  acknowledge(
+    group: string,
+    ids: readonly string[],
+    row: NodeRow,
+    quorum: Quorum | undefined,
+  ): Promise<number>;
   /** Removes the group and its row. */
   leave(group: string): Promise<void>;
   /** Removes groups and rows of nodes that were last seen before `seenBeforeMs` (server's clock). */

@@ -2,7 +2,7 @@
 import type { AccessToken } from "../tokens/access-token.js";
 import { elapsedAtLeastMs, type Moment } from "../clock/clock.js";
 import type { LocalState } from "./local-state-lru.js";
-import type { Freshness } from "./follower-memory.js";
+import type { Freshness } from "./follower-state.js";
 
 /**
  * Why "not known to be revoked" does not mean "not revoked":

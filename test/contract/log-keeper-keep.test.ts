@@ -18,7 +18,13 @@ async function restored(): Promise<void> {
   const marker = randomUUID();
   await keeper.beginRestore(marker);
   await keeper.clear(marker);
-  const log = { generation: GENERATION, horizonS: HORIZON_S, partitions: 1, coversFromMs: 0 };
+  const log = {
+    generation: GENERATION,
+    horizonS: HORIZON_S,
+    partitions: 1,
+    coversFromMs: 0,
+    minReplicas: 0,
+  };
   await keeper.finish(marker, log);
 }
 
@@ -78,6 +84,7 @@ describe("a log", () => {
     ["of another generation", ["generation", "another"]],
     ["without a database behind it", ["authority", "redis"]],
     ["of another server process", ["run_id", "another"]],
+    ["of another life of that process", ["replid", "another"]],
     ["that is being restored", ["restoring", "marker"]],
     ["that is retired", ["retired_at", "1764000000000"]],
   ])("%s is left alone", async (_, change) => {

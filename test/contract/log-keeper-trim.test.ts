@@ -33,7 +33,13 @@ beforeEach(async () => {
     origin: undefined,
   }));
   await keeper.append(marker, HORIZON_S, entries);
-  const log = { generation: GENERATION, horizonS: HORIZON_S, partitions: 1, coversFromMs: 0 };
+  const log = {
+    generation: GENERATION,
+    horizonS: HORIZON_S,
+    partitions: 1,
+    coversFromMs: 0,
+    minReplicas: 0,
+  };
   await keeper.finish(marker, log);
 });
 afterEach(() => {

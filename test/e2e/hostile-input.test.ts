@@ -128,6 +128,19 @@ describe("identity headers that a client sends", () => {
     }
   });
 
+  it("are refused with any other character that an API may read as a hyphen", async () => {
+    for (const name of [
+      "x.auth.user.id",
+      "X-Auth.User-Id",
+      "x-auth-session.id",
+      "x~auth-tenant+id",
+    ]) {
+      for (const path of ["/public", "/catalogue", "/things"]) {
+        expect(await answerTo(path, { token, headers: [[name, "root"]] })).toBe("400");
+      }
+    }
+  });
+
   const malformed = [
     "x-auth-user-id : root",
     " x-auth-user-id: root",
@@ -147,6 +160,24 @@ describe("identity headers that a client sends", () => {
     } else {
       expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     }
+  });
+});
+
+describe("headers in which a client speaks for Envoy, or of another path", () => {
+  const trusted = [
+    ...["x-original-url", "x-rewrite-url", "x-envoy-original-path", "x-envoy-original-method"],
+    ...["x-envoy-original-dst-host", "x-envoy-attempt-count", "x-envoy-is-timeout-retry"],
+    ...["x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal"],
+    ...["x-envoy-upstream-rq-timeout-ms", "x-envoy-max-retries", "x-envoy-retry-on"],
+    ...["x-envoy-peer-metadata", "x-envoy-ip-tags", "x-envoy-of-a-later-version"],
+  ];
+
+  it.each(["/things", "/catalogue", "/public/news"])("do not reach the API on %s", async (path) => {
+    const headers = trusted.map((name): [string, string] => [name, "1"]);
+    const { echo } = await pod.client.get(path, { token, headers: [...headers, ["x-other", "1"]] });
+    const arrived = Object.keys(echo?.headers ?? {});
+    expect(arrived).toContain("x-other");
+    expect(trusted.filter((name) => arrived.includes(name))).toEqual([]);
   });
 });
 
@@ -186,6 +217,9 @@ describe("a client that speaks HTTP/2", () => {
     expect((await ask("/things", {})).status).toBe(401);
     expect((await ask("/public/../things", {})).status).toBe(401);
     expect((await ask("/public/%2e%2e/things", {})).status).toBe(401);
+    for (const path of ["/public/\xc0\xae\xc0\xae/things", "/public/..\xe0\x80\xafthings"]) {
+      expect((await ask(path, {})).status).toBe(400);
+    }
   });
 });
 

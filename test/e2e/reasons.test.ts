@@ -270,11 +270,10 @@ describe("the system's own fault is a 5xx", () => {
       EnvoyProcess.start({
         api: { port: pod.api.port },
         sekisho: pod.authz.address,
-        config: await stage.changedEnvoyConfig(
-          "mistyped",
+        config: await stage.changedEnvoyConfig("mistyped", [
           /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m,
           "$1pubic",
-        ),
+        ]),
       }),
       (started) => started.close(),
     );

@@ -9,7 +9,7 @@ import { LogOutbox } from "../../src/outbox/log-outbox.js";
 import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../src/revocation/log-keeper.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { failingKeeper } from "../support/failing-keeper.js";
-import { endOf, follow, KEYS, redis, type Following } from "../support/following.js";
+import { endOf, follow, KEYS, redis, type Following, REQUIRED } from "../support/following.js";
 import {
   commit,
   commitEnds,
@@ -208,7 +208,7 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     const horizonS = 1;
     await Promise.all([open("ann", "ann-1"), open("ben", "ben-1")]);
     await leaveLog(horizonS);
-    const node = follow(server.url, { required: { skewMs: 5000, horizonS, partitions: 1 } });
+    const node = follow(server.url, { required: { ...REQUIRED, horizonS } });
     nodes.push(node);
     const refused = (): readonly string[] => [
       ...(node.knows("ann-1") ? ["ann-1"] : []),

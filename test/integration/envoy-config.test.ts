@@ -1,12 +1,9 @@
-import { request as sendRequest } from "node:http";
 import { readFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { Server, ServerCredentials, status as grpcStatus } from "@grpc/grpc-js";
-import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import { status as grpcStatus } from "@grpc/grpc-js";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { HealthImplementation } from "grpc-health-check";
 import { parse } from "yaml";
 
 import { EchoApi, echoSchema } from "../../deploy/local/echo-api.js";
@@ -15,14 +12,10 @@ import { EnvoyProcess, validateEnvoyConfig } from "../../deploy/local/envoy-proc
 import { takeFreePort } from "../../deploy/local/free-port.js";
 import { repositoryRoot } from "../../deploy/local/repository.js";
 import { waitUntil } from "../../deploy/local/wait-for.js";
-import { HeaderValueOption_HeaderAppendAction } from "../../src/generated/envoy/config/core/v3/base.js";
-import { AuthorizationService } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
-import type {
-  CheckRequest,
-  CheckResponse,
-} from "../../src/generated/envoy/service/auth/v3/external_auth.js";
-import { StatusCode } from "../../src/generated/envoy/type/v3/http_status.js";
+import type { CheckRequest } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
 import { patientEnvoyConfig } from "../support/patient-envoy.js";
+import { sendAsWritten } from "../support/request-as-written.js";
+import { StubAuthz, allow, deny } from "../support/stub-authz.js";
 
 const ENVOY_YAML = join(repositoryRoot(), "envoy.yaml");
 const IDENTITY_HEADERS = ["x-auth-tenant-id", "x-auth-user-id", "x-auth-session-id"];
@@ -113,7 +106,7 @@ describe("a running Envoy", () => {
   });
 
   test("tells Sekisho method, path with query, host, and four headers byte for byte", async () => {
-    await send(envoy, "/things?a=1", {
+    await sendAsWritten(envoy, "/things?a=1", {
       headers: [
         ...["Authorization", "Bearer \xe9", "Cookie", "secret=1", "x-other", "1"],
         ...["traceparent", "00-one-01", "traceparent", "00-two-01", "tracestate", "a=1"],
@@ -133,7 +126,7 @@ describe("a running Envoy", () => {
   });
 
   test("tells Sekisho of two authorization headers, joined by a comma", async () => {
-    await send(envoy, "/", {
+    await sendAsWritten(envoy, "/", {
       headers: ["authorization", "Bearer one", "Authorization", "Bearer two"],
     });
     expect(rawHeaders(authz.checks[0])).toContain("authorization: Bearer one,Bearer two");
@@ -154,19 +147,22 @@ describe("a running Envoy", () => {
     ["/tenants/acme2", { "sekisho.auth": "required" }],
     ["/timetable", { "sekisho.auth": "required", "sekisho.on_stale": "allow" }],
     ["/payments", { "sekisho.auth": "required", "sekisho.on_stale": "error" }],
+    ["/events/news", { "sekisho.auth": "required" }],
+    ["/socket/chat", { "sekisho.auth": "required" }],
+    ["/browser/things", { "sekisho.auth": "required" }],
     ["/orders;v=1", { "sekisho.auth": "public" }],
     ["/tenants/acme/%3Bx", { "sekisho.auth": "public" }],
   ])("asks Sekisho about %s by the policy of its route", async (path, extensions) => {
-    await send(envoy, path);
+    await sendAsWritten(envoy, path);
     expect(authz.checks.map(({ attributes }) => attributes?.contextExtensions)).toEqual([
       extensions,
     ]);
   });
 
-  test.each(["/", "/public/logo", "/catalogue", "/timetable"])(
+  test.each(["/", "/public/logo", "/catalogue", "/timetable", "/events", "/socket", "/browser"])(
     "keeps identity headers of a client from the API on %s",
     async (path) => {
-      const { status, body } = await send(envoy, path, {
+      const { status, body } = await sendAsWritten(envoy, path, {
         headers: [
           ...["x-auth-tenant-id", "evil", "X-Auth-Tenant-Id", "evil", "X-AUTH-USER-ID", "evil"],
           ...["x-auth-session-id", "evil", "x-harmless", "1"],
@@ -182,7 +178,7 @@ describe("a running Envoy", () => {
   test("hands on the identity that Sekisho sets, whatever the client sends", async () => {
     authz.respond = () =>
       allow({ reason: "allowed" }, { "x-auth-tenant-id": "acme", "x-auth-user-id": "u-1" });
-    const { body } = await send(envoy, "/", {
+    const { body } = await sendAsWritten(envoy, "/", {
       headers: [
         ...["x-auth-tenant-id", "evil", "x-auth-user-id", "evil", "x-auth-session-id", "evil"],
         ...["connection", "keep-alive, x-auth-user-id"],
@@ -199,7 +195,7 @@ describe("a running Envoy", () => {
     ["an escaped backslash", "/public%5Corders", []],
   ])("refuses %s with 400 before anyone is asked", async (_, path, headers) => {
     const before = api.requests;
-    expect((await send(envoy, path, { headers })).status).toBe(400);
+    expect((await sendAsWritten(envoy, path, { headers })).status).toBe(400);
     expect(authz.checks).toEqual([]);
     expect(api.requests).toBe(before);
   });
@@ -208,7 +204,7 @@ describe("a running Envoy", () => {
     "refuses %s with 400 although Sekisho lets it pass, and logs which route that was",
     async (path) => {
       const before = api.requests;
-      const { status, requestId } = await send(envoy, path);
+      const { status, requestId } = await sendAsWritten(envoy, path);
       expect(status).toBe(400);
       expect(api.requests).toBe(before);
       expect(await envoy.accessLogOf(requestId)).toMatchObject({
@@ -223,8 +219,8 @@ describe("a running Envoy", () => {
       allow({ reason: "allowed" }, Object.fromEntries(IDENTITY_HEADERS.map((name) => [name, "x"])));
     const many = (count: number) =>
       Array.from({ length: count }, (_, at) => [`x-many-${at}`, "1"]).flat();
-    expect((await send(envoy, "/", { headers: many(80) })).status).toBe(200);
-    const { status, requestId } = await send(envoy, "/", { headers: many(95) });
+    expect((await sendAsWritten(envoy, "/", { headers: many(80) })).status).toBe(200);
+    const { status, requestId } = await sendAsWritten(envoy, "/", { headers: many(95) });
     expect(status).toBe(500);
     expect(api.requests).toBe(before + 1);
     expect(await envoy.accessLogOf(requestId)).toMatchObject({
@@ -234,7 +230,7 @@ describe("a running Envoy", () => {
 
   test("logs who passed and why, and neither the token nor the query", async () => {
     authz.respond = () => allow({ reason: "allowed", tenant: "acme", user: "ü", session: "s-1" });
-    const { requestId } = await send(envoy, "/things?key=hidden", {
+    const { requestId } = await sendAsWritten(envoy, "/things?key=hidden", {
       headers: [
         ...["authorization", "Bearer hidden", "traceparent", "00-ab-cd-01"],
         // Anyone can write this, so it says nothing about who the client is.
@@ -253,7 +249,7 @@ describe("a running Envoy", () => {
   test("passes on a refusal with its headers and body, and logs whom and why", async () => {
     const before = api.requests;
     authz.respond = () => deny({ reason: "session_revoked", tenant: "acme", user: "u-1" });
-    const answer = await send(envoy, "/things");
+    const answer = await sendAsWritten(envoy, "/things");
     expect(answer).toMatchObject({ status: 401, body: '{"code":"session_revoked"}' });
     expect(answer.headers["www-authenticate"]).toBe('Bearer error="invalid_token"');
     expect(answer.headers["content-type"]).toBe("application/problem+json");
@@ -266,7 +262,7 @@ describe("a running Envoy", () => {
 
   test("answers 503 when the check fails", async () => {
     authz.respond = () => ({ code: grpcStatus.UNAVAILABLE, details: "stale" });
-    const answer = await send(envoy, "/payments");
+    const answer = await sendAsWritten(envoy, "/payments");
     expect(answer.status).toBe(503);
     expect(await envoy.accessLogOf(answer.requestId)).toMatchObject({
       ...{ status: 503, flags: "UAEX", details: "ext_authz_error", reason: null },
@@ -276,7 +272,7 @@ describe("a running Envoy", () => {
   test("answers 500 when Sekisho sets a header that is none", async () => {
     const before = api.requests;
     authz.respond = () => allow({ reason: "allowed" }, { "x-auth-user-id": "a\r\nx-admin: 1" });
-    expect((await send(envoy, "/")).status).toBe(500);
+    expect((await sendAsWritten(envoy, "/")).status).toBe(500);
     expect(api.requests).toBe(before);
   });
 
@@ -288,7 +284,7 @@ describe("a running Envoy", () => {
         async () => (await envoy.statistic("cluster.sekisho.membership_healthy")) === 0,
         { what: "Envoy to find Sekisho unhealthy", timeoutMs: 60_000 },
       );
-      const answer = await send(envoy, "/");
+      const answer = await sendAsWritten(envoy, "/");
       expect(await envoy.accessLogOf(answer.requestId)).toMatchObject({
         reason: "keys_unavailable",
       });
@@ -306,7 +302,7 @@ test("Envoy answers 503 when the check is not answered within its timeout", asyn
     sekisho: { port: authz.port },
   });
   try {
-    const answer = await send(envoy, "/");
+    const answer = await sendAsWritten(envoy, "/");
     expect(answer.status).toBe(503);
     expect(api.requests).toBe(0);
     const entry = await envoy.accessLogOf(answer.requestId);
@@ -327,8 +323,9 @@ test("Envoy answers 503 on every route when there is no Sekisho", async () => {
     sekisho: { port: await takeFreePort() },
   });
   try {
-    const paths = ["/", "/public/logo", "/catalogue", "/timetable", "/payments"];
-    const answers = await Promise.all(paths.map((path) => send(envoy, path)));
+    const open = ["/events", "/socket", "/browser"];
+    const paths = ["/", "/public/logo", "/catalogue", "/timetable", "/payments", ...open];
+    const answers = await Promise.all(paths.map((path) => sendAsWritten(envoy, path)));
     expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 503));
     expect(api.requests).toBe(0);
   } finally {
@@ -341,130 +338,6 @@ function rawHeaders(check: CheckRequest | undefined): string[] | undefined {
   return check?.attributes?.request?.http?.headerMap?.headers
     .map(({ key, rawValue }) => `${key}: ${rawValue.toString("latin1")}`)
     .sort();
-}
-
-type StubAnswer = CheckResponse | { code: grpcStatus; details: string } | undefined;
-
-/** Sekisho's place taken by a server that answers as it is told, or (undefined) never. */
-class StubAuthz {
-  readonly checks: CheckRequest[] = [];
-  readonly health = new HealthImplementation({ "": "SERVING" });
-  respond: () => StubAnswer = () => undefined;
-  readonly port: number;
-  readonly #server: Server;
-
-  private constructor(server: Server, port: number) {
-    this.#server = server;
-    this.port = port;
-  }
-
-  static async start(): Promise<StubAuthz> {
-    const server = new Server();
-    let stub: StubAuthz | undefined = undefined;
-    server.addService(AuthorizationService, {
-      check: (call: ServerUnaryCall<CheckRequest, CheckResponse>, done: Done) =>
-        stub?.answer(call.request, done),
-    });
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
-    stub = new StubAuthz(server, port);
-    stub.health.addToServer(server);
-    return stub;
-  }
-
-  answer(check: CheckRequest, done: Done): void {
-    this.checks.push(check);
-    const answer = this.respond();
-    if (answer === undefined) return;
-    if ("code" in answer) done(answer);
-    else done(null, answer);
-  }
-
-  close(): void {
-    this.#server.forceShutdown();
-  }
-}
-type Done = sendUnaryData<CheckResponse>;
-
-function allow(
-  metadata: Record<string, string>,
-  headers: Record<string, string> = {},
-): CheckResponse {
-  return {
-    status: { code: grpcStatus.OK, message: "" },
-    dynamicMetadata: metadata,
-    httpResponse: {
-      $case: "okResponse",
-      value: { headers: toOptions(headers), headersToRemove: [] },
-    },
-  };
-}
-
-function deny(metadata: Record<string, string>): CheckResponse {
-  return {
-    status: { code: grpcStatus.UNAUTHENTICATED, message: "" },
-    dynamicMetadata: metadata,
-    httpResponse: {
-      $case: "deniedResponse",
-      value: {
-        status: { code: StatusCode.Unauthorized },
-        headers: toOptions({
-          "www-authenticate": 'Bearer error="invalid_token"',
-          "content-type": "application/problem+json",
-        }),
-        body: JSON.stringify({ code: metadata["reason"] }),
-      },
-    },
-  };
-}
-
-function toOptions(headers: Record<string, string>) {
-  return Object.entries(headers).map(([key, value]) => ({
-    header: { key, value, rawValue: Buffer.alloc(0) },
-    append: false,
-    appendAction: HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-  }));
-}
-
-/** Sends a request as it is written: no path is tidied up, no header joined or renamed. */
-async function send(
-  envoy: EnvoyProcess,
-  path: string,
-  options: { headers?: readonly string[] } = {},
-) {
-  const { hostname, port } = new URL(envoy.url);
-  return new Promise<{
-    status: number | undefined;
-    headers: NodeJS.Dict<string | string[]>;
-    requestId: string;
-    body: string;
-  }>((resolve, reject) => {
-    const request = sendRequest(
-      {
-        ...{ hostname, port, path, timeout: 30_000, agent: false },
-        headers: ["host", "example.com", ...(options.headers ?? [])],
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.once("error", reject);
-        response.once("end", () =>
-          resolve({
-            status: response.statusCode,
-            headers: response.headers,
-            requestId: String(response.headers["x-request-id"]),
-            body: Buffer.concat(chunks).toString(),
-          }),
-        );
-      },
-    );
-    request.once("timeout", () => request.destroy(new Error("no answer within 30 s")));
-    request.once("error", reject);
-    request.end();
-  });
 }
 
 /** The places in which two JSON values differ, each as "path: before -> after". */

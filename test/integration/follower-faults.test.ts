@@ -248,8 +248,7 @@ describe("a clock that is set", () => {
       wallMs: () => Date.now() + setByMs,
       monotonicMs: () => performance.now(),
     };
-    const required = { skewMs: 5000, horizonS: 970, partitions: 1 };
-    const other = follow(server.url, { clock, required });
+    const other = follow(server.url, { clock });
     try {
       await other.untilFresh();
       setByMs = 60_000;

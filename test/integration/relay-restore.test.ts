@@ -57,6 +57,11 @@ function node(): Following {
   nodes.push(one);
   return one;
 }
+/** Of the server's replication: another one means that it may be another server's past. */
+async function replId(): Promise<string> {
+  const info = String(await redis(server.url, "INFO", "replication"));
+  return /master_replid:(\w+)/.exec(info)?.[1] ?? "";
+}
 const ends = (...sessions: readonly string[]) => commitEnds(started.database, ...sessions);
 const idsOf = (committed: readonly CommittedRevocation[]) =>
   committed.map(({ eventId }) => eventId).sort();
@@ -118,6 +123,44 @@ describe("Redis that comes back", () => {
     await one.untilRestored(2);
     expect(one.restores[1]).toMatchObject({ cause: "server_changed", entries: 1 });
     expect((await seeLog(server.url)).eventIds).toEqual([pending?.eventId]);
+  });
+
+  it("is restored at its first replica, and when its backlog expires: it might be another one", async () => {
+    // How quickly it is restored with 100,000 revocations is the benchmark's; here it is once each.
+    await redis(server.url, "CONFIG", "SET", "repl-backlog-ttl", "1");
+    const one = relay();
+    await one.untilRestored(1);
+    await ends("known");
+    const running = node();
+    await running.until("it", ({ knows }) => knows("known"));
+    await running.untilFresh();
+    const ids = [await replId()];
+    const of = ["--replicaof", "127.0.0.1", `${server.port}`];
+    const replica = await RedisServer.start({ args: of });
+    try {
+      await one.untilRestored(2);
+      ids.push(await replId());
+      await running.untilFresh();
+    } finally {
+      await replica.close();
+    }
+    await one.untilRestored(3);
+    ids.push(await replId());
+    await running.untilFresh();
+    expect(new Set(ids).size).toBe(3);
+    expect(one.restores.slice(1)).toMatchObject(
+      Array.from({ length: 2 }, () => ({ cause: "server_changed", entries: 1, coversFromMs: 0 })),
+    );
+    expect(running.knows("known")).toBe(true);
+  });
+
+  it("is told how many replicas the service demands, without being restored", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    await one.close();
+    const two = relay({ minReplicas: 1 });
+    await two.until("the demand", async () => (await seeLog(server.url)).meta.minReplicas === 1);
+    expect(two.restores).toEqual([]);
   });
 
   it("with older data is given what it lost", async () => {

@@ -52,7 +52,13 @@ const entriesOf = (sessions: readonly string[]) =>
     origin: undefined,
   }));
 const goodLog = () =>
-  ({ generation: randomUUID(), horizonS: HORIZON_S, partitions: 1, coversFromMs: 0 }) as const;
+  ({
+    generation: randomUUID(),
+    horizonS: HORIZON_S,
+    partitions: 1,
+    coversFromMs: 0,
+    minReplicas: 0,
+  }) as const;
 
 /** Appends in batches; `between` runs after each. */
 async function appendAll(

@@ -142,18 +142,25 @@ export class E2eStage {
     return Promise.all(names.map((name) => this.addPod(name)));
   }
 
-  /** The repository's envoy.yaml with one thing changed. */
-  async changedEnvoyConfig(name: string, what: RegExp, to: string): Promise<EnvoyConfig> {
-    const text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
-    if (!what.test(text)) throw new Error(`envoy.yaml has nothing like ${what.source}`);
+  /** The repository's envoy.yaml with some things changed. */
+  async changedEnvoyConfig(
+    name: string,
+    ...changes: readonly (readonly [what: RegExp, to: string])[]
+  ): Promise<EnvoyConfig> {
+    let text = await readFile(join(repositoryRoot(), "envoy.yaml"), "utf8");
+    for (const [what, to] of changes) {
+      const changed = text.replace(what, to);
+      if (changed === text) throw new Error(`envoy.yaml has nothing like ${what.source}`);
+      text = changed;
+    }
     const file = join(this.folder, `${name}.yaml`);
-    await writeFile(file, text.replace(what, to));
+    await writeFile(file, text);
     return readEnvoyConfig(file);
   }
 
   /** Of an Envoy that does not give up a check, however long it takes. */
   async patientEnvoyConfig(): Promise<EnvoyConfig> {
-    return this.changedEnvoyConfig("patient", /^( +timeout: )0\.5s(?=\n +# No answer)/m, "$160s");
+    return this.changedEnvoyConfig("patient", [/^( +timeout: )0\.5s(?=\n +# No answer)/m, "$160s"]);
   }
 
   /** Asks again and again until it is stopped, or the stage is closed. */

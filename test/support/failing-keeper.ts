@@ -42,6 +42,7 @@ export function failingKeeper(step: Step, when: "before" | "after"): FailingKeep
       append: (marker, horizonS, entries) =>
         attempt("append", () => keeper.append(marker, horizonS, entries)),
       finish: (marker, log) => attempt("finish", () => keeper.finish(marker, log)),
+      demandReplicas: (generation, count) => keeper.demandReplicas(generation, count),
       trim: (request) => keeper.trim(request),
       keep: (generation) => keeper.keep(generation),
       removeSilentRows: (ms) => keeper.removeSilentRows(ms),

@@ -8,15 +8,26 @@ import type { LogEntry, Revocation } from "../../src/revocation/entry.js";
 import { Follower, type FollowerOptions } from "../../src/revocation/follower.js";
 import { LocalState } from "../../src/revocation/local-state-lru.js";
 import { openLog, type OpenLogRequest } from "../../src/revocation/log-opening-redis.js";
+import type { LogRequirements } from "../../src/revocation/log-examination.js";
 import type { ResyncCause } from "../../src/revocation/log-order.js";
 import { partitionKeys } from "../../src/revocation/partition.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation/publisher.js";
 import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import type { RevocationLog } from "../../src/revocation/revocation-log.js";
 import { patientConnections } from "./patient-connections.js";
 
 export const KEYS = partitionKeys(0);
 export const HORIZON_S = 970;
+
+/** What a node demands of a log, unless a test says otherwise. */
+export const REQUIRED: LogRequirements = {
+  skewMs: 5000,
+  horizonS: HORIZON_S,
+  partitions: 1,
+  minReplicas: 0,
+  unkeptMaxMs: undefined,
+};
 
 export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
   return openLog(patientConnections(url), KEYS, {
@@ -25,6 +36,7 @@ export function initLog(url: string, change: Partial<OpenLogRequest> = {}) {
     horizonS: HORIZON_S,
     nothingWasRevoked: true,
     replace: false,
+    minReplicas: 0,
     ...change,
   });
 }
@@ -93,7 +105,9 @@ export interface Following {
   readonly problems: (string | undefined)[];
   /** What was said of each of them. */
   readonly messages: (string | undefined)[];
-  /** How many connections were opened; the log is examined on each. */
+  /** How many replicas stood by unprotected, each time that it said so. */
+  readonly unprotected: number[];
+  /** How many times the log was examined. */
   readonly examined: () => number;
   readonly knows: (session: string) => boolean;
   readonly until: (what: string, isSo: (following: Following) => boolean) => Promise<void>;
@@ -118,17 +132,27 @@ export function follow(
   const resyncs: ResyncCause[] = [];
   const problems: (string | undefined)[] = [];
   const messages: (string | undefined)[] = [];
-  let connections = 0;
-  const open = () => {
-    connections += 1;
-    return redisConnections(url)();
+  const unprotected: number[] = [];
+  let examinations = 0;
+  const inRedis = revocationLogInRedis(redisConnections(url), KEYS, clock);
+  const log: RevocationLog = {
+    connect: async () => {
+      const connection = await inRedis.connect();
+      const facts = connection.facts.bind(connection);
+      return Object.assign(connection, {
+        facts: () => {
+          examinations += 1;
+          return facts();
+        },
+      });
+    },
   };
   const follower = new Follower({
-    log: revocationLogInRedis(open, KEYS, clock),
+    log,
     state,
     clock,
     groupPrefix: `node-1:${randomUUID().replaceAll("-", "").slice(0, 12)}`,
-    required: { skewMs: 5000, horizonS: HORIZON_S, partitions: 1 },
+    required: REQUIRED,
     maxStalenessMs: MAX_STALENESS_MS,
     onStale: "deny",
     observer: {
@@ -138,6 +162,7 @@ export function follow(
         problems.push(problem?.code);
         messages.push(problem?.message);
       },
+      unprotectedFailover: (replicas) => unprotected.push(replicas),
     },
     random: Math.random,
     ...change,
@@ -157,7 +182,8 @@ export function follow(
     resyncs,
     problems,
     messages,
-    examined: () => connections,
+    unprotected,
+    examined: () => examinations,
     knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
     until,
     untilProblem: async (code) => {

@@ -40,6 +40,7 @@ export interface RelayingOptions {
   readonly url: string;
   readonly clock?: Clock;
   readonly horizonS?: number;
+  readonly minReplicas?: number;
   /** Puts something around the keeper. */
   readonly around?: (keeper: LogKeeper) => LogKeeper;
 }
@@ -61,6 +62,7 @@ export function startRelaying(options: RelayingOptions): Relaying {
     clock,
     partitions: [{ keeper, publisher }],
     horizonS,
+    minReplicas: options.minReplicas ?? 0,
     newId: randomUUID,
     observer: {
       onLock: (held) => lock.push(held),
@@ -113,6 +115,7 @@ function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
     clear: (marker) => keeper.clear(marker),
     append: (marker, horizonS, entries) => keeper.append(marker, horizonS, entries),
     finish: (marker, log) => keeper.finish(marker, log),
+    demandReplicas: (generation, replicas) => keeper.demandReplicas(generation, replicas),
     trim: (request) => keeper.trim(request),
     keep: (generation) => keeper.keep(generation),
     removeSilentRows: (ms) => keeper.removeSilentRows(ms),

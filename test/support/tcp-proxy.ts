@@ -8,6 +8,8 @@ export class TcpProxy {
   #mode: "pass" | "refuse" | "swallow_replies" | "hang" = "pass";
   /** How many connections were accepted. */
   accepted = 0;
+  /** What becomes of the bytes that the server sends. */
+  rewrite: (data: Buffer) => Buffer = (data) => data;
 
   private constructor(targetPort: number) {
     this.#server = createServer((client) => {
@@ -33,6 +35,9 @@ export class TcpProxy {
   /** Passes everything again, for new connections and those that are there. */
   mend(): void {
     this.#mode = "pass";
+    for (const pair of this.#pairs) {
+      if (pair.some((socket) => socket.destroyed)) for (const socket of pair) socket.destroy();
+    }
   }
 
   /** Cuts every connection and refuses new ones. */
@@ -50,7 +55,7 @@ export class TcpProxy {
     this.#mode = "swallow_replies";
   }
 
-  /** Nothing arrives any more on either side, and no connection is closed. */
+  /** Nothing arrives any more on either side, not even that the other one has closed. */
   hang(): void {
     this.#mode = "hang";
   }
@@ -65,6 +70,7 @@ export class TcpProxy {
     const pair = [client, server] as const;
     this.#pairs.add(pair);
     const end = (): void => {
+      if (this.#mode === "hang" && !(client.destroyed && server.destroyed)) return;
       this.#pairs.delete(pair);
       client.destroy();
       server.destroy();
@@ -78,7 +84,7 @@ export class TcpProxy {
       if (this.#mode !== "hang") server.write(data);
     });
     server.on("data", (data) => {
-      if (this.#mode === "pass") client.write(data);
+      if (this.#mode === "pass") client.write(this.rewrite(data));
     });
   }
 }

@@ -13,6 +13,7 @@ const IDLE = {
   entries: () => ({ session: 0, user: 0, tenant: 0 }),
   saturated: () => false,
   seq: () => 0,
+  keptAgeMs: () => undefined,
   keyAgesMs: () => [],
 };
 

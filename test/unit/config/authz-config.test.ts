@@ -31,6 +31,8 @@ describe("the sidecar's configuration", () => {
       listen: { kind: "tcp", host: "127.0.0.1", port: 9191 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9192 },
       redisUrl: "redis://redis:6379",
+      redisMinReplicas: 0,
+      logUnkeptMaxS: 0,
       issuers: [
         {
           issuer: "https://issuer.example",

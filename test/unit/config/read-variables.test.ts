@@ -42,6 +42,10 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["0", 0],
     ["16", 16],
   ],
+  SEKISHO_LOG_UNKEPT_MAX_S: [
+    ["0", 0],
+    ["86400", 86_400],
+  ],
   SEKISHO_ISSUER: [["https://issuer.example", "https://issuer.example"]],
   SEKISHO_AUDIENCE: [["api", "api"]],
   SEKISHO_JWKS_URL: [
@@ -120,6 +124,7 @@ const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
     "redis://redis/0#1",
   ],
   SEKISHO_REDIS_MIN_REPLICAS: [...NO_WHOLE_NUMBERS, "17"],
+  SEKISHO_LOG_UNKEPT_MAX_S: [...NO_WHOLE_NUMBERS, "86401"],
   SEKISHO_JWKS_URL: ["issuer.example/jwks", "file:///jwks.json", "https://", "ftp://a/b"],
   SEKISHO_ALGORITHMS: ["none", "HS256", "es256", "ES256,none", ",", " ", "ES256;RS256", "ES384"],
   SEKISHO_JWKS_MAX_AGE_S: [...NO_WHOLE_NUMBERS, "59", "2592001"],
@@ -162,6 +167,7 @@ describe("each variable", () => {
     ["SEKISHO_OPS_LISTEN", tcp("127.0.0.1", 9192)],
     ["SEKISHO_REDIS_URL", undefined],
     ["SEKISHO_REDIS_MIN_REPLICAS", 0],
+    ["SEKISHO_LOG_UNKEPT_MAX_S", 0],
     ["SEKISHO_ISSUER", undefined],
     ["SEKISHO_AUDIENCE", undefined],
     ["SEKISHO_JWKS_URL", undefined],

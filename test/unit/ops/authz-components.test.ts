@@ -22,6 +22,7 @@ interface Situation {
   readonly closing?: boolean;
   readonly follower?: Partial<FollowerStatus>;
   readonly stalenessMs?: number;
+  readonly keptAgeMs?: number;
   readonly saturated?: boolean;
   readonly unreadable?: boolean;
   readonly coversFromMs?: number;
@@ -36,6 +37,7 @@ function componentsIn(situation: Situation) {
     generation: "g",
     seq: 1,
     problem: undefined,
+    unprotectedReplicas: 0,
     ...situation.follower,
   };
   const keys = situation.keys ?? [{}];
@@ -43,6 +45,7 @@ function componentsIn(situation: Situation) {
     follower: {
       status: () => status,
       stalenessMs: () => stalenessMs,
+      keptAgeMs: () => situation.keptAgeMs,
       freshness: { provenAt: undefined, coversFromMs: situation.coversFromMs ?? 0 },
     },
     state: { saturated, unreadable: situation.unreadable ?? false },

@@ -8,6 +8,7 @@ function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
     entries: () => ({ session: 3, user: 2, tenant: 1 }),
     saturated: () => false,
     seq: () => 42,
+    keptAgeMs: () => undefined,
     keyAgesMs: () => [{ issuer: "https://one.example", ageMs: 1500 }],
     ...parts,
   });

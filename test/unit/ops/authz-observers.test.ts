@@ -26,6 +26,7 @@ function setUp() {
     entries: () => ({ session: 0, user: 0, tenant: 0 }),
     saturated: () => false,
     seq: () => 0,
+    keptAgeMs: () => undefined,
     keyAgesMs: () => [],
   });
   const observers = authzObservers(log, metrics);

@@ -12,7 +12,10 @@ import type { LogMeta, MetaReply } from "../../../src/revocation/revocation-log.
 const NOW = 1_800_000_000_000;
 /** What a lost cut-off may reach into the future. */
 const MARGIN_MS = 2000;
-const DEMANDS = { horizonS: 970, partitions: 1, clockDifferenceMaxMs: 30_000 };
+const DEMANDS = {
+  ...{ horizonS: 970, partitions: 1, minReplicas: 0 },
+  clockDifferenceMaxMs: 30_000,
+};
 
 const META: LogMeta = {
   generation: "g-1",
@@ -40,6 +43,7 @@ const RECORD: LogRecord = {
 const facts = (meta: MetaReply, change: Partial<KeeperFacts> = {}): KeeperFacts => ({
   role: "master",
   serverRunId: "run-1",
+  serverReplId: "repl-1",
   serverMs: NOW,
   meta,
   ...change,

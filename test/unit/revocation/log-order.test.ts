@@ -1,18 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import {
-  advance,
-  advancePage,
-  clocksAgree,
-  examineFacts,
-  judgeRead,
-  wallClockJumped,
-} from "../../../src/revocation/log-order.js";
-import type {
-  LogFacts,
-  LogMeta,
-  LogRead,
-  MetaReply,
-} from "../../../src/revocation/revocation-log.js";
+import { advance, advancePage, judgeRead } from "../../../src/revocation/log-order.js";
+import type { LogMeta, LogRead, MetaReply } from "../../../src/revocation/revocation-log.js";
 
 const meta: LogMeta = {
   generation: "g1",
@@ -30,75 +18,12 @@ const meta: LogMeta = {
   restoring: false,
 };
 const at = (ms: number) => ({ wallMs: 100_000 + ms, monotonicMs: ms });
-const facts: LogFacts = {
-  role: "master",
-  serverRunId: "run-1",
-  meta,
-  serverMs: 100_005,
-  sentAt: at(0),
-  receivedAt: at(10),
-};
-const required = { skewMs: 5000, horizonS: 970, partitions: 1 };
 const opened = (seq: number | string) => ({
   id: `${seq}-0`,
   fields: { v: "1", seq: String(seq), kind: "log_opened" },
 });
 const seqs = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => opened(from + i));
-
-describe("examining a log", () => {
-  const problem = (change: Partial<LogFacts>, applied?: { generation: string; seq: number }) => {
-    const examined = examineFacts({ ...facts, ...change }, required, applied);
-    return examined.fit ? "fit" : examined.problem.code;
-  };
-  const withMeta = (change: Partial<LogMeta>) => ({ meta: { ...meta, ...change } });
-
-  it("follows a log in order", () => {
-    expect(problem({})).toBe("fit");
-  });
-
-  it.each([
-    ["not_a_master", { role: "slave" }],
-    ["clock_difference", { serverMs: 100_000 - 5001 }],
-    ["clock_difference", { serverMs: 100_010 + 5001 }],
-    ["log_missing", { meta: "missing" as const }],
-    ["log_unreadable", { meta: "unreadable" as const }],
-    ["log_restoring", withMeta({ restoring: true })],
-    ["log_restoring", { meta: "restoring" as const }],
-    ["log_incomplete", withMeta({ authority: "database", runId: "run-0" })],
-    ["partitions_differ", withMeta({ partitions: 2 })],
-    ["horizon_too_short", withMeta({ horizonS: 969 })],
-  ])("says %s", (code, change) => {
-    expect(problem(change)).toBe(code);
-  });
-
-  it("takes a clock that is off by exactly the skew, and a longer horizon", () => {
-    expect(problem({ serverMs: 100_000 - 5000 })).toBe("fit");
-    expect(problem({ serverMs: 100_010 + 5000 })).toBe("fit");
-    expect(problem(withMeta({ horizonS: 971 }))).toBe("fit");
-  });
-
-  it("does not compare run ids where Redis itself is the authority", () => {
-    expect(problem(withMeta({ runId: "run-0" }))).toBe("fit");
-    expect(problem(withMeta({ authority: "database", runId: "run-1" }))).toBe("fit");
-  });
-
-  it("finds that the log fell below what was applied, in the same generation only", () => {
-    expect(problem({}, { generation: "g1", seq: 10 })).toBe("fit");
-    expect(problem({}, { generation: "g1", seq: 11 })).toBe("log_fell");
-    expect(problem({}, { generation: "g0", seq: 11 })).toBe("fit");
-  });
-
-  it("says what to do about a log that is gone, and about one that was never there", () => {
-    const message = (applied?: { generation: string; seq: number }) => {
-      const examined = examineFacts({ ...facts, meta: "missing" }, required, applied);
-      return examined.fit ? "" : examined.problem.message;
-    };
-    expect(message()).toContain("--nothing-was-revoked");
-    expect(message({ generation: "g1", seq: 3 })).toContain("is gone");
-    expect(message({ generation: "g1", seq: 3 })).toContain("sekisho log init");
-  });
-});
 
 describe("going through entries", () => {
   it("advances over what follows without a gap", () => {
@@ -148,18 +73,21 @@ describe("going through entries", () => {
 describe("what a read proves", () => {
   const read: LogRead = {
     meta,
+    replication: { replId: "repl-1", replicas: 0 },
     entries: [],
     serverMs: 100_005,
     sentAt: at(0),
     receivedAt: at(10),
   };
+  const demanded = { minReplicas: 0, unkeptMaxMs: undefined };
   const judge = (
     change: Partial<LogMeta> | Exclude<MetaReply, LogMeta>,
     reached: Partial<{ seqBefore: number; seqAfter: number; full: boolean }> = {},
+    joined: LogMeta = meta,
   ) => {
     const changed = typeof change === "string" ? change : { ...meta, ...change };
     const all = { seqBefore: 10, seqAfter: 10, full: false, ...reached };
-    const verdict = judgeRead({ ...read, meta: changed }, meta, all);
+    const verdict = judgeRead({ ...read, meta: changed }, joined, all, demanded);
     return verdict.kind === "resync" ? verdict.cause : verdict.kind;
   };
 
@@ -182,27 +110,61 @@ describe("what a read proves", () => {
     ["log_changed", { authority: "database" as const }, {}],
     ["log_changed", { horizonS: 1000 }, {}],
     ["log_changed", { partitions: 2 }, {}],
+    ["log_changed", { retiredAtMs: 1 }, {}],
     ["log_changed", "missing" as const, {}],
     ["log_changed", "restoring" as const, {}],
     ["log_changed", "unreadable" as const, {}],
   ])("begins again because of a %s: %j", (cause, change, reached) => {
     expect(judge(change, reached)).toBe(cause);
   });
-});
 
-describe("clocks", () => {
-  it("agree while the server's is within skew of ours on either side of the read", () => {
-    const heard = (serverMs: number) => ({ serverMs, sentAt: at(0), receivedAt: at(10) });
-    expect(clocksAgree(heard(100_000 - 50), 50)).toBe(true);
-    expect(clocksAgree(heard(100_000 - 51), 50)).toBe(false);
-    expect(clocksAgree(heard(100_010 + 50), 50)).toBe(true);
-    expect(clocksAgree(heard(100_010 + 51), 50)).toBe(false);
+  it("begins again where a database's log is in another life of its server", () => {
+    const ofDatabase = { ...meta, authority: "database" } as const;
+    expect(judge(ofDatabase, {}, ofDatabase)).toBe("fresh");
+    expect(judge({ ...ofDatabase, replId: "repl-0" }, {}, ofDatabase)).toBe("server_changed");
+    expect(judge({ replId: "repl-0" })).toBe("fresh");
   });
 
-  it("jumped if they disagree on how much time passed by more than the skew", () => {
-    const before = { wallMs: 0, monotonicMs: 0 };
-    expect(wallClockJumped(before, { wallMs: 5100, monotonicMs: 100 }, 5000)).toBe(false);
-    expect(wallClockJumped(before, { wallMs: 5101, monotonicMs: 100 }, 5000)).toBe(true);
-    expect(wallClockJumped(before, { wallMs: -4901, monotonicMs: 100 }, 5000)).toBe(true);
+  describe("where replicas are demanded", () => {
+    const verdict = (log: number, node: number, replicas: number | undefined) => {
+      const replication = { replId: "repl-1", replicas };
+      const demands = { ...demanded, minReplicas: node };
+      const reached = { seqBefore: 10, seqAfter: 10, full: false };
+      const found = { ...read, replication, meta: { ...meta, minReplicas: log } };
+      const judged = judgeRead(found, meta, reached, demands);
+      if (judged.kind === "fresh") return judged.quorum;
+      return judged.kind === "unproven" ? judged.problem.code : judged.kind;
+    };
+
+    it("asks for as many as the log or the node demands, whichever is more", () => {
+      expect([verdict(0, 0, 0), verdict(1, 0, 1), verdict(1, 2, 3), verdict(2, 1, 3)]).toEqual([
+        0, 1, 2, 2,
+      ]);
+    });
+
+    it("proves nothing with more replicas than a quorum here and one there must meet in", () => {
+      expect([verdict(1, 1, 2), verdict(1, 1, 3)]).toEqual([1, "too_many_replicas"]);
+      expect([verdict(0, 1, 1), verdict(0, 1, 2)]).toEqual([1, "too_many_replicas"]);
+      expect([verdict(1, 2, 3), verdict(1, 2, 4)]).toEqual([2, "too_many_replicas"]);
+      expect(verdict(1, 1, undefined)).toBe("too_many_replicas");
+    });
+
+    it("has any number of them where none is demanded", () => {
+      expect(verdict(0, 0, 7)).toBe(0);
+    });
+  });
+
+  it("proves nothing once a log was not stamped for too long, if that is to count", () => {
+    const ofDatabase = { ...meta, authority: "database" } as const;
+    const verdict = (keptAtMs: number | undefined, unkeptMaxMs: number | undefined) => {
+      const reached = { seqBefore: 10, seqAfter: 10, full: false };
+      const found = { ...read, meta: { ...ofDatabase, keptAtMs } };
+      const judged = judgeRead(found, ofDatabase, reached, { minReplicas: 0, unkeptMaxMs });
+      return judged.kind === "unproven" ? judged.problem.code : judged.kind;
+    };
+    expect(verdict(read.serverMs - 5000, 5000)).toBe("fresh");
+    expect(verdict(read.serverMs - 5001, 5000)).toBe("log_unkept");
+    expect(verdict(undefined, 5000)).toBe("log_unkept");
+    expect(verdict(undefined, undefined)).toBe("fresh");
   });
 });
