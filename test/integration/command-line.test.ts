@@ -69,14 +69,19 @@ describe("help", () => {
     }
   });
 
-  test.each([["authz"], ["revoke"], ["revoke session"], ["revoke user"], ["nodes"], ["log init"]])(
-    "of `%s` tells its options",
-    async (command) => {
-      const { code, out } = await sekisho([...command.split(" "), "--help"]);
-      expect(code).toBe(0);
-      expect(out).toContain(`Usage: sekisho ${command}`);
-    },
-  );
+  test.each([
+    ["authz"],
+    ["revoke"],
+    ["revoke session"],
+    ["revoke user"],
+    ["nodes"],
+    ["log init"],
+    ["log retire"],
+  ])("of `%s` tells its options", async (command) => {
+    const { code, out } = await sekisho([...command.split(" "), "--help"]);
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: sekisho ${command}`);
+  });
 
   test("has the package's version", async () => {
     const { code, out } = await sekisho(["--version"]);
