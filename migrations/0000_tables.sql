@@ -203,4 +203,18 @@ CREATE TABLE sekisho.log_records (
   restored_at timestamptz(3)
 );
 --> statement-breakpoint
+-- The nodes in the log of a partition, as the relay saw them last. Those of another generation than
+-- log_records names may still follow the log that was left: receipts name them.
+CREATE TABLE sekisho.log_nodes (
+  partition integer NOT NULL,
+  node text COLLATE "C" NOT NULL,
+  generation text NOT NULL,
+  max_staleness_ms bigint NOT NULL,
+  on_stale text NOT NULL CHECK (on_stale IN ('deny', 'allow', 'error')),
+  -- That log was closed for its nodes: they are stale if they live.
+  retired boolean NOT NULL,
+  seen_at timestamptz(3) NOT NULL,
+  PRIMARY KEY (partition, node)
+);
+--> statement-breakpoint
 INSERT INTO sekisho.tenants VALUES ('sekisho', 'Sekisho: the operators', now());

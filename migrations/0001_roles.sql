@@ -36,7 +36,7 @@ DECLARE
   name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['tenants', 'users', 'credentials', 'sessions', 'refresh_tokens',
-                              'revocations', 'audit', 'login_failures', 'signing_keys', 'log_records'] LOOP
+                              'revocations', 'audit', 'login_failures', 'signing_keys', 'log_records', 'log_nodes'] LOOP
     EXECUTE format('ALTER TABLE sekisho.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE sekisho.%I FORCE ROW LEVEL SECURITY', name);
   END LOOP;
@@ -72,6 +72,8 @@ GRANT SELECT, INSERT, UPDATE ON sekisho.log_records TO sekisho_relay, sekisho_re
 --> statement-breakpoint
 GRANT SELECT (partition, generation) ON sekisho.log_records TO sekisho_tenant;
 --> statement-breakpoint
+GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.log_nodes TO sekisho_relay;
+--> statement-breakpoint
 GRANT INSERT ON sekisho.revocations TO sekisho_recovery;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.signing_keys TO sekisho_keys;
@@ -86,6 +88,7 @@ BEGIN
     ['sekisho_tenant', 'log_records'], ['sekisho_operator', 'tenants'], ['sekisho_operator', 'audit'],
     ['sekisho_relay', 'revocations'], ['sekisho_relay', 'users'], ['sekisho_relay', 'sessions'],
     ['sekisho_relay', 'log_records'], ['sekisho_relay', 'audit'],
+    ['sekisho_relay', 'log_nodes'],
     ['sekisho_keys', 'signing_keys'], ['sekisho_keys', 'audit'],
     ['sekisho_purge', 'sessions'], ['sekisho_purge', 'refresh_tokens'],
     ['sekisho_purge', 'revocations'], ['sekisho_purge', 'login_failures'],

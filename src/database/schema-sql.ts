@@ -168,3 +168,17 @@ export const logRecords = sekisho.table("log_records", {
   restoreRequestedAt: time("restore_requested_at"),
   restoredAt: time("restored_at"),
 });
+
+export const logNodes = sekisho.table(
+  "log_nodes",
+  {
+    partition: integer("partition").notNull(),
+    node: text("node").notNull(),
+    generation: text("generation").notNull(),
+    maxStalenessMs: whole("max_staleness_ms").notNull(),
+    onStale: text("on_stale", { enum: ["deny", "allow", "error"] }).notNull(),
+    retired: boolean("retired").notNull(),
+    seenAt: time("seen_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.partition, table.node] })],
+);

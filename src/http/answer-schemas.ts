@@ -30,6 +30,7 @@ const unconfirmedNode = z.object({
   node: z.string(),
   max_staleness_ms: z.number(),
   on_stale: z.enum(ON_STALE),
+  reason: z.literal("former_log").optional(),
 });
 
 const receipt = {
@@ -48,7 +49,7 @@ const receipt = {
 export const revocationAnswer = z.object(receipt).register(API_SCHEMAS, {
   id: "Revocation",
   description:
-    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published, `code` says why it is not yet. `applied` of `nodes` have it already, `per_node` after how many milliseconds; `pending` have not said so in time, and `silent` ones must be stale if they live. `confirmed`: nobody is pending. Without `wait_ms`, and where nobody can tell, the nodes are left out.",
+    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published, `code` says why it is not yet. `applied` of `nodes` have it already, `per_node` after how many milliseconds; `pending` have not said so in time, and `silent` ones must be stale if they live. A node with the `reason` `former_log` was seen last in a log that has been left, and may still follow it; it is silent where that log was retired. `confirmed`: nobody is pending. Without `wait_ms`, and where nobody can tell, the nodes are left out.",
 });
 
 export type RevocationBody = z.output<typeof revocationAnswer>;

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import type { NodeReport } from "../revocation/nodes-report.js";
+import type { LogReport, NodeReport } from "../revocation/nodes-report.js";
 import { ON_STALE } from "../revocation/on-stale.js";
-import { RevocationLogError, type LogMeta } from "../revocation/revocation-log.js";
+import type { FormerNode } from "../revocation/receipt.js";
+import { RevocationLogError } from "../revocation/revocation-log.js";
 import { RETRY_AFTER_S } from "./problem.js";
 import { API_SCHEMAS, noBody, noPath, noQuery } from "./request-fields.js";
 import { answered, refused, type Routes } from "./route.js";
@@ -11,8 +12,10 @@ export interface NodesReader {
   /** undefined: there is no log to follow now. Rejects with a RevocationLogError. */
   readNodes(): Promise<
     | {
-        readonly log: Pick<LogMeta, "generation" | "seq" | "authority">;
+        /** `recordedGeneration`: of the log that the database names. */
+        readonly log: LogReport & { readonly recordedGeneration?: string | undefined };
         readonly nodes: readonly NodeReport[];
+        readonly former?: readonly FormerNode[];
       }
     | undefined
   >;
@@ -20,7 +23,14 @@ export interface NodesReader {
 
 const nodesAnswer = z
   .object({
-    log: z.object({ generation: z.string(), seq: z.int(), authority: z.string() }),
+    log: z.object({
+      generation: z.string(),
+      recorded_generation: z.string().optional(),
+      seq: z.int(),
+      authority: z.string(),
+      kept_ms_ago: z.number().optional(),
+      retired_ms_ago: z.number().optional(),
+    }),
     nodes: z.array(
       z.object({
         node: z.string(),
@@ -32,11 +42,21 @@ const nodesAnswer = z
         group: z.string(),
       }),
     ),
+    former_nodes: z
+      .array(
+        z.object({
+          node: z.string(),
+          retired: z.boolean(),
+          max_staleness_ms: z.number(),
+          on_stale: z.enum(ON_STALE),
+        }),
+      )
+      .optional(),
   })
   .register(API_SCHEMAS, {
     id: "Nodes",
     description:
-      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it lives and answers by its `on_stale`.",
+      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it lives and answers by its `on_stale`. `kept_ms_ago`: since the session service has stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database names; another one than `generation` is not followed by the fleet. `former_nodes` were seen last in a log that was left, and not in this one yet; where that is not `retired`, they may be fresh there.",
   });
 
 export function addNodes(routes: Routes, reader: NodesReader): void {
@@ -58,9 +78,28 @@ export function addNodes(routes: Routes, reader: NodesReader): void {
       throw error;
     });
     if (found === undefined) return refused("log_unavailable", { retryAfterS: RETRY_AFTER_S });
-    const { generation, seq, authority } = found.log;
-    return answered(200, { log: { generation, seq, authority }, nodes: found.nodes.map(nodeBody) });
+    const { log, nodes, former = [] } = found;
+    return answered(200, {
+      ...{ log: logBody(log), nodes: nodes.map(nodeBody) },
+      ...(former.length === 0 ? {} : { former_nodes: former.map(formerBody) }),
+    });
   });
+}
+
+function formerBody({ node, retired, maxStalenessMs, onStale }: FormerNode) {
+  return { node, retired, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+}
+
+function logBody(
+  log: LogReport & { readonly recordedGeneration?: string | undefined },
+): z.input<typeof nodesAnswer>["log"] {
+  const { generation, seq, authority, recordedGeneration, keptMsAgo, retiredMsAgo } = log;
+  return {
+    ...{ generation, seq, authority },
+    ...(recordedGeneration === undefined ? {} : { recorded_generation: recordedGeneration }),
+    ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
+    ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
+  };
 }
 
 type NodeBody = z.input<typeof nodesAnswer>["nodes"][number];

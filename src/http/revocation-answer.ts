@@ -64,6 +64,7 @@ function revocationBody(
   };
 }
 
-function told({ node, maxStalenessMs, onStale }: UnconfirmedNode) {
-  return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+function told({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode) {
+  const body = { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+  return reason === undefined ? body : { ...body, reason };
 }

@@ -57,6 +57,7 @@ export interface RelayProblem {
     | "not_a_master"
     | "clock_difference"
     | "other_log"
+    | "log_retired"
     | "database_unavailable"
     | "publishing_refused"
     | "restore_failed"
@@ -76,21 +77,9 @@ export function judgeLog(
   demands: LogDemands,
   nowMs: number,
 ): LogJudgement {
-  const { role, serverMs, serverRunId, serverReplId, meta } = facts;
-  if (role !== "master") {
-    return wait(
-      "not_a_master",
-      `this Redis is a ${role}: point SEKISHO_REDIS_URL at the master, or wait for the failover`,
-    );
-  }
-  const differenceMs = Math.abs(serverMs - nowMs);
-  if (differenceMs > demands.clockDifferenceMaxMs) {
-    return wait(
-      "clock_difference",
-      `the clocks of Redis and of this machine differ by ${Math.round(differenceMs)} ms, allowed ` +
-        `are ${demands.clockDifferenceMaxMs} ms: set the clocks (NTP)`,
-    );
-  }
+  const problem = whyUnusable(facts, demands, nowMs);
+  if (problem !== undefined) return { kind: "wait", problem };
+  const { serverRunId, serverReplId, meta } = facts;
   if (meta === "missing") return restore("log_missing");
   if (meta === "unreadable") return restore("log_unreadable");
   // Whoever set the marker does not hold the lock any more: this relay does.
@@ -106,6 +95,27 @@ export function judgeLog(
   if (meta.horizonS < demands.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };
+}
+
+/** Why the log in this server cannot be kept now, nor be made anew; undefined: it can. */
+function whyUnusable(
+  { role, serverMs, meta }: KeeperFacts,
+  demands: LogDemands,
+  nowMs: number,
+): RelayProblem | undefined {
+  if (role !== "master") {
+    const message = `this Redis is a ${role}: point SEKISHO_REDIS_URL at the master, or wait for the failover`;
+    return { code: "not_a_master", message };
+  }
+  const differenceMs = Math.abs(serverMs - nowMs);
+  if (differenceMs > demands.clockDifferenceMaxMs) {
+    const message =
+      `the clocks of Redis and of this machine differ by ${Math.round(differenceMs)} ms, allowed ` +
+      `are ${demands.clockDifferenceMaxMs} ms: set the clocks (NTP)`;
+    return { code: "clock_difference", message };
+  }
+  const retired = retirementOf(meta);
+  return retired === undefined ? undefined : { code: "log_retired", message: retired };
 }
 
 /** Causes that a relay elsewhere does nothing about: to it, its own Redis is the one that counts. */
@@ -138,6 +148,15 @@ export function judgeFromAside(
       "here at once: do all instances of the session service have the same SEKISHO_REDIS_URL, and " +
       "does it lead to one Redis?",
   };
+}
+
+function retirementOf(meta: KeeperFacts["meta"]): string | undefined {
+  if (typeof meta === "string" || meta.retiredAtMs === undefined) return undefined;
+  return (
+    `the log in this Redis was retired at ${new Date(meta.retiredAtMs).toISOString()}: point ` +
+    "SEKISHO_REDIS_URL at the Redis that replaces it, or open this one again with " +
+    "`sekisho log retire --undo`"
+  );
 }
 
 /**
@@ -201,10 +220,6 @@ export function justBefore(id: string): string | undefined {
   if (ms === undefined || n === undefined) return undefined;
   if (BigInt(n) > 0n) return `${ms}-${BigInt(n) - 1n}`;
   return BigInt(ms) > 0n ? `${BigInt(ms) - 1n}-${MAX_SEQUENCE}` : undefined;
-}
-
-function wait(code: RelayProblem["code"], message: string): LogJudgement {
-  return { kind: "wait", problem: { code, message } };
 }
 
 function restore(cause: RestoreCause): LogJudgement {

@@ -11,9 +11,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../clock/clock.js";
 import { DatabaseError, type Database, type HeldLock } from "../database/database.js";
+import { RevocationLogError } from "../revocation/revocation-log.js";
 import type { LogKeeper } from "../revocation/log-keeper.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS, type Publisher } from "../revocation/publisher.js";
 import { PARTITIONS } from "../revocation/partition.js";
+import { LogStamp } from "./log-stamp.js";
 import { PartitionRelay, RelayStopped } from "./partition-relay.js";
 import type { RelayProblem } from "./relay-decision.js";
 import type { RelayObserver } from "./relay-observer.js";
@@ -25,6 +27,8 @@ const LOCK_CONFIRM_MS = 400;
 const COUNT_MS = 2000;
 /** How often an instance that does not relay looks at the log of its own Redis. */
 const LOOK_MS = 1000;
+/** How often the log is stamped as kept. Nodes call it degraded after 5 s without a stamp. */
+const STAMP_MS = 1000;
 
 export interface RelayOptions {
   readonly database: Database;
@@ -139,7 +143,7 @@ export class Relay {
   }
 
   async #relayUnder(lock: HeldLock): Promise<void> {
-    const { observer } = this.#options;
+    const { database, clock, observer } = this.#options;
     const lost = new AbortController();
     const stop = AbortSignal.any([this.#closing.signal, lost.signal]);
     this.#relaying = true;
@@ -148,6 +152,9 @@ export class Relay {
       await Promise.all([
         this.#keepConfirming(lock, lost, stop),
         ...this.#partitions.map((partition) => this.#keepRelaying(partition, stop)),
+        ...this.#options.partitions.map(({ keeper }, partition) =>
+          this.#keepStamping(new LogStamp({ database, clock, keeper, partition }), partition, stop),
+        ),
       ]);
     } finally {
       this.#relaying = false;
@@ -181,6 +188,20 @@ export class Relay {
       if (!isAside()) continue;
       await Promise.all(this.#partitions.map((partition) => partition.look(isAside)));
     }
+  }
+
+  /** Beside the cycles, which a long pass or a large log may hold up. */
+  async #keepStamping(stamp: LogStamp, partition: number, stop: AbortSignal): Promise<void> {
+    do {
+      try {
+        await stamp.renew();
+      } catch (error) {
+        // A database or a Redis that is away is met by the cycles too, which tell it.
+        if (error instanceof DatabaseError || error instanceof RevocationLogError) continue;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#options.observer.onProblem({ code: "unexpected", message }, partition);
+      }
+    } while (await hasPassed(STAMP_MS, stop));
   }
 
   async #keepCounting(): Promise<void> {

@@ -18,6 +18,7 @@ const REFUSALS: Readonly<Record<RestoreFault, string>> = {
   marker_lost: "somebody else has begun to restore the log, or has opened or deleted it",
   server_changed: "Redis was restarted meanwhile",
   entries_lost: "entries were deleted from the log meanwhile, or added to it",
+  log_retired: "the log was retired meanwhile",
   superseded: "another instance has begun to restore the log, perhaps in another Redis",
 };
 

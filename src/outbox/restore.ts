@@ -104,7 +104,8 @@ export async function restoreLog(
   const { database, clock, keeper, partition, demands } = parts;
   const startedMs = clock.monotonicMs();
   const [marker, generation] = [parts.newId(), parts.newId()];
-  await keeper.beginRestore(marker);
+  const begun = await keeper.beginRestore(marker);
+  if (!begun.done) throw new RestoreError("begin", begun.code);
   const old = await searchOldLog(parts, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;

@@ -1,6 +1,9 @@
-/** `sekisho log init`: opens a revocation log where no session service stands behind it. */
+/**
+ * `sekisho log`: opens a revocation log where no session service stands behind it, and closes one that
+ * is being left.
+ */
 import { randomUUID } from "node:crypto";
-import { InvalidArgumentError, type Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import { readOperatorConfig } from "../config/operator-config.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { openLog, type OpenLogOutcome } from "../revocation/log-opening-redis.js";
@@ -10,7 +13,7 @@ import type { CommandContext } from "./command-line.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 
 export function addLogCommand(program: Command, context: CommandContext): void {
-  const log = program.command("log").description("open a revocation log in Redis");
+  const log = program.command("log").description("open or retire a revocation log in Redis");
   log
     .command("init")
     .description("open a log, or raise the horizon of the one that is there")
@@ -27,6 +30,28 @@ export function addLogCommand(program: Command, context: CommandContext): void {
     )
     .action(async (options: InitOptions) => {
       context.end(await initLog(context.env, options));
+    });
+  log
+    .command("retire")
+    .description("close a log that is being left: no node follows it, nothing is published into it")
+    .option("--undo", "open it again")
+    .option("--force", "also the log that the database names, or where it cannot be asked")
+    .addOption(
+      new Option(
+        "--lost",
+        "the Redis of a former log is gone: tell the database only that its nodes are stale",
+      ).conflicts(["undo", "force"]),
+    )
+    .action(async (options: { undo?: true; force?: true; lost?: true }) => {
+      const { markFormerLogsLost, retireLog } = await import("./log-retire.js");
+      context.end(
+        options.lost === true
+          ? await markFormerLogsLost(context.env)
+          : await retireLog(context.env, {
+              to: options.undo === true ? "in_use" : "retired",
+              force: options.force === true,
+            }),
+      );
     });
 }
 
@@ -83,6 +108,14 @@ function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): 
           `than ${outcome[1].horizonS} s ago are refused as stale until they expire.\n`,
       );
       return EXIT.done;
+    case "retired":
+      process.stderr.write(
+        "sekisho log init: the log in this Redis was retired at " +
+          `${new Date(outcome[1].retiredAtMs).toISOString()}. Nothing was changed.\n` +
+          "`sekisho log retire --undo` opens it again as it was. `--replace` deletes it with every " +
+          "revocation in it, and opens\nanother one.\n",
+      );
+      return EXIT.failed;
     case "replicas":
       process.stdout.write(
         `The log demands ${options.minReplicas ?? 0} replicas now, where it demanded ` +

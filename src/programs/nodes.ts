@@ -4,7 +4,7 @@ import { z } from "zod";
 import { readOperatorPath, type ServiceAddress } from "../config/operator-config.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { RedisNodeRows } from "../revocation/node-rows-redis.js";
-import { reportNodes } from "../revocation/nodes-report.js";
+import { reportLog, reportNodes } from "../revocation/nodes-report.js";
 import { ON_STALE } from "../revocation/on-stale.js";
 import { partitionKeys } from "../revocation/partition.js";
 import { RevocationLogError } from "../revocation/revocation-log.js";
@@ -30,7 +30,14 @@ export function addNodesCommand(program: Command, context: CommandContext): void
 
 /** As the service answers it, and as `--json` prints it. */
 const answerSchema = z.object({
-  log: z.object({ generation: z.string(), seq: z.number(), authority: z.string() }),
+  log: z.object({
+    generation: z.string(),
+    recorded_generation: z.string().optional(),
+    seq: z.number(),
+    authority: z.string(),
+    kept_ms_ago: z.number().optional(),
+    retired_ms_ago: z.number().optional(),
+  }),
   nodes: z.array(
     z.object({
       node: z.string(),
@@ -42,6 +49,16 @@ const answerSchema = z.object({
       group: z.string(),
     }),
   ),
+  former_nodes: z
+    .array(
+      z.object({
+        node: z.string(),
+        retired: z.boolean(),
+        max_staleness_ms: z.number(),
+        on_stale: z.enum(ON_STALE),
+      }),
+    )
+    .optional(),
 });
 
 type Found = z.infer<typeof answerSchema> | { readonly problem: string };
@@ -73,14 +90,19 @@ async function readFromRedis(redisUrl: string): Promise<Found> {
       const state = meta === "restoring" ? "being restored" : meta;
       return { problem: `the revocation log is ${state}${advice}` };
     }
-    const { generation, seq, authority } = meta;
+    const { generation, seq, authority, keptMsAgo, retiredMsAgo } = reportLog(meta, found.serverMs);
     const nodes = reportNodes(found, meta).map((one) => ({
       ...{ node: one.node, state: one.state, seq: one.seq, group: one.group },
       seen_ms_ago: one.seenMsAgo,
       max_staleness_ms: one.maxStalenessMs,
       on_stale: one.onStale,
     }));
-    return { log: { generation, seq, authority }, nodes };
+    const log = {
+      ...{ generation, seq, authority },
+      ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
+      ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
+    };
+    return { log, nodes };
   } catch (error) {
     if (!(error instanceof RevocationLogError)) throw error;
     return { problem: error.message };
@@ -89,7 +111,34 @@ async function readFromRedis(redisUrl: string): Promise<Found> {
   }
 }
 
-function table({ log, nodes }: z.infer<typeof answerSchema>): string {
+type Answer = z.infer<typeof answerSchema>;
+
+/** A log whose stamp is older than this is not kept any more; nodes say so, too. */
+const UNKEPT_MS = 5000;
+
+/** What is to be said of the log, and of those who are not in it. */
+function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] {
+  const { recorded_generation: recorded, kept_ms_ago: keptMsAgo } = log;
+  const lines: string[] = [];
+  if (log.retired_ms_ago !== undefined) {
+    lines.push(`the log was retired ${log.retired_ms_ago} ms ago: no node follows it`);
+  } else if (log.authority === "database") {
+    const old = (keptMsAgo ?? Infinity) > UNKEPT_MS;
+    const kept = keptMsAgo === undefined ? "never kept" : `last kept ${keptMsAgo} ms ago`;
+    lines.push(`the log was ${kept}${old ? ": no session service keeps it now" : ""}`);
+  }
+  if (recorded !== undefined && recorded !== log.generation) {
+    lines.push("the database names another log: this one was left");
+  }
+  for (const { node, retired } of former) {
+    const then = retired ? "which is retired: stale if it lives" : "and may still follow it";
+    lines.push(`${node} was seen last in a former log, ${then}`);
+  }
+  return lines;
+}
+
+function table(answer: Answer): string {
+  const { log, nodes } = answer;
   const head = ["NODE", "STATE", "APPLIED", "SEEN", "STALE AFTER", "THEN"];
   const cells = nodes.map((one) => [
     one.node,
@@ -108,5 +157,5 @@ function table({ log, nodes }: z.infer<typeof answerSchema>): string {
       .join("  ")
       .trimEnd();
   const lines = nodes.length === 0 ? ["no node follows this log"] : [head, ...cells].map(line);
-  return `${lines.join("\n")}\n`;
+  return `${[...lines, ...remarks(answer)].join("\n")}\n`;
 }

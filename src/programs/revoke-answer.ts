@@ -62,19 +62,25 @@ export function tellReceipt(receipt: Receipt | "unknown"): void {
   );
   if (pending.length > 0) {
     process.stderr.write(`Not confirmed by: ${pending.map(withPolicy).join(", ")}\n`);
+    if (pending.some(({ reason }) => reason === "former_log")) process.stderr.write(FORMER);
   }
   if (silent.length > 0) {
     process.stdout.write(`Silent, and stale if alive: ${silent.map(withPolicy).join(", ")}\n`);
   }
 }
 
+const FORMER =
+  "A node on a former log may still allow what was revoked here: point it at this Redis, or retire the " +
+  "former log\n(`sekisho log retire`).\n";
+
 function forScripts({ node, maxStalenessMs, onStale }: UnconfirmedNode): object {
   return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
 }
 
 /** What the node answers for what it does not know to be revoked, once it is stale. */
-function withPolicy({ node, maxStalenessMs, onStale }: UnconfirmedNode): string {
-  return `${node} (after ${maxStalenessMs} ms: ${onStale})`;
+function withPolicy({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode): string {
+  const where = reason === undefined ? "" : "on a former log; ";
+  return `${node} (${where}after ${maxStalenessMs} ms: ${onStale})`;
 }
 
 function describe(revocation: Revocation): string {

@@ -11,9 +11,15 @@ import { askService } from "./sessions-request.js";
 const SERVICE_WAIT_MAX_MS = 10_000;
 
 const unconfirmedSchema = z
-  .object({ node: z.string(), max_staleness_ms: z.number(), on_stale: z.enum(ON_STALE) })
-  .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale }) => ({
+  .object({
+    node: z.string(),
+    max_staleness_ms: z.number(),
+    on_stale: z.enum(ON_STALE),
+    reason: z.string().optional(),
+  })
+  .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason }) => ({
     ...{ node, maxStalenessMs, onStale },
+    ...(reason === "former_log" ? ({ reason } as const) : {}),
   }));
 
 const answerSchema = z.object({

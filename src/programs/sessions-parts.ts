@@ -11,6 +11,7 @@ import { DEFAULT_LIMITS, type LimitSettings } from "../limits/login-limits.js";
 import { RedisLoginLimits } from "../limits/login-limits-redis.js";
 import type { Logger } from "../ops/log.js";
 import type { SessionsObservers } from "../ops/sessions-observers.js";
+import { KnownNodesReader } from "../outbox/known-nodes.js";
 import { LogOutbox } from "../outbox/log-outbox.js";
 import type { Outbox } from "../outbox/outbox.js";
 import { Relay } from "../outbox/relay.js";
@@ -18,10 +19,10 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { redisConnections } from "../revocation/connection-redis.js";
 import { RedisLogKeeper } from "../revocation/log-keeper-redis.js";
 import { RedisNodeRows } from "../revocation/node-rows-redis.js";
-import { reportNodes } from "../revocation/nodes-report.js";
+import { reportLog, reportNodes } from "../revocation/nodes-report.js";
 import { partitionKeys } from "../revocation/partition.js";
 import { RedisPublisher } from "../revocation/publisher-redis.js";
-import { ReceiptDesk } from "../revocation/receipt.js";
+import { formerNodes, ReceiptDesk } from "../revocation/receipt.js";
 import type { LockoutSettings } from "../sessions/lockout.js";
 import type { LoginParts } from "../sessions/login.js";
 import type { RefreshParts } from "../sessions/refresh.js";
@@ -57,10 +58,11 @@ export function keepLog(
   const publishers = { requests: newPublisher(), relay: newPublisher() };
   const keeper = new RedisLogKeeper(open, logKeys);
   const rows = new RedisNodeRows(open, logKeys);
+  const known = new KnownNodesReader({ database: db, clock, rows, partition: 0 });
   const outbox = new LogOutbox({
     database: db,
     clock,
-    partitions: [{ publisher: publishers.requests, receipts: new ReceiptDesk(rows, clock) }],
+    partitions: [{ publisher: publishers.requests, receipts: new ReceiptDesk(known, clock) }],
     observer: observers.outbox,
   });
   const relay = new Relay({
@@ -74,7 +76,7 @@ export function keepLog(
   });
   return {
     outbox,
-    nodes: { readNodes: () => readNodes(rows) },
+    nodes: { readNodes: () => readNodes(known) },
     relay,
     close: () => outbox.close(),
     disconnect: () => {
@@ -83,10 +85,15 @@ export function keepLog(
   };
 }
 
-async function readNodes(rows: RedisNodeRows): ReturnType<NodesReader["readNodes"]> {
-  const found = await rows.nodeRows();
-  const { meta } = found;
-  return typeof meta === "string" ? undefined : { log: meta, nodes: reportNodes(found, meta) };
+async function readNodes(known: KnownNodesReader): ReturnType<NodesReader["readNodes"]> {
+  const found = await known.nodeRows();
+  const { meta, serverMs, recordedGeneration } = found;
+  if (typeof meta === "string") return undefined;
+  return {
+    log: { ...reportLog(meta, serverMs), recordedGeneration },
+    nodes: reportNodes(found, meta),
+    former: formerNodes(found),
+  };
 }
 
 export function loginLimits(

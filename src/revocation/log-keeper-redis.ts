@@ -14,6 +14,7 @@ import { ENTRY_VERSION } from "./entry.js";
 import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
 import { APPEND_MAX_ENTRIES, READ_BACK_MAX_ENTRIES } from "./log-keeper.js";
 import type {
+  BegunRestore,
   KeeperFacts,
   LogKeeper,
   RestoredEntry,
@@ -22,7 +23,9 @@ import type {
   TrimRequest,
 } from "./log-keeper.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { stampLog } from "./log-stamp-redis.js";
 import type { PartitionKeys } from "./partition.js";
+import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
 import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
@@ -40,6 +43,12 @@ const STEP_TIMEOUT_MS = 2000;
  * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
  * than needed, never shorter, whatever the clock was by which it was decided.
  */
+const BEGIN_SCRIPT = `
+if redis.call('HMGET', KEYS[2], 'retired_at')[1] then return 'log_retired' end
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1])
+return 'done'
+`;
+
 const CLEAR_SCRIPT = `${REPLID_FUNCTION}
 if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -78,6 +87,9 @@ if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
 redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
   'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6],
   'min_replicas', ARGV[7])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[2], 'kept_at',
+  string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
 redis.call('HDEL', KEYS[2], 'restoring')
 return {'done', seq}
 `;
@@ -103,6 +115,8 @@ local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'restoring'
 if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] then return 0 end
 return redis.call('HSET', KEYS[2], 'min_replicas', ARGV[2])
 `;
+
+const beganSchema = z.enum(["done", "log_retired"]);
 
 const stepSchema = z.union([
   z.tuple([z.literal("done"), z.int()]),
@@ -153,12 +167,16 @@ export class RedisLogKeeper implements LogKeeper {
     });
   }
 
-  beginRestore(marker: string): Promise<void> {
+  beginRestore(marker: string): Promise<BegunRestore> {
     this.#begun = undefined;
     return this.#kept.use("begin restore", async ({ connection, runId }) => {
-      const command = connection.client.hset(this.#keys.meta, "restoring", marker);
-      await connection.within(STEP_TIMEOUT_MS, "HSET", command);
+      const { log, meta } = this.#keys;
+      const command = connection.client.eval(BEGIN_SCRIPT, 2, log, meta, marker);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      const began = parse("EVAL", beganSchema, reply);
+      if (began !== "done") return { done: false, code: began };
       this.#begun = { marker, runId };
+      return { done: true };
     });
   }
 
@@ -207,6 +225,10 @@ export class RedisLogKeeper implements LogKeeper {
       const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
       return parse("EVAL", z.int(), reply);
     });
+  }
+
+  keep(generation: string): Promise<NodeRows | undefined> {
+    return this.#kept.use("keep", (server) => stampLog(server, this.#keys, generation));
   }
 
   async demandReplicas(generation: string, minReplicas: number): Promise<void> {

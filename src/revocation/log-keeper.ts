@@ -9,6 +9,7 @@
  *   log is never read. Nodes go on refusing what they know.
  * - Each step is atomic and checks that the marker is still the one of `beginRestore` and that the
  *   server is still the same process. The last to begin wins: the next step of any other is refused.
+ * - A retired log is not restored.
  * - A restore that is abandoned at any step, and one whose step rejected (it may or may not have
  *   been done), leaves the marker. There is no going on with it: begin anew.
  *
@@ -16,6 +17,7 @@
  * opens a new connection.
  */
 import type { EntryContent } from "./entry-fields.js";
+import type { NodeRows } from "./receipt.js";
 import type { RecordedEntry } from "./recorded-entry.js";
 import type { MetaReply } from "./revocation-log.js";
 
@@ -55,13 +57,17 @@ export interface RestoredLog {
  * - `marker_lost`: somebody else has begun a restore, or opened or deleted the log.
  * - `server_changed`: this is another server process than the one in which the restore began.
  * - `entries_lost`: what was appended is not in the log any more.
+ * - `log_retired`: an operator has closed the log.
  */
-export type RestoreRefusal = "marker_lost" | "server_changed" | "entries_lost";
+export type RestoreRefusal = "marker_lost" | "server_changed" | "entries_lost" | "log_retired";
 
 export type RestoreStep =
   /** `seq`: of the last entry in the log; seq is dense from 1, the entry that opens the log. */
   | { readonly done: true; readonly seq: number }
   | { readonly done: false; readonly code: RestoreRefusal };
+
+export type BegunRestore =
+  { readonly done: true } | { readonly done: false; readonly code: RestoreRefusal };
 
 /** What may leave the log of a database. */
 export interface TrimRequest {
@@ -80,8 +86,11 @@ export interface LogKeeper {
    * on if it is undefined; fewer than `count` means the end. Works during a restore, before `clear`.
    */
   entriesAfter(id: string | undefined, count: number): Promise<readonly RecordedEntry[]>;
-  /** Sets the marker, whatever was there before. Deletes nothing. `marker`: random, used once. */
-  beginRestore(marker: string): Promise<void>;
+  /**
+   * Sets the marker, whatever was there before, but for a retired log. Deletes nothing. `marker`:
+   * random, used once.
+   */
+  beginRestore(marker: string): Promise<BegunRestore>;
   /** Deletes log and facts, and writes the entry that opens the new log. */
   clear(marker: string): Promise<RestoreStep>;
   /**
@@ -99,6 +108,12 @@ export interface LogKeeper {
    * number at once, and some may stay longer. Returns how many.
    */
   trim(request: TrimRequest): Promise<number>;
+  /**
+   * Stamps the log as kept now, by the server's clock; the stamp never falls. Returns the nodes' rows
+   * as they were at that moment. undefined: nothing was stamped, because the log is of another
+   * generation, of no database or of another server process, is retired, or is being restored.
+   */
+  keep(generation: string): Promise<NodeRows | undefined>;
   /**
    * Says how many replicas must have an entry before it counts as published. A log of another
    * generation is left alone, and so is one that is being restored.

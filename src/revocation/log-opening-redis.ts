@@ -1,6 +1,7 @@
 /**
  * Opens a revocation log: `meta` and a first entry, in one script, so that nobody ever sees half of
- * it. An existing log is left alone unless it is to be replaced; only its horizon may be raised.
+ * it. An existing log is left alone unless it is to be replaced; only its horizon may be raised, and
+ * not that of a retired one.
  */
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
@@ -26,8 +27,9 @@ local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local old = redis.call('HMGET', KEYS[2], 'generation', 'seq', 'horizon_s', 'authority', 'covers_from',
-  'min_replicas')
+  'min_replicas', 'retired_at')
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then
+  if old[7] then return {'retired', old[7], old[2] or '0'} end
   local was = tonumber(old[3] or '')
   local demanded = old[6] or '0'
   local changes_replicas = ARGV[10] == '1' and old[4] == ARGV[2] and demanded ~= ARGV[9]
@@ -57,6 +59,9 @@ const replySchema = z.union([
   z
     .tuple([z.literal("replaced"), z.string(), z.coerce.number()])
     .transform(([kind, generation, seq]) => [kind, { generation, seq }] as const),
+  z
+    .tuple([z.literal("retired"), z.coerce.number(), z.coerce.number()])
+    .transform(([kind, retiredAtMs, seq]) => [kind, { retiredAtMs, seq }] as const),
   z
     .tuple([z.literal("raised"), z.string(), z.coerce.number(), z.coerce.number()])
     .transform(

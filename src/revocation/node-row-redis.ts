@@ -1,6 +1,7 @@
 /** A node's row as it stands in Redis: JSON in the hash `nodes`, one field for each group. */
 import { z } from "zod";
 import { ON_STALE } from "./on-stale.js";
+import type { NodeRows } from "./receipt.js";
 import type { NodeRow } from "./revocation-log.js";
 
 const rowSchema = z
@@ -40,6 +41,16 @@ export function decodeNodeRow(text: string): NodeRow | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The rows of the hash `nodes`; what no node of this version has written is left out. */
+export function decodeNodeRows(
+  fields: readonly (readonly [group: string, text: string])[],
+): NodeRows["rows"] {
+  return fields.flatMap(([group, text]) => {
+    const [node, row] = [nodeOfGroup(group), decodeNodeRow(text)];
+    return node === undefined || row === undefined ? [] : [{ node, group, row }];
+  });
 }
 
 /** Groups are named `<node>:<boot nonce>:<n>`; node ids contain no colon. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { KeptConnection } from "./kept-connection-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
-import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
+import { decodeNodeRows } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import type { NodeRows, NodeRowsReader } from "./receipt.js";
 import { RevocationLogError, type MetaReply } from "./revocation-log.js";
@@ -52,10 +52,7 @@ export class RedisNodeRows implements NodeRowsReader {
     const [[seconds, microseconds], rows, meta] = parsed.data;
     return {
       serverMs: seconds * 1000 + Math.floor(microseconds / 1000),
-      rows: Object.entries(rows).flatMap(([group, text]) => {
-        const [node, row] = [nodeOfGroup(group), decodeNodeRow(text)];
-        return node === undefined || row === undefined ? [] : [{ node, group, row }];
-      }),
+      rows: decodeNodeRows(Object.entries(rows)),
       meta: parseMeta(meta),
     };
   }

@@ -15,6 +15,25 @@ export interface NodeReport {
   readonly group: string;
 }
 
+/** The log itself. */
+export interface LogReport extends Pick<LogMeta, "generation" | "seq" | "authority"> {
+  /** Since the relay of the log's database has stamped it; undefined: never, or no database's. */
+  readonly keptMsAgo?: number | undefined;
+  /** Since an operator has closed it; undefined: it is in use. */
+  readonly retiredMsAgo?: number | undefined;
+}
+
+export function reportLog(meta: LogMeta, serverMs: number): LogReport {
+  const { generation, seq, authority, keptAtMs, retiredAtMs } = meta;
+  const since = (ms: number | undefined) =>
+    ms === undefined ? undefined : Math.max(0, serverMs - ms);
+  return {
+    ...{ generation, seq, authority },
+    keptMsAgo: authority === "database" ? since(keptAtMs) : undefined,
+    retiredMsAgo: since(retiredAtMs),
+  };
+}
+
 /** In the order of their groups. */
 export function reportNodes(
   { rows, serverMs }: NodeRows,

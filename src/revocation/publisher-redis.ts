@@ -39,9 +39,10 @@ const PUBLISH_TIMEOUT_MS = 2000;
  */
 const PUBLISH_SCRIPT = `${TRIM_FUNCTION}${REPLID_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
-  'run_id', 'replid', 'min_replicas')
+  'run_id', 'replid', 'min_replicas', 'retired_at')
 if meta[2] then return {'log_restoring'} end
 if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
+if meta[9] then return {'log_retired'} end
 if ARGV[1] ~= '' and meta[3] ~= ARGV[1] then return {'wrong_authority', tostring(meta[3])} end
 if ARGV[1] == 'database' and meta[1] ~= ARGV[9] then return {'generation_differs', meta[1]} end
 if meta[3] == 'database' and (meta[6] ~= ARGV[2] or meta[7] ~= replid()) then
@@ -90,7 +91,9 @@ const replySchema = z.union([
     ]),
     z.string(),
   ]),
-  z.tuple([z.enum(["log_missing", "log_restoring", "log_incomplete", "cutoff_too_late"])]),
+  z.tuple([
+    z.enum(["log_missing", "log_restoring", "log_retired", "log_incomplete", "cutoff_too_late"]),
+  ]),
 ]);
 
 export interface PublisherOptions {
@@ -210,6 +213,11 @@ export class RedisPublisher implements Publisher {
         return "there is no revocation log in this Redis: run `sekisho log init`";
       case "log_restoring":
         return "the log is being restored: try again in a moment";
+      case "log_retired":
+        return (
+          "the log in this Redis is retired, and no node follows it: point SEKISHO_REDIS_URL at the " +
+          "Redis that replaces it, or open this one again with `sekisho log retire --undo`"
+        );
       case "log_incomplete":
         return (
           "Redis was restarted or promoted and its log may have lost entries, so no node reads it: wait until " +

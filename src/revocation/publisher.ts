@@ -28,6 +28,7 @@ export interface PublishRequest {
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
  * - `generation_differs`: this is not the log that the database means.
+ * - `log_retired`: an operator has closed the log, and no node follows it.
  * - `log_incomplete`: Redis was restarted, and the database has not restored its log yet: no node
  *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
@@ -40,6 +41,7 @@ export type PublishRefusal =
   | "unreachable"
   | "log_missing"
   | "log_restoring"
+  | "log_retired"
   | "log_incomplete"
   | "wrong_authority"
   | "generation_differs"

@@ -5,6 +5,9 @@
  * once its node must be stale, if it lives: nobody waits for it, because it answers by its staleness
  * policy. A node proves its freshness more often than it writes its row, so its limit alone would be
  * too short: the node might still allow while the receipt calls it stale.
+ *
+ * A node of a *former* log may still follow the Redis that was left, and be fresh there: it is pending
+ * until it has a row in this one. Where its log was retired it is stale if it lives, as a silent one.
  */
 import type { Clock } from "../clock/clock.js";
 import { nextLookAtMs, type LastLook } from "./look-schedule.js";
@@ -20,6 +23,8 @@ export interface NodeRows {
     readonly group: string;
     readonly row: NodeRow;
   }[];
+  /** Those that were not seen in this log since another one was left; left out: not known. */
+  readonly former?: readonly FormerNode[];
 }
 
 export interface NodeRowsReader {
@@ -44,6 +49,13 @@ export interface UnconfirmedNode {
   readonly node: string;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
+  /** `former_log`: it was seen last in a log that has been left. */
+  readonly reason?: "former_log";
+}
+
+export interface FormerNode extends UnconfirmedNode {
+  /** That log is closed for its nodes. */
+  readonly retired: boolean;
 }
 
 /** What a proof may be younger than `seen`: a read that waits for an entry, and its way. */
@@ -58,6 +70,16 @@ export function isSilent(row: NodeRow, serverMs: number): boolean {
 
 export function hasApplied(row: NodeRow, entry: EntryAddress): boolean {
   return row.generation === entry.generation && row.seq >= entry.seq;
+}
+
+/** Those of former logs that give no sign of life in this one. */
+export function formerNodes(
+  { rows, serverMs, former = [] }: NodeRows,
+  applied: ReadonlySet<string> = new Set(),
+): readonly FormerNode[] {
+  if (former.length === 0) return former;
+  const here = new Set(rows.flatMap(({ node, row }) => (isSilent(row, serverMs) ? [] : [node])));
+  return former.filter(({ node }) => !here.has(node) && !applied.has(node));
 }
 
 interface Wait {
@@ -106,13 +128,20 @@ export class ReceiptDesk {
     }
   }
 
-  #receiptFrom({ rows, serverMs }: NodeRows, wait: Wait): Receipt {
+  #receiptFrom(found: NodeRows, wait: Wait): Receipt {
+    const { rows, serverMs } = found;
     const pending: UnconfirmedNode[] = [];
     const silent: UnconfirmedNode[] = [];
+    const former = formerNodes(found, new Set([...wait.applied.values()].map(({ node }) => node)));
+    const elsewhere = new Set(former.map(({ node }) => node));
     for (const { node, group, row } of rows) {
-      if (wait.applied.has(group)) continue;
+      if (wait.applied.has(group) || elsewhere.has(node)) continue;
       const { maxStalenessMs, onStale } = row;
       (isSilent(row, serverMs) ? silent : pending).push({ node, maxStalenessMs, onStale });
+    }
+    for (const { node, maxStalenessMs, onStale, retired } of former) {
+      const told = { node, maxStalenessMs, onStale, reason: "former_log" } as const;
+      (retired ? silent : pending).push(told);
     }
     return { applied: [...wait.applied.values()], pending, silent };
   }

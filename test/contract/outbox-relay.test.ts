@@ -125,6 +125,39 @@ describe.each(DATABASES)("the relay with $name", ({ start }) => {
     expect(one.status()).toMatchObject({ relaying: true, restores: 1 });
   });
 
+  it("stamps the log of its database every second", async () => {
+    const { untilRestored, until } = relay();
+    await untilRestored(1);
+    const keptAtMs = async (): Promise<number> => (await seeLog(server.url)).meta.keptAtMs ?? 0;
+    const first = await keptAtMs();
+    expect(Math.abs(Date.now() - first)).toBeLessThan(10_000);
+    await until("two more stamps", async () => (await keptAtMs()) >= first + 1800);
+  });
+
+  it("leaves a retired log alone: neither stamped, nor restored, nor written to", async () => {
+    const { untilRestored, until, problems, restores, untilNextCycle } = relay();
+    await untilRestored(1);
+    await redis(server.url, "HSET", KEYS.meta, "retired_at", String(Date.now()));
+    await until("the relay to see it", () => problems.at(-1) === "log_retired");
+    const before = await seeLog(server.url);
+    await commitEnds(started.database, "a");
+    // Restored at once if it were not retired.
+    await redis(server.url, "HSET", KEYS.meta, "generation", "another");
+    for (let cycle = 0; cycle < 12; cycle += 1) await untilNextCycle();
+    const { meta, entries } = await seeLog(server.url);
+    expect(meta).toEqual({ ...before.meta, generation: "another" });
+    expect(entries).toEqual(before.entries);
+    expect(restores).toHaveLength(1);
+    await redis(server.url, "HSET", KEYS.meta, "generation", before.meta.generation);
+    await redis(server.url, "HDEL", KEYS.meta, "retired_at");
+    await until("what waited to be published", async () => (await unpublished()) === 0);
+    await until("it to be stamped", async () => {
+      const now = (await seeLog(server.url)).meta.keptAtMs ?? 0;
+      return now > (before.meta.keptAtMs ?? 0);
+    });
+    expect(restores).toHaveLength(1);
+  });
+
   it("publishes what is pending, oldest first, and records it", async () => {
     const { untilRestored, until, counts } = relay();
     await untilRestored(1);

@@ -41,6 +41,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     users: "SELECT(tenant_id,user_epoch,user_id) UPDATE(user_epoch)",
     sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
     log_records: "INSERT SELECT UPDATE",
+    log_nodes: "DELETE INSERT SELECT UPDATE",
     audit: "INSERT",
   },
   keys: { signing_keys: "DELETE INSERT SELECT UPDATE", audit: "INSERT" },

@@ -55,6 +55,22 @@ test("an operator sees the log and what each node has applied of it", async () =
   });
 });
 
+test("an operator sees when the log was kept and closed, and who is still in a former one", async () => {
+  const former = {
+    node: "node-9",
+    retired: false,
+    maxStalenessMs: 1000,
+    onStale: "allow",
+  } as const;
+  const log = { ...LOG, recordedGeneration: "h", keptMsAgo: 400, retiredMsAgo: 70 };
+  answers(() => Promise.resolve({ log, nodes: [], former: [former] }));
+  expect((await ask(operator.token)).json).toEqual({
+    log: { ...LOG, recorded_generation: "h", kept_ms_ago: 400, retired_ms_ago: 70 },
+    nodes: [],
+    former_nodes: [{ node: "node-9", retired: false, max_staleness_ms: 1000, on_stale: "allow" }],
+  });
+});
+
 test("a log that nobody follows has no nodes", async () => {
   answers(() => Promise.resolve({ log: LOG, nodes: [] }));
   expect((await ask(operator.token)).json).toEqual({ log: LOG, nodes: [] });

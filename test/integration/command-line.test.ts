@@ -69,14 +69,19 @@ describe("help", () => {
     }
   });
 
-  test.each([["authz"], ["revoke"], ["revoke session"], ["revoke user"], ["nodes"], ["log init"]])(
-    "of `%s` tells its options",
-    async (command) => {
-      const { code, out } = await sekisho([...command.split(" "), "--help"]);
-      expect(code).toBe(0);
-      expect(out).toContain(`Usage: sekisho ${command}`);
-    },
-  );
+  test.each([
+    ["authz"],
+    ["revoke"],
+    ["revoke session"],
+    ["revoke user"],
+    ["nodes"],
+    ["log init"],
+    ["log retire"],
+  ])("of `%s` tells its options", async (command) => {
+    const { code, out } = await sekisho([...command.split(" "), "--help"]);
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: sekisho ${command}`);
+  });
 
   test("has the package's version", async () => {
     const { code, out } = await sekisho(["--version"]);
@@ -92,7 +97,10 @@ describe("wrong usage ends with 2", () => {
       ["revoke", "bogus"],
       ["session", "user"],
     ],
-    [["log", "bogus"], ["init"]],
+    [
+      ["log", "bogus"],
+      ["init", "retire"],
+    ],
   ])("and %j is answered with the commands of that level", async (args, names) => {
     const { code, out, err } = await sekisho(args);
     expect([code, out]).toEqual([2, ""]);

@@ -8,6 +8,7 @@ import { systemClock } from "../../src/clock/clock.js";
 import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
 import { DEFAULT_LIMITS } from "../../src/limits/login-limits.js";
 import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
+import { setRetirement } from "../../src/revocation/log-retirement-redis.js";
 import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
 import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
 import { ReceiptDesk } from "../../src/revocation/receipt.js";
@@ -91,6 +92,13 @@ describe("the shipped Redis users", () => {
       expect(await keeper.removeSilentRows(SILENT_AFTER_MS)).toBe(1);
       const known = { generation: log.generation, knownUpToId: "0-1", nowMs: Date.now() };
       expect(await keeper.trim(known)).toBe(0);
+      const retirement = { generation: log.generation, minReplicas: 0 };
+      const publisher = patientConnections(as("publisher"));
+      const retired = await setRetirement(publisher, KEYS, { ...retirement, to: "retired" });
+      expect(retired).toMatchObject({ kind: "done" });
+      expect(await keeper.keep(log.generation)).toBeUndefined();
+      await setRetirement(publisher, KEYS, { ...retirement, to: "in_use" });
+      expect(await keeper.keep(log.generation)).toBeDefined();
     } finally {
       keeper.close();
       await following.follower.close();

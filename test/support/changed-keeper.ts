@@ -11,6 +11,7 @@ export function changedKeeper(keeper: LogKeeper, change: Partial<LogKeeper>): Lo
     finish: (marker, log) => keeper.finish(marker, log),
     demandReplicas: (generation, replicas) => keeper.demandReplicas(generation, replicas),
     trim: (request) => keeper.trim(request),
+    keep: (generation) => keeper.keep(generation),
     removeSilentRows: (ms) => keeper.removeSilentRows(ms),
     close: () => keeper.close(),
     ...change,

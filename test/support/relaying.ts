@@ -161,7 +161,7 @@ export async function emptyTables(database: Database): Promise<void> {
   await database.transaction({ role: "relay" }, async (queries) => {
     // As the tables' owner; the transaction's role ends with it.
     await queries.execute(sql`SELECT set_config('role', 'none', true)`);
-    await queries.execute(sql`TRUNCATE sekisho.log_records, sekisho.revocations,
+    await queries.execute(sql`TRUNCATE sekisho.log_records, sekisho.log_nodes, sekisho.revocations,
       sekisho.refresh_tokens, sekisho.sessions, sekisho.credentials, sekisho.users`);
   });
 }

@@ -58,6 +58,20 @@ describe("the answer to a revocation", () => {
     expect(outbox.waits).toEqual([250]);
   });
 
+  test("is not confirmed by a node of a former log, and says so", async () => {
+    const nodes = {
+      applied: [],
+      pending: [{ ...late, reason: "former_log" } as const],
+      silent: [],
+    };
+    const outbox = new OneReceipt({ published: true, nodes });
+    expect((await publishAndAnswer(outbox, committed, 1)).body).toMatchObject({
+      confirmed: false,
+      nodes: 1,
+      pending: [{ node: "n2", max_staleness_ms: 1000, on_stale: "deny", reason: "former_log" }],
+    });
+  });
+
   test("is confirmed where only silent nodes have said nothing", async () => {
     const nodes = { applied: [], pending: [], silent: [gone] };
     const { body } = await publishAndAnswer(

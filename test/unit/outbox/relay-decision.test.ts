@@ -101,6 +101,17 @@ describe("a log", () => {
     expect(judge(facts("missing", change))).toMatchObject({ kind: "wait", problem: { code } });
   });
 
+  it.each<[string, Partial<LogMeta>]>([
+    ["as the database names it", {}],
+    ["of another generation", { generation: "g-9" }],
+    ["that stood alone", { authority: "redis" }],
+    ["of another server process", { runId: "run-2" }],
+  ])("is left alone when it is a retired one, %s", (_name, change) => {
+    const retired = { ...META, ...change, retiredAtMs: NOW };
+    const problem = { code: "log_retired", message: expect.stringContaining("log retire --undo") };
+    expect(judge(facts(retired))).toEqual({ kind: "wait", problem });
+  });
+
   it.each([30_000, -30_000])("is judged with a clock that differs by %d ms", (differenceMs) => {
     expect(judge(facts(META, { serverMs: NOW + differenceMs })).kind).toBe("sound");
   });

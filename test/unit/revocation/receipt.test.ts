@@ -79,6 +79,49 @@ describe("waiting for a receipt", () => {
     expect(receipt).toMatchObject({ pending: [{ node: "b" }], silent: [] });
   });
 
+  describe("with nodes of a former log", () => {
+    const limits = { maxStalenessMs: 1000, onStale: "deny" } as const;
+    const former = [
+      { ...limits, node: "left", retired: false },
+      { ...limits, node: "closed", retired: true },
+      { ...limits, node: "joined", retired: false },
+      { ...limits, node: "copied", retired: false },
+      { ...limits, node: "joining", retired: false },
+    ];
+    const told = (node: string) => ({ ...limits, node, reason: "former_log" });
+    const receipt = async () => {
+      const rows = rowsOf({ joined: [6], copied: [null], joining: [5] });
+      const nodeRows = async () => ({ ...(await rows.nodeRows()), former });
+      return new ReceiptDesk({ nodeRows }, systemClock).waitFor(entry, 20);
+    };
+
+    it("is pending for each that gives no sign of life in this one, and says why", async () => {
+      const { applied, pending } = await receipt();
+      expect(applied).toMatchObject([{ node: "joined" }]);
+      expect(pending).toEqual([{ ...limits, node: "joining" }, told("left"), told("copied")]);
+    });
+
+    it("counts one whose log was retired as silent, and names nobody twice", async () => {
+      expect((await receipt()).silent).toEqual([told("closed")]);
+    });
+
+    it("waits for one that joins in time", async () => {
+      let looks = 0;
+      const nodeRows = (): Promise<NodeRows> => {
+        looks += 1;
+        const here = { node: "left", group: "left:ab:2", row: { ...row, seq: 6 } };
+        const rows = looks < 4 ? [] : [here];
+        return Promise.resolve({ serverMs: 10_000, rows, former: former.slice(0, 1) });
+      };
+      const { applied, pending } = await new ReceiptDesk({ nodeRows }, systemClock).waitFor(
+        entry,
+        10_000,
+      );
+      expect(applied).toMatchObject([{ node: "left" }]);
+      expect(pending).toEqual([]);
+    });
+  });
+
   it("ends at once where there is no node", async () => {
     const desk = new ReceiptDesk(rowsOf({}), systemClock);
     const receipt = await desk.waitFor(entry, 5000);
