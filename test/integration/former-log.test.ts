@@ -59,6 +59,15 @@ const knownNodes = async (): Promise<readonly unknown[]> =>
   (await rows(database, "relay", sql`SELECT node FROM sekisho.log_nodes ORDER BY node`)).map(
     ({ node }) => node,
   );
+const inFormerLogs = async (): Promise<number> =>
+  (
+    await rows(
+      database,
+      "relay",
+      sql`SELECT 1 FROM sekisho.log_nodes AS one JOIN sekisho.log_records AS record
+          ON one.partition = record.partition AND one.generation <> record.generation`,
+    )
+  ).length;
 /** A receipt for the last entry of the log in the current Redis. */
 async function receipt(waitMs: number): Promise<Receipt> {
   const rowsThere = new RedisNodeRows(patientConnections(current.url), KEYS);
@@ -77,8 +86,9 @@ async function moved(): Promise<void> {
   await nodeOn(former, "node-2");
   await before.until("both to be known", async () => (await knownNodes()).length === 2);
   await before.close();
-  await relayOn(current);
+  const after = await relayOn(current);
   await nodeOn(current, "node-1");
+  await after.until("the first to be known there", async () => (await inFormerLogs()) === 1);
 }
 const ask = (args: readonly string[], settings: Record<string, string> = {}) =>
   sekisho(["log", ...args], { SEKISHO_REDIS_URL: former.url, ...settings });
