@@ -314,13 +314,14 @@ describe("code", () => {
 
   test("of tests waits for a state, never for a time", () => {
     const sleeping = /timers\/promises|setTimeout\(\s*(resolve|done|\(\)\s*=>\s*resolve)|\bsleep\(/;
-    // Two pause between two looks at a state. In one, time that passes is what is tested; another
-    // kills at moments that are drawn by lot.
+    // Two pause between two looks at a state. In one, time that passes is what is tested; the others
+    // do something at moments that are drawn by lot.
     const looking = [
-      "test/e2e/guarantee.test.ts",
       "test/e2e/sessions-killed.test.ts",
+      "test/guarantee/failover.test.ts",
       "test/integration/local-setup.test.ts",
       "test/support/e2e-poller.ts",
+      "test/support/guarantee.ts",
     ];
     expect(found(sleeping, "test/")).toEqual(looking);
   });

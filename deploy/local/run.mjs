@@ -28,6 +28,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 /** Read by CI; inside the folder that git ignores. */
 const JEST_REPORT = "dist/jest-report.json";
 const JEST_REPORT_E2E = "dist/jest-report-e2e.json";
+const JEST_REPORT_GUARANTEE = "dist/jest-report-guarantee.json";
 
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
@@ -52,6 +53,12 @@ const PROGRAMS = {
     withCurl: true,
     args: jest(JEST_REPORT, "--runInBand"),
   },
+  // Faults at random for minutes; `--short`: for about a minute.
+  guarantee: {
+    redisMayBeGiven: false,
+    withPostgresql: true,
+    args: jest(JEST_REPORT_GUARANTEE, "--runInBand", "test/guarantee"),
+  },
 };
 
 /** 128 + n: signal n ended the program. */
@@ -62,9 +69,15 @@ const EXIT_CODES_OF_SIGNALS = 128;
  * their times, so one file after the other; the others mostly wait.
  */
 const ALL_TESTS = [
-  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/e2e/"),
+  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(e2e|guarantee)/"),
   jest(JEST_REPORT_E2E, "--runInBand", "test/e2e"),
 ];
+
+/** What an earlier run may have left. */
+const REPORTS = {
+  test: [JEST_REPORT, JEST_REPORT_E2E],
+  guarantee: [JEST_REPORT_GUARANTEE],
+};
 
 /** What Node.js is given. */
 function jest(report, ...options) {
@@ -88,7 +101,7 @@ const SET_UP_ALONE = {
   args: undefined,
 };
 
-const USAGE = `usage: node deploy/local/run.mjs demo|test|bench [arguments of the program]
+const USAGE = `usage: node deploy/local/run.mjs demo|test|guarantee|bench [arguments of the program]
        node deploy/local/run.mjs setup [--print-env]`;
 
 /**
@@ -172,8 +185,10 @@ async function main([name, ...args]) {
 
   // What an earlier run reported must not be taken for this one's report.
   await mkdir(join(ROOT, "dist"), { recursive: true });
-  for (const old of name === "test" ? [JEST_REPORT, JEST_REPORT_E2E] : []) {
-    await rm(join(ROOT, old), { force: true });
+  for (const old of REPORTS[name] ?? []) await rm(join(ROOT, old), { force: true });
+  if (name === "guarantee" && args[0] === "--short") {
+    args.shift();
+    found.GUARANTEE = "short";
   }
   const runs = name === "test" && args.length === 0 ? ALL_TESTS : [[...program.args, ...args]];
   return runInTurn(runs, { ...env, ...found });

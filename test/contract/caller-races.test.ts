@@ -100,7 +100,12 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
         row.actor !== actor &&
         ["user_revoked", "user_disabled", "session_revoked"].includes(row.kind),
     );
-    if (ending === undefined) throw new Error("nobody revoked the caller");
+    if (ending === undefined) {
+      // The caller has ended this session before: ending it once more writes nothing.
+      expect(acts).toMatchObject([{ sessionId: caller.session }]);
+      expect(cameTooLate(done)).toBe(false);
+      return "act first";
+    }
     if (cameTooLate(done)) {
       expect(acts).toEqual([]);
       return "revocation first";

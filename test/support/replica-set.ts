@@ -59,7 +59,10 @@ export class ReplicaSet {
 }
 
 /** Makes a server the replica of another one, and waits until it is in step. */
-export async function follow(replica: RedisServer, master: RedisServer): Promise<void> {
+export async function follow(
+  replica: RedisServer,
+  master: Pick<RedisServer, "port">,
+): Promise<void> {
   await redis(replica.url, "REPLICAOF", "127.0.0.1", String(master.port));
   await untilLinked(replica);
 }

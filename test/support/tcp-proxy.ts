@@ -11,11 +11,14 @@ export class TcpProxy {
   /** What becomes of the bytes that the server sends. */
   rewrite: (data: Buffer) => Buffer = (data) => data;
 
+  #targetPort: number;
+
   private constructor(targetPort: number) {
+    this.#targetPort = targetPort;
     this.#server = createServer((client) => {
       this.accepted += 1;
       if (this.#mode === "refuse") client.destroy();
-      else this.#join(client, connect({ host: "127.0.0.1", port: targetPort }));
+      else this.#join(client, connect({ host: "127.0.0.1", port: this.#targetPort }));
     });
   }
 
@@ -30,6 +33,11 @@ export class TcpProxy {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("not listening");
     return `redis://127.0.0.1:${address.port}`;
+  }
+
+  /** New connections lead to another server from now on. */
+  leadTo(targetPort: number): void {
+    this.#targetPort = targetPort;
   }
 
   /** Passes everything again, for new connections and those that are there. */

@@ -1,0 +1,140 @@
+/**
+ * Judges the guarantee: sessions are revoked without pause while something is broken and repaired
+ * again. Each token is asked for at every pod from before its revocation until well after it, and
+ * every answer is judged.
+ */
+import { randomInt } from "node:crypto";
+import { setTimeout as passing } from "node:timers/promises";
+import { expect } from "@jest/globals";
+import { formatMs, reportMeasured } from "./e2e-report.js";
+import type { Poller } from "./e2e-poller.js";
+import type { E2eStage, Pod } from "./e2e-stage.js";
+
+/** What the nodes of every stage are set to. */
+export const MAX_STALENESS_MS = 1000;
+/** How long a token is asked for after its revocation, and how many revocations overlap. */
+const ASKED_AFTER_MS = 2200;
+const REVOKERS = 3;
+
+/** As many faults as are asked for: `npm run test:guarantee -- --short` sees fewer of them. */
+export function faultCount(short: number, long: number): number {
+  return process.env["GUARANTEE"] === "short" ? short : long;
+}
+
+/** What 0 ≤ n < below is next. A run can be told again by its seed. */
+export type Random = (below: number) => number;
+
+export interface Fault {
+  readonly name: string;
+  readonly begin: () => Promise<void> | void;
+  readonly end: () => Promise<void> | void;
+}
+
+export interface GuaranteeRun {
+  readonly what: string;
+  readonly stage: E2eStage;
+  readonly pods: readonly Pod[];
+  /** Whether the end of this session was acknowledged; asked again until it was. */
+  readonly publish: (session: string) => Promise<boolean>;
+  readonly faults: number;
+  /** The next fault; it may depend on what the ones before have left. */
+  readonly next: (random: Random) => Fault;
+  /** How long a fault lasts, and how long it is quiet after it. */
+  readonly lastsMs: (random: Random) => number;
+  readonly quietMs: (random: Random) => number;
+}
+
+interface Revoked {
+  readonly token: string;
+  readonly acknowledgedAtMs: number;
+  readonly pollers: readonly Poller[];
+}
+
+/** Runs the faults and asserts that nothing was allowed past the limit. Returns what was revoked. */
+export async function expectGuarantee(run: GuaranteeRun): Promise<readonly string[]> {
+  const seed = randomInt(2 ** 31);
+  const random = seeded(seed);
+  const history: string[] = [];
+  const over = new AbortController();
+  const revoking = Promise.all(
+    Array.from({ length: REVOKERS }, (_, revoker) => revokeUntil(run, over.signal, revoker)),
+  );
+  try {
+    for (let i = 0; i < run.faults; i += 1) {
+      const fault = run.next(random);
+      history.push(fault.name);
+      await fault.begin();
+      await passing(run.lastsMs(random));
+      await fault.end();
+      await passing(run.quietMs(random));
+    }
+  } finally {
+    over.abort();
+  }
+  const revoked = (await revoking).flat();
+  const told = `seed ${seed}: ${history.join(", ")}`;
+
+  const worstMs = Math.max(...revoked.map(lastAllowMs));
+  const late = revoked.filter((one) => lastAllowMs(one) > MAX_STALENESS_MS);
+  expect({ late: late.map(({ pollers }) => pollers.map((one) => one.summary())), told }).toEqual({
+    late: [],
+    told,
+  });
+  // The test would prove nothing if nothing had been allowed before, or nothing had been revoked.
+  const passedBefore = revoked.filter(({ pollers, acknowledgedAtMs }) =>
+    pollers.some((one) => one.seen.some((s) => s.what === "200" && s.atMs < acknowledgedAtMs)),
+  );
+  expect(revoked.length).toBeGreaterThan(REVOKERS);
+  expect(passedBefore.length).toBeGreaterThan(0);
+  reportMeasured(
+    `${run.what}: ${revoked.length} revocations under ${run.faults} faults; the last request that a ` +
+      `node allowed was sent ${formatMs(worstMs)} after the acknowledgement (promised: ` +
+      `${MAX_STALENESS_MS} ms)`,
+  );
+  return revoked.map(({ token }) => token);
+}
+
+/** Mints a token, has it asked for everywhere, revokes it, and goes on asking for a while. */
+async function revokeOne(
+  { stage, pods, publish }: GuaranteeRun,
+  session: string,
+): Promise<Revoked> {
+  const token = stage.token({ tenant: "acme", user: "ann", session });
+  const pollers = pods.map(({ name, client }) =>
+    stage.poll(`${name}, ${session}`, client, "/things", { token }),
+  );
+  await passing(100);
+  while (!(await publish(session))) await passing(20);
+  const acknowledgedAtMs = performance.now();
+  await passing(ASKED_AFTER_MS);
+  await Promise.all(pollers.map((poller) => poller.stop()));
+  return { token, acknowledgedAtMs, pollers };
+}
+
+async function revokeUntil(
+  run: GuaranteeRun,
+  over: AbortSignal,
+  revoker: number,
+): Promise<Revoked[]> {
+  const revoked: Revoked[] = [];
+  while (!over.aborted) {
+    revoked.push(await revokeOne(run, `chaos-${revoker}-${revoked.length}`));
+  }
+  return revoked;
+}
+
+/** How long after the acknowledgement the last allowed request was sent; -Infinity: none was. */
+function lastAllowMs({ acknowledgedAtMs, pollers }: Revoked): number {
+  const sent = pollers.flatMap(({ seen }) =>
+    seen.filter(({ what }) => what === "200").map(({ sentAtMs }) => sentAtMs),
+  );
+  return Math.max(...sent) - acknowledgedAtMs;
+}
+
+function seeded(seed: number): Random {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
