@@ -29,6 +29,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const JEST_REPORT = "dist/jest-report.json";
 const JEST_REPORT_E2E = "dist/jest-report-e2e.json";
 const JEST_REPORT_GUARANTEE = "dist/jest-report-guarantee.json";
+const JEST_REPORT_ATTACKS = "dist/jest-report-attacks.json";
 
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
@@ -59,6 +60,12 @@ const PROGRAMS = {
     withPostgresql: true,
     args: jest(JEST_REPORT_GUARANTEE, "--runInBand", "test/guarantee"),
   },
+  // Judges latencies beside an attack, so it needs a quiet machine.
+  attacks: {
+    redisMayBeGiven: false,
+    withPostgresql: false,
+    args: jest(JEST_REPORT_ATTACKS, "--runInBand", "test/attacks"),
+  },
 };
 
 /** 128 + n: signal n ended the program. */
@@ -69,7 +76,7 @@ const EXIT_CODES_OF_SIGNALS = 128;
  * their times, so one file after the other; the others mostly wait.
  */
 const ALL_TESTS = [
-  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(e2e|guarantee)/"),
+  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(attacks|e2e|guarantee)/"),
   jest(JEST_REPORT_E2E, "--runInBand", "test/e2e"),
 ];
 
@@ -77,6 +84,7 @@ const ALL_TESTS = [
 const REPORTS = {
   test: [JEST_REPORT, JEST_REPORT_E2E],
   guarantee: [JEST_REPORT_GUARANTEE],
+  attacks: [JEST_REPORT_ATTACKS],
 };
 
 /** What Node.js is given. */
@@ -101,7 +109,7 @@ const SET_UP_ALONE = {
   args: undefined,
 };
 
-const USAGE = `usage: node deploy/local/run.mjs demo|test|guarantee|bench [arguments of the program]
+const USAGE = `usage: node deploy/local/run.mjs demo|test|guarantee|attacks|bench [arguments of the program]
        node deploy/local/run.mjs setup [--print-env]`;
 
 /**
