@@ -319,6 +319,7 @@ describe("code", () => {
     const looking = [
       "test/e2e/sessions-killed.test.ts",
       "test/guarantee/failover.test.ts",
+      "test/guarantee/two-redis.test.ts",
       "test/integration/local-setup.test.ts",
       "test/support/e2e-poller.ts",
       "test/support/guarantee.ts",
