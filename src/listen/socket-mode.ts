@@ -1,4 +1,4 @@
-/** Who may connect to a Unix socket: on Linux, whoever may write to it. */
+/** Who may connect to a Unix socket: on Linux, every user that may write to it. */
 import { chmodSync } from "node:fs";
 import type { ListenAddress } from "./listen-address.js";
 

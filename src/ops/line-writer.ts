@@ -41,7 +41,7 @@ export class LineWriter {
     setImmediate(this.#writeLater);
   }
 
-  /** Writes what is pending, for `withinMs` at most, and waits for nobody who is not there. */
+  /** Writes what is pending, for `withinMs` at most, and does not wait for a reader that has gone. */
   flush(withinMs: number): void {
     const deadlineMs = performance.now() + withinMs;
     while (!this.#writePending() && performance.now() < deadlineMs) {

@@ -22,7 +22,7 @@ export interface Appended {
   /** The last entry's in the log. */
   readonly seq: number;
   readonly pending: readonly AppendedRow[];
-  /** What no node could read: left out, and to be owned up to. */
+  /** What no node could read: left out; the log then covers only what came after. */
   readonly unreadable: readonly CommittedRevocation[];
 }
 

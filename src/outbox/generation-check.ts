@@ -1,6 +1,6 @@
 /**
  * Looks in the database whether it means the log of a generation, for all requests that ask at the
- * same time. A read answers only those who asked before it began: whoever asks while one is under way
+ * same time. A read answers only those who asked before it began: a request that asks while one is under way
  * is answered by the next. So there is one connection in use, however many ask.
  */
 import type { Database } from "../database/database.js";

@@ -3,7 +3,7 @@
  *
  * Receipts look at the rows many times a second, and what the database remembers changes seldom. So it
  * is asked again after a while, and at once when the log in Redis is of another generation than the
- * database named: whoever waits for an entry of a new log is told of everyone who was in the one
+ * database named: a wait for an entry of a new log is told of every node that was in the one
  * before.
  */
 import type { Clock } from "../clock/clock.js";

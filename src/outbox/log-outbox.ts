@@ -4,7 +4,7 @@
  *   commit ─► script (demands the generation) ─► does the database still mean it? ─► acknowledged
  *
  * An instance may write to a Redis that the database does not mean any more: its log is in order, and
- * nobody restores it. So an entry counts as published only if the database, asked after the script
+ * no relay restores it. So an entry counts as published only if the database, asked after the script
  * has answered, means the generation that it was written into; else it is the relay's, which
  * publishes it where the database means. `restore.ts` says why nothing is missed so.
  *

@@ -1,5 +1,5 @@
 /**
- * Stamps a partition's log as kept by this database, once a second, by whoever holds the lock: a node
+ * Stamps a partition's log as kept by this database, once a second, by the instance that holds the lock: a node
  * that follows a log without such a stamp follows one that was left behind.
  *
  * The database's record says which generation that is, and the stamp demands it, so an instance whose

@@ -131,7 +131,7 @@ export class PartitionRelay {
       return judgeFromAside(await keeper.facts(), record, demands, clock.wallMs());
     } catch (error) {
       const problem = problemOf(error);
-      // That is told by itself, by whoever tries to take the lock.
+      // That is told by itself, where the lock is tried.
       return problem.code === "database_unavailable" ? undefined : problem;
     }
   }

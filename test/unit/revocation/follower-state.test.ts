@@ -7,28 +7,10 @@ import {
   type FollowerState,
 } from "../../../src/revocation/follower-state.js";
 import type { LogMeta, LogServer } from "../../../src/revocation/revocation-log.js";
+import { META, SERVER } from "../../support/log-meta.js";
 
-const meta: LogMeta = {
-  generation: "g1",
-  seq: 10,
-  firstSeq: 4,
-  runId: "run-1",
-  replId: "repl-1",
-  authority: "database",
-  horizonS: 970,
-  partitions: 1,
-  coversFromMs: 7,
-  minReplicas: 0,
-  keptAtMs: undefined,
-  retiredAtMs: undefined,
-  restoring: false,
-};
-const server: LogServer = {
-  runId: "run-1",
-  replId: "repl-1",
-  replicas: 0,
-  description: "redis:6379",
-};
+const meta: LogMeta = { ...META, authority: "database", coversFromMs: 7 };
+const server = SERVER;
 const sentAt = { wallMs: 1000, monotonicMs: 1 };
 const fitLog = (change: Partial<LogMeta> = {}, on: Partial<LogServer> = {}): FollowerEvent => ({
   kind: "fit",

@@ -6,24 +6,11 @@ import {
   wallClockJumped,
 } from "../../../src/revocation/log-examination.js";
 import type { LogFacts, LogMeta } from "../../../src/revocation/revocation-log.js";
+import { META, SERVER } from "../../support/log-meta.js";
 
-const meta: LogMeta = {
-  generation: "g1",
-  seq: 10,
-  firstSeq: 4,
-  runId: "run-1",
-  replId: "repl-1",
-  authority: "redis",
-  horizonS: 970,
-  partitions: 1,
-  coversFromMs: 0,
-  minReplicas: 0,
-  keptAtMs: undefined,
-  retiredAtMs: undefined,
-  restoring: false,
-};
+const meta = META;
 const at = (ms: number) => ({ wallMs: 100_000 + ms, monotonicMs: ms });
-const server = { runId: "run-1", replId: "repl-1", replicas: 0, description: "redis:6379" };
+const server = SERVER;
 const facts: LogFacts = {
   role: "master",
   server,

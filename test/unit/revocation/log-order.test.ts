@@ -1,22 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
 import { advance, advancePage, judgeRead } from "../../../src/revocation/log-order.js";
 import type { LogMeta, LogRead, MetaReply } from "../../../src/revocation/revocation-log.js";
+import { META } from "../../support/log-meta.js";
 
-const meta: LogMeta = {
-  generation: "g1",
-  seq: 10,
-  firstSeq: 4,
-  runId: "run-1",
-  replId: "repl-1",
-  authority: "redis",
-  horizonS: 970,
-  partitions: 1,
-  coversFromMs: 0,
-  minReplicas: 0,
-  keptAtMs: undefined,
-  retiredAtMs: undefined,
-  restoring: false,
-};
+const meta = META;
 const at = (ms: number) => ({ wallMs: 100_000 + ms, monotonicMs: ms });
 const opened = (seq: number | string) => ({
   id: `${seq}-0`,
