@@ -74,6 +74,12 @@ async function revokeAll(whose: LoggedIn) {
 const before: Readonly<Record<string, () => Promise<void>>> = {
   "stop the service": async () => {
     for (const pod of pods) await until(pod, ann, "200");
+    // The service looks once a second who has joined.
+    const known = "SELECT count(*) AS count FROM sekisho.log_nodes";
+    await waitUntil(async () => (await running.base.data.count(known))[0] === 2, {
+      what: "the database to know both nodes",
+      timeoutMs: UNTIL_MS,
+    });
     await running.service.stop();
   },
   "start the service on the new Redis": async () => {
