@@ -10,7 +10,7 @@
  *   flooding     more was received than belongs to requests                         destroyed
  *   idle         no request for as long as configured                               closed
  *   aged         open for as long as configured                                     closed
- *   resetting    too many requests were taken back, for what was answered           closed
+ *   resetting    too many requests were taken back                                  closed
  *   unfinished   it holds most of too many requests that are begun                  destroyed
  *   yielding     too many connections are open, and the others are of more use      destroyed
  *
@@ -54,9 +54,6 @@ const UNANSWERED_MAX_BYTES = 16 * 1024;
  */
 const RESETS_MAX = 500;
 export const RESETS_PER_S = 33;
-/** A connection that has had no answer yet takes back fewer. */
-const RESETS_UNANSWERED_MAX = 100;
-const RESETS_PER_ANSWER = 10;
 /** Requests that are begun and not finished, on all connections. */
 export const UNFINISHED_MAX = 256;
 /** Requests that are open, finished or not, on all connections. */
@@ -101,9 +98,12 @@ export function endCause(
   return nowMs - facts.sinceMs >= limits.ageMaxMs ? "aged" : undefined;
 }
 
-/** Whether more requests were taken back than this connection may. */
-export function isResetting({ resets, answered }: ConnectionFacts): boolean {
-  return resets > Math.min(RESETS_MAX, RESETS_UNANSWERED_MAX + RESETS_PER_ANSWER * answered);
+/**
+ * Whether more requests were taken back than a connection may. Envoy sends at most 500 over one
+ * (`max_requests_per_connection` in envoy.yaml), so it never does, also where all of them are aborted.
+ */
+export function isResetting({ resets }: Pick<ConnectionFacts, "resets">): boolean {
+  return resets > RESETS_MAX;
 }
 
 /**
