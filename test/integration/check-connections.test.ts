@@ -225,12 +225,12 @@ describe("a client that behaves", () => {
       const others = await Promise.all(Array.from({ length: 10 }, () => open(server.port)));
       for (const other of others) other.send(...begun);
       await expectAnswered(client, 2 * round + 3);
-      // Fewer than 600 of the requests so far are open, 100 on each connection.
-      await waitFor(() => server.ended.length >= 10 * (round + 1) - 6 || undefined, {
-        what: "most of the connections to be ended",
-        timeoutMs: TEST_MS,
-      });
     }
+    // Each round begins twice as many as may be open.
+    await waitFor(() => server.ended.length > 0 || undefined, {
+      what: "connections to be ended",
+      timeoutMs: TEST_MS,
+    });
     expect(new Set(server.ended)).toEqual(new Set(["unfinished"]));
   });
 });
