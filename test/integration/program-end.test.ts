@@ -157,10 +157,12 @@ const inRuns = <T>(act: () => Promise<T>): Promise<T[]> =>
 
 describe.each(PROGRAMS)("sekisho $name ends in time after SIGTERM", (program) => {
   test("whose standard output loses its reader in the same moment", async () => {
+    // Without Redis there is more to tell while it ends.
+    const settings = () => ({ ...program.settings(), SEKISHO_REDIS_URL: "redis://127.0.0.1:1" });
     for (let batch = 0; batch < BATCHES; batch += 1) {
       const ends = await inRuns(async () => {
         const { read, write } = openPipe();
-        const { child, port } = await started(program, { out: write });
+        const { child, port } = await started({ ...program, settings }, { out: write });
         close(write);
         const end = await endOf(child, () => {
           child.kill("SIGTERM");
