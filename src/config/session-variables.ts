@@ -153,6 +153,18 @@ export const SESSION_VARIABLES = {
     1,
     100_000,
   ),
+  SEKISHO_SESSIONS_ACTS_PER_USER: wholeNumber(
+    "how many times in a minute a user may end sessions of their own or change the password",
+    60,
+    1,
+    100_000,
+  ),
+  SEKISHO_SESSIONS_ACTS_PER_ADMIN: wholeNumber(
+    "how many acts on users one administrator or operator may do in a minute, own sessions included",
+    600,
+    1,
+    100_000,
+  ),
   SEKISHO_SESSIONS_LOCKOUT_FAILURES: wholeNumber(
     "after how many wrong passwords within a quarter of an hour a login is locked",
     10,

@@ -48,6 +48,8 @@ export interface SessionsConfig {
     readonly loginsPerAddress: number;
     readonly accountsPerAddress: number;
     readonly refreshesPerAddress: number;
+    readonly actsPerUser: number;
+    readonly actsPerAdmin: number;
   };
   readonly lockout: { readonly failures: number; readonly lockedS: number };
   readonly logLevel: string;
@@ -129,6 +131,8 @@ function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
       loginsPerAddress: read.number("SEKISHO_SESSIONS_LOGINS_PER_ADDRESS"),
       accountsPerAddress: read.number("SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS"),
       refreshesPerAddress: read.number("SEKISHO_SESSIONS_REFRESHES_PER_ADDRESS"),
+      actsPerUser: read.number("SEKISHO_SESSIONS_ACTS_PER_USER"),
+      actsPerAdmin: read.number("SEKISHO_SESSIONS_ACTS_PER_ADMIN"),
     },
     lockout: {
       failures: read.number("SEKISHO_SESSIONS_LOCKOUT_FAILURES"),
@@ -168,6 +172,8 @@ type NumberName =
   | "SEKISHO_SESSIONS_LOGINS_PER_ADDRESS"
   | "SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS"
   | "SEKISHO_SESSIONS_REFRESHES_PER_ADDRESS"
+  | "SEKISHO_SESSIONS_ACTS_PER_USER"
+  | "SEKISHO_SESSIONS_ACTS_PER_ADMIN"
   | "SEKISHO_SESSIONS_LOCKOUT_FAILURES"
   | "SEKISHO_SESSIONS_LOCKOUT_S";
 

@@ -1,6 +1,7 @@
 import type { Refusals } from "../audit/refusal-trail.js";
 import type { AdminParts } from "../admin/admin-act.js";
 import type { Outbox } from "../outbox/outbox.js";
+import type { ActLimitParts } from "../sessions/act-limit.js";
 import type { CallerParts } from "../sessions/caller.js";
 import type { LoginParts } from "../sessions/login.js";
 import type { OwnSessionParts } from "../sessions/own-sessions.js";
@@ -16,7 +17,8 @@ export interface ApiParts {
     RefreshParts &
     CallerParts &
     OwnSessionParts &
-    PasswordChangeParts;
+    PasswordChangeParts &
+    ActLimitParts;
   readonly admin: AdminParts;
   readonly outbox: Outbox;
   readonly refusals: Refusals;

@@ -81,7 +81,13 @@ export async function startApi(options: ApiOptions, parts: ApiParts): Promise<Ap
   });
   await describeApi(app);
   addAllRoutes(
-    new Routes(app, { callers: parts.sessions, refusals: parts.refusals, trusted, desk }),
+    new Routes(app, {
+      callers: parts.sessions,
+      acts: parts.sessions,
+      refusals: parts.refusals,
+      trusted,
+      desk,
+    }),
     parts,
   );
   await showApi(app);

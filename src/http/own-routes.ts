@@ -51,6 +51,7 @@ export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
     method: "DELETE",
     url: "/v1/me/sessions/:session",
     kind: "session_revoked",
+    limited: true,
     need: "user",
     summary: "End one of my sessions",
     tag: TAG,
@@ -73,6 +74,7 @@ export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
     method: "POST",
     url: "/v1/me/sessions/revoke-others",
     kind: "other_sessions_revoked",
+    limited: true,
     need: "user",
     summary: "End all my sessions but the one that asks",
     tag: TAG,
@@ -97,6 +99,7 @@ export function addOwnPassword(
     method: "PUT",
     url: "/v1/me/password",
     kind: "password_changed",
+    limited: true,
     need: "session",
     summary: "Change my password, and end all my sessions but the one that asks",
     tag: TAG,
@@ -104,13 +107,7 @@ export function addOwnPassword(
     query: waitQuery,
     body: z.strictObject({ current_password: passwordField, new_password: passwordField }),
     answers: { 200: revocationAnswer, 202: revocationAnswer },
-    problems: [
-      "password_unacceptable",
-      "bad_credentials",
-      "account_locked",
-      "session_ended",
-      "rate_limited",
-    ],
+    problems: ["password_unacceptable", "bad_credentials", "account_locked", "session_ended"],
   } as const;
   routes.guarded(plan, async ({ caller, query, body, address }) => {
     const outcome = await changeOwnPassword(parts, caller, {

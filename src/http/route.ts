@@ -4,14 +4,15 @@
  * once for all routes.
  *
  * In this order, and the first refusal is the answer: the access token, the right to act, then, once
- * the body has arrived, whether the caller's session is open still, and all fields of path, query and
- * body at once. A handler that was called has been asked in good order.
+ * the body has arrived, whether the caller's session is open still, all fields of path, query and body
+ * at once, and how often the caller acts. A handler that was called has been asked in good order.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type {} from "@fastify/swagger";
 import { z } from "zod";
 import type { AuditKind } from "../audit/audit-trail.js";
 import type { Refusals } from "../audit/refusal-trail.js";
+import { actLimitedForS, type ActLimitParts } from "../sessions/act-limit.js";
 import { callerOf, isStillGood, type Caller, type CallerParts } from "../sessions/caller.js";
 import { answerResponses, problemResponses } from "./answer-schemas.js";
 import { bearerOf, refusalOf, type Need } from "./authority.js";
@@ -41,6 +42,8 @@ export interface RoutePlan<
   readonly need?: Need;
   /** What the audit trail calls the act. undefined: it only reads, which leaves no row. */
   readonly kind?: AuditKind;
+  /** Every call counts towards the limit of the caller's acts. */
+  readonly limited?: true;
   readonly summary: string;
   readonly tag: string;
   readonly path: Path;
@@ -103,6 +106,7 @@ export function answered<Status extends number, Body>(
 
 export interface RouteTools {
   readonly callers: CallerParts;
+  readonly acts: ActLimitParts;
   readonly refusals: Refusals;
   readonly trusted: TrustedProxies;
   readonly desk: ProblemDesk;
@@ -161,6 +165,12 @@ export class Routes {
         }
         const asked = this.#read(plan, request);
         if ("problem" in asked) return this.#tools.desk.answer(reply, asked.problem);
+        if (plan.limited === true) {
+          const retryAfterS = await actLimitedForS(this.#tools.acts, caller, asked.address);
+          if (retryAfterS !== undefined) {
+            return this.#send(reply, refused("rate_limited", { retryAfterS }));
+          }
+        }
         const answer = await handle({ ...asked, caller });
         return this.#sendTo(request, reply, { plan, caller, answer });
       },
@@ -267,6 +277,7 @@ function describe(plan: RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>): Fa
     ...(takesBody ? WITH_BODY : []),
     ...(need === undefined ? [] : WITH_TOKEN),
     ...(need === undefined || need === "session" ? [] : (["scope_insufficient"] as const)),
+    ...(plan.limited === true ? (["rate_limited"] as const) : []),
     ...plan.problems,
   ];
   return {

@@ -4,7 +4,9 @@ import type { Limit, LimitSettings } from "./login-limits.js";
 
 /**
  * How many keys each limit remembers. About 15 MB for each limit that counts attempts; one that is
- * full refuses whoever is new, since letting somebody pass uncounted would be worse.
+ * full refuses whoever is new, since letting somebody pass uncounted would be worse. A limit of acts
+ * admits a new key uncounted instead: its callers are logged in, and no revocation may fail because
+ * of the acts of others.
  */
 export const KEYS_MAX = 100_000;
 
@@ -14,11 +16,14 @@ export class MemoryCounters implements Counters {
   readonly #spread: DistinctCounter;
 
   constructor(settings: LimitSettings, clock: Clock, keysMax = KEYS_MAX) {
-    const points = (limit: Limit): PointCounter => new PointCounter(limit, clock, keysMax);
+    const points = (limit: Limit, whenFull: WhenFull = "refuse"): PointCounter =>
+      new PointCounter(limit, { clock, keysMax, whenFull });
     this.#points = {
       account: points(settings.account),
       address: points(settings.address),
       refresh: points(settings.refresh),
+      user_act: points(settings.user_act, "admit"),
+      admin_act: points(settings.admin_act, "admit"),
     };
     this.#spread = new DistinctCounter(settings.spread, clock, keysMax);
   }
@@ -44,6 +49,9 @@ export class MemoryCounters implements Counters {
 
 const WITHIN: Count = { within: true };
 
+/** What happens to a new key while as many are remembered as may be. */
+type WhenFull = "refuse" | "admit";
+
 interface Window {
   points: number;
   readonly endsAtMs: number;
@@ -57,12 +65,17 @@ class PointCounter {
   readonly #limit: Limit;
   readonly #clock: Clock;
   readonly #keysMax: number;
+  readonly #whenFull: WhenFull;
   readonly #windows = new Map<string, Window>();
 
-  constructor(limit: Limit, clock: Clock, keysMax: number) {
+  constructor(
+    limit: Limit,
+    bounds: { readonly clock: Clock; readonly keysMax: number; readonly whenFull: WhenFull },
+  ) {
     this.#limit = limit;
-    this.#clock = clock;
-    this.#keysMax = keysMax;
+    this.#clock = bounds.clock;
+    this.#keysMax = bounds.keysMax;
+    this.#whenFull = bounds.whenFull;
   }
 
   spend(key: string): Count {
@@ -71,6 +84,7 @@ class PointCounter {
     const window = this.#windows.get(key);
     if (window === undefined) {
       if (oldestEndsAtMs !== undefined && this.#windows.size >= this.#keysMax) {
+        if (this.#whenFull === "admit") return WITHIN;
         return { within: false, freeInMs: oldestEndsAtMs - now };
       }
       this.#windows.set(key, { points: 1, endsAtMs: now + this.#limit.windowS * 1000 });

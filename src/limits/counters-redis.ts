@@ -53,6 +53,8 @@ export class RedisCounters implements Counters {
       account: points("account", settings.account),
       address: points("address", settings.address),
       refresh: points("refresh", settings.refresh),
+      user_act: points("user_act", settings.user_act),
+      admin_act: points("admin_act", settings.admin_act),
     };
     this.#spread = settings.spread;
     this.#probe = points("probe", { max: Number.MAX_SAFE_INTEGER, windowS: 1 });

@@ -1,6 +1,6 @@
 /** What the limits need of a place to count in. */
-import { accountKey, addressKey } from "./limit-keys.js";
-import type { Admission, LimitName, LoginAttempt } from "./login-limits.js";
+import { accountKey, actorKey, addressKey } from "./limit-keys.js";
+import type { ActLimitName, Actor, Admission, LimitName, LoginAttempt } from "./login-limits.js";
 
 export type Count =
   | { readonly within: true }
@@ -39,6 +39,15 @@ export async function countLogin(counters: Counters, attempt: LoginAttempt): Pro
 export async function countRefresh(counters: Counters, address: string): Promise<Admission> {
   const count = await counters.spend("refresh", addressKey(address));
   return count.within ? { admitted: true } : refusal("refresh", count.freeInMs);
+}
+
+export async function countAct(
+  counters: Counters,
+  limit: ActLimitName,
+  { tenant, user }: Actor,
+): Promise<Admission> {
+  const count = await counters.spend(limit, actorKey(tenant, user));
+  return count.within ? { admitted: true } : refusal(limit, count.freeInMs);
 }
 
 export async function takeBack(counters: Counters, attempt: LoginAttempt): Promise<void> {

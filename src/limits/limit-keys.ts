@@ -13,6 +13,11 @@ export function accountKey(tenant: string, login: string): string {
   return keyOf(["account", tenant, login]);
 }
 
+/** The key of an account that acts: by its id, which no other account of the tenant ever has. */
+export function actorKey(tenant: string, user: string): string {
+  return keyOf(["actor", tenant, user]);
+}
+
 /** The key of the network that an address is counted with. */
 export function addressKey(address: string): string {
   return keyOf(["address", countedNetwork(address)]);

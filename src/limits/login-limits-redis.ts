@@ -18,9 +18,11 @@ import { Redis, type RedisOptions } from "ioredis";
 import { systemClock, type Clock } from "../clock/clock.js";
 import { MemoryCounters } from "./counters-memory.js";
 import { RedisCounters } from "./counters-redis.js";
-import { countLogin, countRefresh, takeBack, type Counters } from "./counters.js";
+import { countAct, countLogin, countRefresh, takeBack, type Counters } from "./counters.js";
 import {
   requireUsableLimits,
+  type ActLimitName,
+  type Actor,
   type Admission,
   type LimitSettings,
   type LoginAttempt,
@@ -102,6 +104,10 @@ export class RedisLoginLimits implements LoginLimits {
 
   async admitRefresh(from: Pick<LoginAttempt, "address">): Promise<Admission> {
     return this.#count((counters) => countRefresh(counters, from.address));
+  }
+
+  async admitAct(limit: ActLimitName, actor: Actor): Promise<Admission> {
+    return this.#count((counters) => countAct(counters, limit, actor));
   }
 
   async succeeded(attempt: LoginAttempt): Promise<void> {

@@ -4,7 +4,7 @@
  *
  * The compiler sees to it that a new reason comes with its outcome.
  */
-import type { LimitName } from "../limits/login-limits.js";
+import type { ActLimitName, LimitName } from "../limits/login-limits.js";
 import type { RestoreCause } from "../outbox/relay-decision.js";
 import type { LoginObserver, RefreshObserver } from "../sessions/observers.js";
 import type { PurgedRows } from "../sessions/purge.js";
@@ -14,7 +14,7 @@ export type LoginReason = Parameters<LoginObserver["onLogin"]>[1];
 export type RefreshOutcome = Parameters<RefreshObserver["onRefresh"]>[0];
 export type RefreshReason = Parameters<RefreshObserver["onRefresh"]>[1];
 
-/** Each login reason belongs to one outcome. No login is counted among the refreshes. */
+/** Each login reason belongs to one outcome. No login is counted among the refreshes or the acts. */
 export const LOGIN_OUTCOMES = {
   password: "opened",
   one_time_password: "opened",
@@ -28,7 +28,7 @@ export const LOGIN_OUTCOMES = {
   hashing_queue: "failed",
   keys: "failed",
   internal: "failed",
-} as const satisfies Record<Exclude<LoginReason, "refresh">, LoginOutcome>;
+} as const satisfies Record<Exclude<LoginReason, "refresh" | ActLimitName>, LoginOutcome>;
 
 /** A refresh hashes no password. */
 export const REFRESH_OUTCOMES = {
@@ -50,6 +50,8 @@ export const LIMIT_NAMES = namesOf<LimitName>({
   address: true,
   spread: true,
   refresh: true,
+  user_act: true,
+  admin_act: true,
 });
 
 export const RESTORE_CAUSES = namesOf<RestoreCause>({

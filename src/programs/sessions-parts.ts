@@ -23,6 +23,7 @@ import { reportLog, reportNodes } from "../revocation/nodes-report.js";
 import { partitionKeys } from "../revocation/partition.js";
 import { RedisPublisher } from "../revocation/publisher-redis.js";
 import { formerNodes, ReceiptDesk } from "../revocation/receipt.js";
+import type { ActLimitParts } from "../sessions/act-limit.js";
 import type { LockoutSettings } from "../sessions/lockout.js";
 import type { LoginParts } from "../sessions/login.js";
 import type { RefreshParts } from "../sessions/refresh.js";
@@ -120,6 +121,7 @@ export function apiParts(
   config: SessionsConfig,
   given: Pick<LoginParts, "db" | "hasher" | "limits"> &
     Pick<RefreshParts, "limits" | "outbox" | "refusals"> &
+    Pick<ActLimitParts, "limits"> &
     Pick<ApiParts, "nodes"> & {
       readonly answered: ApiLog["answered"];
       readonly hasher: PasswordHasher;
@@ -167,12 +169,14 @@ export function apiParts(
 }
 
 function limitSettings({ limits }: SessionsConfig): LimitSettings {
-  const { account, address, spread, refresh } = DEFAULT_LIMITS;
+  const { account, address, spread, refresh, user_act, admin_act } = DEFAULT_LIMITS;
   return {
     account: { ...account, max: limits.loginsPerAccount },
     address: { ...address, max: limits.loginsPerAddress },
     spread: { ...spread, max: limits.accountsPerAddress },
     refresh: { ...refresh, max: limits.refreshesPerAddress },
+    user_act: { ...user_act, max: limits.actsPerUser },
+    admin_act: { ...admin_act, max: limits.actsPerAdmin },
   };
 }
 

@@ -43,7 +43,7 @@ export async function askService(
     const text = await readBounded(response);
     const body: unknown = text === undefined ? undefined : parse(text);
     if (response.ok && body !== undefined) return { ok: true, status: response.status, body };
-    return { ok: false, message: explain(response.status, body, url) };
+    return { ok: false, message: explain(response, body, url) };
   } catch (error) {
     return { ok: false, message: explainFailure(error, url) };
   }
@@ -91,14 +91,22 @@ function parse(text: string): unknown {
   }
 }
 
-function explain(status: number, body: unknown, url: string): string {
+function explain({ status, headers }: Response, body: unknown, url: string): string {
   const problem = problemSchema.safeParse(body).data;
   if (problem === undefined) {
     return `${new URL(url).origin} answered ${status}, not as the session service does: is SEKISHO_SESSIONS_URL right?`;
   }
   const { code, title, detail } = problem;
   const words = [title, detail].filter((text) => text !== undefined).join(": ");
-  const advice =
-    status === 401 ? ". Log in again and set SEKISHO_SESSIONS_TOKEN to the new access token" : "";
-  return `the session service answered ${status} ${code}${words === "" ? "" : ` (${words})`}${advice}`;
+  const told = `the session service answered ${status} ${code}${words === "" ? "" : ` (${words})`}`;
+  return told + adviceFor(status, headers.get("retry-after") ?? "");
+}
+
+function adviceFor(status: number, retryAfter: string): string {
+  if (status === 401) {
+    return ". Log in again and set SEKISHO_SESSIONS_TOKEN to the new access token";
+  }
+  if (status !== 429) return "";
+  const when = /^[0-9]{1,6}$/.test(retryAfter) ? `${retryAfter} s` : "a minute";
+  return `. Nothing was done: try again in ${when}`;
 }

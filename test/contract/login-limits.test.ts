@@ -198,6 +198,27 @@ describe.each([
     });
   });
 
+  it.each(["user_act", "admin_act"] as const)(
+    "admit as many acts of one account as %s allows, apart from every other",
+    async (limit) => {
+      await withLimits({ [limit]: { max: 2, windowS: 60 } }, async ({ limits, attempt }) => {
+        const { tenant } = attempt("", "");
+        const act = async (user: string, of = tenant) =>
+          said(await limits.admitAct(limit, { tenant: of, user }));
+        expect([await act("ana"), await act("ana"), await act("ana")]).toEqual([
+          ...["admitted", "admitted", limit],
+        ]);
+        expect([await act("bo"), await act("ana", randomUUID())]).toEqual(["admitted", "admitted"]);
+        const other = limit === "user_act" ? "admin_act" : "user_act";
+        expect(said(await limits.admitAct(other, { tenant, user: "ana" }))).toBe("admitted");
+        const refused = await limits.admitAct(limit, { tenant, user: "ana" });
+        if (refused.admitted) throw new Error("admitted");
+        expect(refused.retryAfterS).toBeGreaterThan(30);
+        expect(refused.retryAfterS).toBeLessThanOrEqual(60);
+      });
+    },
+  );
+
   it("admit again once the time that they told has passed", async () => {
     const window = { max: 1, windowS: 1 };
     const change = { account: window, spread: window, address: { max: 10_000, windowS: 60 } };

@@ -17,6 +17,7 @@ const TOGETHER_MS = 10_000;
 /** Where nothing depends on how long Redis may take. */
 const IMPATIENT_MS = 200;
 const SETTINGS = { ...DEFAULT_LIMITS, account: { max: 3, windowS: 600 } };
+const ACTOR = { tenant: "acme", user: "u-1" };
 const ATTEMPT = { tenant: "acme", login: "ana@example.test", address: "192.0.2.7" };
 
 let server: RedisServer;
@@ -91,14 +92,18 @@ describe("limits in Redis", () => {
     const limits = await openInRedis(server.url);
     await limits.admit(ATTEMPT);
     await limits.admitRefresh(ATTEMPT);
+    await limits.admitAct("user_act", ACTOR);
+    await limits.admitAct("admin_act", ACTOR);
     const keys = await redis(server.url, "KEYS", "*");
     if (!Array.isArray(keys)) throw new Error("no keys");
     const names = keys.map(String).filter((name) => !name.includes(":probe:"));
     expect(names.map((name) => name.replace(/[\w-]{22}$/, "…")).sort()).toEqual([
       "sekisho:limits:account:…",
       "sekisho:limits:address:…",
+      "sekisho:limits:admin_act:…",
       "sekisho:limits:refresh:…",
       "sekisho:limits:spread:…",
+      "sekisho:limits:user_act:…",
     ]);
     for (const name of names) {
       expect(Number(await redis(server.url, "PTTL", name))).toBeGreaterThan(50_000);
@@ -106,6 +111,19 @@ describe("limits in Redis", () => {
     const spread = names.find((name) => name.includes("spread")) ?? "";
     const members = await redis(server.url, "ZRANGE", spread, "0", "-1");
     expect(members).toEqual([expect.stringMatching(/^[\w-]{22}$/)]);
+  });
+
+  it("count an act by one command", async () => {
+    const limits = await openInRedis(server.url);
+    await redis(server.url, "CONFIG", "RESETSTAT");
+    await limits.admitAct("user_act", ACTOR);
+    const stats = String(await redis(server.url, "INFO", "commandstats"));
+    const calls = [...stats.matchAll(/cmdstat_([a-z|]+):calls=(\d+)/g)].map(
+      ([, name = "", count = ""]) => `${name} ${count}`,
+    );
+    const asking = calls.filter((call) => !/^(config|info)/.test(call));
+    // The script and what it calls within Redis.
+    expect(asking.sort()).toEqual(["evalsha 1", "incrby 1", "pttl 1", "set 1"]);
   });
 
   it("need no more rights than these", async () => {
@@ -119,6 +137,7 @@ describe("limits in Redis", () => {
     await limits.admit({ ...ATTEMPT, login: "bo" });
     await limits.succeeded({ ...ATTEMPT, login: "bo" });
     expect(await limits.admitRefresh(ATTEMPT)).toEqual({ admitted: true });
+    expect(await limits.admitAct("admin_act", ACTOR)).toEqual({ admitted: true });
     expect(limits.countsIn).toBe("redis");
     expect(events).toEqual([]);
   });
@@ -171,6 +190,29 @@ describe("limits whose Redis is away", () => {
     }
     await until(limits, "redis");
     expect(await admittedOf(limits, 4)).toBeLessThanOrEqual(1);
+    expect(kinds()).toEqual(["fallback", "recovered"]);
+  });
+
+  it("hold up no act, and go on counting each account's", async () => {
+    const limits = await openInRedis(server.url, GIVES_UP_MS);
+    const act = (user: string) => limits.admitAct("user_act", { tenant: "acme", user });
+    server.pause();
+    try {
+      const begin = performance.now();
+      const users = Array.from({ length: AT_ONCE }, (_, index) => `user ${index}`);
+      const all = await Promise.all(users.map(act));
+      expect(performance.now() - begin).toBeLessThan(TOGETHER_MS);
+      expect(all).toEqual(users.map(() => ({ admitted: true })));
+      expect(limits.countsIn).toBe("process");
+      for (let i = 1; i < SETTINGS.user_act.max; i++) {
+        expect(await act("user 0")).toEqual({ admitted: true });
+      }
+      expect(await act("user 0")).toMatchObject({ admitted: false, limit: "user_act" });
+      expect(await act("user 1")).toEqual({ admitted: true });
+    } finally {
+      server.resume();
+    }
+    await until(limits, "redis");
     expect(kinds()).toEqual(["fallback", "recovered"]);
   });
 

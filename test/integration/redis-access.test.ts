@@ -105,11 +105,12 @@ describe("the shipped Redis users", () => {
     }
   });
 
-  it("are enough for a publisher to count logins, by account, address and spread", async () => {
+  it("are enough for a publisher to count logins, refreshes and acts", async () => {
     const problems: string[] = [];
+    const once = { max: 1, windowS: 60 };
     const limits = new RedisLoginLimits({
       url: as("publisher"),
-      settings: { ...DEFAULT_LIMITS, spread: { max: 1, windowS: 60 } },
+      settings: { ...DEFAULT_LIMITS, spread: once, user_act: once, admin_act: once },
       onFallback: (reason) => problems.push(reason),
       onRecovered: () => undefined,
       answerMaxMs: 20_000,
@@ -125,6 +126,11 @@ describe("the shipped Redis users", () => {
       expect(await limits.admit({ ...attempt, login: "ben" })).toEqual({ admitted: true });
       expect(await limits.admit(attempt)).toMatchObject({ admitted: false, limit: "spread" });
       expect(await limits.admitRefresh(attempt)).toEqual({ admitted: true });
+      const actor = { tenant: "acme", user: "u-1" };
+      for (const limit of ["user_act", "admin_act"] as const) {
+        expect(await limits.admitAct(limit, actor)).toEqual({ admitted: true });
+        expect(await limits.admitAct(limit, actor)).toMatchObject({ admitted: false, limit });
+      }
       expect([limits.countsIn, problems]).toEqual(["redis", []]);
     } finally {
       limits.close();

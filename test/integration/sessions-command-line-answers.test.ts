@@ -115,6 +115,19 @@ describe("a problem", () => {
     );
   });
 
+  test("of too many acts says when to try again", async () => {
+    const body = '{"code":"rate_limited","title":"Too many attempts"}';
+    const told = "the session service answered 429 rate_limited (Too many attempts)";
+    answer = (_, response) => {
+      response.writeHead(429, { "retry-after": "17" }).end(body);
+    };
+    expect(await refusal()).toBe(`${told}. Nothing was done: try again in 17 s`);
+    answer = (_, response) => {
+      response.writeHead(429, { "retry-after": "soon" }).end(body);
+    };
+    expect(await refusal()).toBe(`${told}. Nothing was done: try again in a minute`);
+  });
+
   test("of the token says what to do", async () => {
     answer = answerWith(401, '{"code":"invalid_token"}');
     expect(await refusal()).toBe(

@@ -5,6 +5,7 @@ import { startApi, type Api, type ApiBounds } from "../../src/http/api-server.js
 import type { Database } from "../../src/database/database.js";
 import type { NodesReader } from "../../src/http/nodes-route.js";
 import type { ApiAnswered, RequestFailure } from "../../src/http/problem-desk.js";
+import type { LoginLimits } from "../../src/limits/login-limits.js";
 import type { ListenAddress } from "../../src/listen/listen-address.js";
 import type { Outbox } from "../../src/outbox/outbox.js";
 import type { PasswordHasher } from "../../src/passwords/password-hasher.js";
@@ -44,7 +45,8 @@ export interface ApiStageOptions {
   readonly parts?: Partial<StagedParts>;
 }
 
-type StagedParts = Omit<SessionStage["parts"], "outbox" | "db" | "hasher"> & {
+type StagedParts = Omit<SessionStage["parts"], "outbox" | "db" | "hasher" | "limits"> & {
+  readonly limits: Omit<LoginLimits, "close">;
   readonly outbox: Outbox;
   readonly db: Database;
   readonly hasher: PasswordHasher;

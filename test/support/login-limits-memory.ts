@@ -1,8 +1,10 @@
 import type { Clock } from "../../src/clock/clock.js";
 import { MemoryCounters } from "../../src/limits/counters-memory.js";
-import { countLogin, countRefresh, takeBack } from "../../src/limits/counters.js";
+import { countAct, countLogin, countRefresh, takeBack } from "../../src/limits/counters.js";
 import {
   requireUsableLimits,
+  type ActLimitName,
+  type Actor,
   type Admission,
   type LimitSettings,
   type LoginAttempt,
@@ -25,6 +27,10 @@ export class MemoryLoginLimits implements LoginLimits {
 
   async admitRefresh(from: Pick<LoginAttempt, "address">): Promise<Admission> {
     return countRefresh(this.#counters, from.address);
+  }
+
+  async admitAct(limit: ActLimitName, actor: Actor): Promise<Admission> {
+    return countAct(this.#counters, limit, actor);
   }
 
   async succeeded(attempt: LoginAttempt): Promise<void> {

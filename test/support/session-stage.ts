@@ -142,6 +142,10 @@ class ToldLimits {
     return Promise.resolve(this.answer);
   }
 
+  admitAct(): Promise<Admission> {
+    return Promise.resolve({ admitted: true });
+  }
+
   succeeded(): Promise<void> {
     this.succeededCount += 1;
     return Promise.resolve();

@@ -54,6 +54,8 @@ describe("the session service's configuration", () => {
         loginsPerAddress: 60,
         accountsPerAddress: 20,
         refreshesPerAddress: 600,
+        actsPerUser: 60,
+        actsPerAdmin: 600,
       },
       lockout: { failures: 10, lockedS: 900 },
       logLevel: "info",

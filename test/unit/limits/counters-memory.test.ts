@@ -61,6 +61,32 @@ describe("counting attempts in the process", () => {
   });
 });
 
+describe("counting acts in the process", () => {
+  it.each(["user_act", "admin_act"] as const)(
+    "admits a new key of %s uncounted while it remembers as many as it may",
+    async (limit) => {
+      const { clock, counters } = countersOf({ [limit]: { max: 1, windowS: 60 } }, 2);
+      for (const key of ["a", "b"]) expect(await counters.spend(limit, key)).toEqual(WITHIN);
+      for (let i = 0; i < 3; i++) expect(await counters.spend(limit, "c")).toEqual(WITHIN);
+      expect(await counters.spend(limit, "a")).toEqual(freeIn(60_000));
+      clock.advance(60_000);
+      expect(await counters.spend(limit, "c")).toEqual(WITHIN);
+      expect(await counters.spend(limit, "c")).toEqual(freeIn(60_000));
+    },
+  );
+
+  it.each([
+    ["user_act", 60],
+    ["admin_act", 600],
+  ] as const)("of %s ends after %d in a minute", async (limit, max) => {
+    const { clock, counters } = countersOf({});
+    for (let i = 0; i < max; i++) expect(await counters.spend(limit, "a")).toEqual(WITHIN);
+    expect(await counters.spend(limit, "a")).toEqual(freeIn(60_000));
+    clock.advance(60_000);
+    expect(await counters.spend(limit, "a")).toEqual(WITHIN);
+  });
+});
+
 describe("counting distinct accounts in the process", () => {
   const spread = { max: 2, windowS: 600 };
 
@@ -125,6 +151,8 @@ describe("limits in the process", () => {
     { spread: { max: 1, windowS: 0 } },
     { refresh: { max: 1, windowS: 86_401 } },
     { refresh: { max: 100_001, windowS: 60 } },
+    { user_act: { max: 0, windowS: 60 } },
+    { admin_act: { max: 100_001, windowS: 60 } },
   ])("cannot be made of %j", (change) => {
     const settings = { ...DEFAULT_LIMITS, ...change };
     expect(() => new MemoryLoginLimits(settings, new ManualClock())).toThrow(RangeError);

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "@jest/globals";
-import { accountKey, addressKey, countedNetwork } from "../../../src/limits/limit-keys.js";
+import {
+  accountKey,
+  actorKey,
+  addressKey,
+  countedNetwork,
+} from "../../../src/limits/limit-keys.js";
 
 describe("the network that an address is counted with", () => {
   it.each([
@@ -42,7 +47,11 @@ describe("the network that an address is counted with", () => {
 
 describe("a key", () => {
   it("holds at least 128 bits and nothing of what it was made of", () => {
-    for (const key of [accountKey("acme", "ana"), addressKey("192.0.2.7")]) {
+    for (const key of [
+      accountKey("acme", "ana"),
+      actorKey("acme", "ana"),
+      addressKey("192.0.2.7"),
+    ]) {
       expect(key).toMatch(/^[A-Za-z0-9_-]{22}$/);
     }
   });
@@ -63,6 +72,18 @@ describe("a key", () => {
     const keys = pairs.map(([tenant, login]) => accountKey(tenant, login));
     expect(new Set(keys).size).toBe(pairs.length);
     expect(keys).toEqual(pairs.map(([tenant, login]) => accountKey(tenant, login)));
+  });
+
+  it("of an actor is the same for the same account, and no login's", () => {
+    const key = actorKey("acme", "ana");
+    expect(key).toBe(actorKey("acme", "ana"));
+    const others = [
+      actorKey("acmea", "na"),
+      actorKey("acme", "Ana"),
+      actorKey("other", "ana"),
+      accountKey("acme", "ana"),
+    ];
+    expect(others).not.toContain(key);
   });
 
   it("is shared by the addresses of one network, and by no account", () => {

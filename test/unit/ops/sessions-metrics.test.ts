@@ -90,7 +90,7 @@ describe("the page for Prometheus", () => {
       expect.arrayContaining([
         "sekisho_refresh_reuse_total",
         "sekisho_lockouts_total",
-        ...["account", "address", "spread", "refresh"].map(
+        ...["account", "address", "spread", "refresh", "user_act", "admin_act"].map(
           (limit) => `sekisho_limits_hit_total{limit="${limit}"}`,
         ),
         'sekisho_revocations_published_total{by="request"}',
