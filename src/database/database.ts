@@ -35,7 +35,10 @@ export interface Database {
 export type LockName = "relay" | "migrations";
 
 export interface HeldLock {
-  /** Whether it is still ours: asks the server. Never rejects; false also where it cannot answer. */
+  /**
+   * Whether it is still ours: asks the server. Never rejects; false also where it cannot answer, or
+   * has become read-only: the lock is then another server's to give.
+   */
   confirm(): Promise<boolean>;
   release(): Promise<void>;
 }
