@@ -59,6 +59,7 @@ export interface PoolCounts {
  * - `newer_schema`: a newer version of the program has changed the tables.
  * - `in_use`: another program has the data folder.
  * - `data_folder`: the data folder cannot be used as it is; the message says why.
+ * - `failed_over`: it may have forgotten what is in the log, and that is not imported yet.
  * - `unexpected`: everything else.
  */
 export type DatabaseErrorCode =
@@ -69,6 +70,7 @@ export type DatabaseErrorCode =
   | "newer_schema"
   | "in_use"
   | "data_folder"
+  | "failed_over"
   | "unexpected";
 
 export class DatabaseError extends Error {
