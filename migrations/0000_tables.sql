@@ -186,6 +186,15 @@ CREATE TABLE sekisho.signing_keys (
   published_until timestamptz(3) NOT NULL
 );
 --> statement-breakpoint
+-- Which of its histories the server writes: every promotion of a standby begins another timeline.
+-- 'unknown' where this PostgreSQL does not say.
+CREATE FUNCTION sekisho.timeline() RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8);
+EXCEPTION WHEN OTHERS THEN
+  RETURN 'unknown';
+END $$;
+--> statement-breakpoint
 -- What the database knows of each partition's log in Redis: a log behind this has lost something.
 CREATE TABLE sekisho.log_records (
   partition integer PRIMARY KEY,
@@ -196,6 +205,9 @@ CREATE TABLE sekisho.log_records (
   seq bigint NOT NULL,
   -- Up to which entry the log was searched for revocations that are not from here.
   imported_entry_id text,
+  -- On which timeline it was searched last. On another one the database may have forgotten what is
+  -- in the log, and nothing is revoked until that is imported.
+  searched_timeline text NOT NULL DEFAULT sekisho.timeline(),
   -- What the next restore must own up to: tokens issued before it are answered as stale.
   covers_from timestamptz(3),
   -- Set by after-restore: the log has to be restored even if it looks sound.

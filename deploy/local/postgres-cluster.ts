@@ -106,7 +106,8 @@ export async function launch(installation: Installation): Promise<StartedProcess
   ]);
   try {
     await started.waitForLine(
-      (line) => /database system is ready to accept connections/u.test(line) || undefined,
+      (line) =>
+        /database system is ready to accept (read-only )?connections/u.test(line) || undefined,
       { what: "it was ready", timeoutMs: START_TIMEOUT_MS },
     );
     return started;

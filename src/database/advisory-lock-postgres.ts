@@ -3,6 +3,7 @@ import type { ClientConfig } from "pg";
 import type { HeldLock, LockName } from "./database.js";
 import { OwnConnection } from "./connection-postgres.js";
 import { toConnectionError } from "./error-sql.js";
+import { isReadOnly, readOnlyFault } from "./read-only-postgres.js";
 
 /** Any fixed numbers; the first one tells our locks from other programs'. */
 export const LOCK_CLASS = 1_397_900_115;
@@ -28,6 +29,8 @@ export async function tryAdvisoryLock(
   const { client } = connection;
   try {
     await client.connect();
+    // A standby gives locks of its own, which do not exclude clients of the primary.
+    if (await isReadOnly(client)) throw readOnlyFault();
     await client.query(NOTICE_A_DEAD_HOLDER);
     const found = await client.query<{ held: boolean }>(
       "SELECT pg_try_advisory_lock($1, $2) AS held",
@@ -44,8 +47,8 @@ export async function tryAdvisoryLock(
   return {
     confirm: async () => {
       if (connection.lost) return false;
-      return client.query("SELECT 1").then(
-        () => !connection.lost,
+      return isReadOnly(client).then(
+        (readOnly) => !readOnly && !connection.lost,
         () => false,
       );
     },

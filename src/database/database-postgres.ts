@@ -16,6 +16,7 @@ import {
 import { isServersAnswer, toConnectionError, toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { scopeSettings, type Queries } from "./queries-sql.js";
+import { isReadOnly, READ_ONLY, readOnlyFault, readOnlyIn } from "./read-only-postgres.js";
 import { missingRoles } from "./roles-postgres.js";
 import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { StatementNames, queriesOn } from "./named-statements-postgres.js";
@@ -56,6 +57,8 @@ class PostgresDatabase implements Database {
   readonly #max: number;
   readonly #waitingMax: number;
   readonly #names = new StatementNames();
+  /** The connections whose server took writes when they were last used. */
+  readonly #tookWrites = new WeakSet<PoolClient>();
   #closing: Promise<void> | undefined;
 
   constructor(options: PostgresOptions) {
@@ -86,7 +89,9 @@ class PostgresDatabase implements Database {
   }
 
   async transaction<T>(scope: Scope, work: (queries: Queries) => Promise<T>): Promise<T> {
-    const client = await this.#take();
+    const client = await this.#takeWritable(async (one) =>
+      readOnlyIn(await one.query(beginIn(scope))),
+    );
     let over = false;
     // Work that goes on after its end must not reach whoever has the connection by then.
     const logQuery = () => {
@@ -95,17 +100,14 @@ class PostgresDatabase implements Database {
     const queries = queriesOn(client, this.#names, { logQuery });
     let reusable = false;
     try {
-      await client.query(beginIn(scope));
       const result = await work(queries);
       over = true;
       reusable = await commit(client);
       return result;
     } catch (error) {
       over = true;
-      const answer = toDatabaseError(error);
-      const usable = isServersAnswer(error) || !isUnavailable(answer);
-      if (usable) reusable = await rollBack(client);
-      throw answer;
+      reusable = await isReusableAfter(error, client);
+      throw toDatabaseError(error);
     } finally {
       client.release(!reusable);
     }
@@ -130,7 +132,9 @@ class PostgresDatabase implements Database {
   }
 
   async ping(): Promise<number> {
-    const client = await this.#take();
+    const client = await this.#takeWritable(isReadOnly).catch((error: unknown) => {
+      throw toConnectionError(error);
+    });
     let reusable = false;
     try {
       const { rows } = await client.query<object>(SERVER_TIME);
@@ -153,6 +157,30 @@ class PostgresDatabase implements Database {
     return this.#closing;
   }
 
+  /**
+   * A connection whose server takes writes; `ask` says whether it is read-only instead. One of the
+   * pool that has become so is dropped, and the next is tried: after a failover a new connection
+   * leads to the new primary. Where a new one is read-only as well, there is none. So at most as many
+   * are tried as the pool had, and one more.
+   */
+  async #takeWritable(ask: (client: PoolClient) => Promise<boolean>): Promise<PoolClient> {
+    const client = await this.#take();
+    let readOnly: boolean;
+    try {
+      readOnly = await ask(client);
+    } catch (error) {
+      client.release(!(await isReusableAfter(error, client)));
+      throw toDatabaseError(error);
+    }
+    if (!readOnly) {
+      this.#tookWrites.add(client);
+      return client;
+    }
+    client.release(true);
+    if (!this.#tookWrites.has(client)) throw readOnlyFault();
+    return this.#takeWritable(ask);
+  }
+
   async #take(): Promise<PoolClient> {
     if (this.#pool.waitingCount >= this.#waitingMax) {
       throw new DatabaseError(
@@ -173,11 +201,17 @@ function beginIn(scope: Scope): string {
   const settings = Object.entries(scopeSettings(scope)).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, true)`,
   );
-  return `BEGIN; SELECT ${settings.join(", ")}`;
+  return `BEGIN; SELECT ${[...settings, READ_ONLY].join(", ")}`;
 }
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof DatabaseError && error.code === "unavailable";
+}
+
+/** Whether the connection of a transaction that failed is as good as new. */
+async function isReusableAfter(error: unknown, client: PoolClient): Promise<boolean> {
+  const usable = isServersAnswer(error) || !isUnavailable(toDatabaseError(error));
+  return usable && rollBack(client);
 }
 
 /** Whether the connection is as good as new; else it is thrown away. */

@@ -35,7 +35,10 @@ export interface Database {
 export type LockName = "relay" | "migrations";
 
 export interface HeldLock {
-  /** Whether it is still ours: asks the server. Never rejects; false also where it cannot answer. */
+  /**
+   * Whether it is still ours: asks the server. Never rejects; false also where it cannot answer, or
+   * has become read-only: the lock is then another server's to give.
+   */
   confirm(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -56,6 +59,7 @@ export interface PoolCounts {
  * - `newer_schema`: a newer version of the program has changed the tables.
  * - `in_use`: another program has the data folder.
  * - `data_folder`: the data folder cannot be used as it is; the message says why.
+ * - `failed_over`: it may have forgotten what is in the log, and that is not imported yet.
  * - `unexpected`: everything else.
  */
 export type DatabaseErrorCode =
@@ -66,6 +70,7 @@ export type DatabaseErrorCode =
   | "newer_schema"
   | "in_use"
   | "data_folder"
+  | "failed_over"
   | "unexpected";
 
 export class DatabaseError extends Error {

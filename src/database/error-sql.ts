@@ -54,10 +54,13 @@ export function toConnectionError(error: unknown): DatabaseError {
   return knownFault(error) ?? new DatabaseError("unavailable", message + advice);
 }
 
-/** Whether the server itself answered with this error, so that its connection is as good as before. */
+/**
+ * Whether the server itself answered with this error, so that its connection is as good as before.
+ * One that has become read-only (25006) leads to the wrong server.
+ */
 export function isServersAnswer(error: unknown): boolean {
   const state = sqlStateOf(innermost(error));
-  return state !== undefined && !/^(08|57P)/.test(state);
+  return state !== undefined && !/^(08|57P|25006)/.test(state);
 }
 
 function knownFault(error: unknown): DatabaseError | undefined {

@@ -1,4 +1,5 @@
 /** The tables as queries see them; `migrations/` makes them, and a test compares the two. */
+import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -158,12 +159,16 @@ export const signingKeys = sekisho.table("signing_keys", {
   publishedUntil: time("published_until").notNull(),
 });
 
+/** The server's timeline: another one after a failover. */
+export const TIMELINE = sql<string>`sekisho.timeline()`;
+
 export const logRecords = sekisho.table("log_records", {
   partition: integer("partition").primaryKey(),
   generation: text("generation"),
   restoringGeneration: text("restoring_generation"),
   seq: whole("seq").notNull(),
   importedEntryId: text("imported_entry_id"),
+  searchedTimeline: text("searched_timeline").notNull().default(TIMELINE),
   coversFrom: time("covers_from"),
   restoreRequestedAt: time("restore_requested_at"),
   restoredAt: time("restored_at"),

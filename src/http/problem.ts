@@ -70,7 +70,8 @@ export class BodyError extends Error {
 
 function systemFault(error: unknown): ProblemCode | undefined {
   if (error instanceof DatabaseError) {
-    return error.code === "unavailable" ? "database_unavailable" : "internal_error";
+    const passes = error.code === "unavailable" || error.code === "failed_over";
+    return passes ? "database_unavailable" : "internal_error";
   }
   if (error instanceof PasswordHasherError) {
     return error.code === "hash_unreadable" ? "internal_error" : "overloaded";

@@ -18,7 +18,7 @@ import type { AuditEntry } from "../audit/audit-trail.js";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { ImportedRevocation } from "./imported-entry.js";
-import { recordRevocations, revocationRow } from "./revocation-record-sql.js";
+import { insertRevocations, revocationRow } from "./revocation-record-sql.js";
 
 /** Imports those that are not known yet and returns them; the others are passed over. */
 export async function importRevocations(
@@ -37,7 +37,7 @@ export async function importRevocations(
   if (imported.length === 0) return [];
   const cutOff = await applyToTruth(queries, imported, nowMs);
   const act = { atMs: nowMs, reason: "revocation_imported", actor: "sekisho" };
-  await recordRevocations(
+  await insertRevocations(
     queries,
     cutOff.map((ended) => ({
       eventId: randomUUID(),

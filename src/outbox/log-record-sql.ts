@@ -1,6 +1,6 @@
 /** What the database knows of each partition's log. All under the roles relay or recovery. */
-import { and, eq, isNull, sql } from "drizzle-orm";
-import { logRecords } from "../database/schema-sql.js";
+import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
+import { logRecords, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { LogRecord } from "./relay-decision.js";
 
@@ -8,13 +8,18 @@ export async function readLogRecord(
   queries: Queries,
   partition: number,
 ): Promise<LogRecord | undefined> {
-  const [row] = await queries.select().from(logRecords).where(eq(logRecords.partition, partition));
+  const [row] = await queries
+    .select({ ...getTableColumns(logRecords), timeline: TIMELINE })
+    .from(logRecords)
+    .where(eq(logRecords.partition, partition));
   if (row === undefined) return undefined;
   return {
     generation: row.generation ?? undefined,
     restoringGeneration: row.restoringGeneration ?? undefined,
     seq: row.seq,
     importedEntryId: row.importedEntryId ?? undefined,
+    searchedTimeline: row.searchedTimeline,
+    timeline: row.timeline,
     coversFromMs: row.coversFrom?.getTime(),
     restoreRequestedAtMs: row.restoreRequestedAt?.getTime(),
     restoredAtMs: row.restoredAt?.getTime(),
@@ -65,6 +70,18 @@ export async function recordSearched(
     .update(logRecords)
     .set({ importedEntryId: searched.entryId })
     .where(ofGeneration(partition, searched.generation));
+}
+
+/** What the database had forgotten on this timeline is imported: acts may revoke again. */
+export async function recordTimeline(
+  queries: Queries,
+  partition: number,
+  timeline: string,
+): Promise<void> {
+  await queries
+    .update(logRecords)
+    .set({ searchedTimeline: timeline })
+    .where(eq(logRecords.partition, partition));
 }
 
 /**

@@ -15,7 +15,7 @@ import { DatabaseError } from "../database/database.js";
 import type { Publisher } from "../revocation/publisher.js";
 import { RevocationLogError, SILENT_AFTER_MS, type LogMeta } from "../revocation/revocation-log.js";
 import { searchLog } from "./log-import.js";
-import { readLogRecord, recordSeq } from "./log-record-sql.js";
+import { readLogRecord, recordSeq, recordTimeline } from "./log-record-sql.js";
 import { PENDING_PAGE_MAX, PendingPublishing } from "./pending-publishing.js";
 import {
   judgeFromAside,
@@ -185,9 +185,14 @@ export class PartitionRelay {
     const { database, partition, observer } = this.#parts;
     const { generation } = meta;
     const recorded = record.importedEntryId;
-    // A database that remembers less than this relay has recorded (a failover to a standby that was
-    // behind) may have lost what this relay has seen in it, too.
-    const agrees = this.#known.generation === generation && this.#known.entryId === recorded;
+    // A database that remembers less than this relay has recorded, or is on another timeline (a
+    // failover to a standby that was behind), may have lost what this relay has seen in it, too. What
+    // is lost was committed last: all up to the entry that it still records was imported before.
+    const { searchedTimeline, timeline } = record;
+    const agrees =
+      this.#known.generation === generation &&
+      this.#known.entryId === recorded &&
+      searchedTimeline === timeline;
     const found = await searchLog(this.#parts, {
       after: recorded === undefined ? undefined : justBefore(recorded),
       recorded,
@@ -202,6 +207,12 @@ export class PartitionRelay {
     const seq = found.last?.seq ?? 0;
     if (seq < meta.seq) return false;
     this.#known = { generation, seq, entryId: found.last?.id };
+    // The one that was read before the search, which says nothing of a later one.
+    if (searchedTimeline !== timeline) {
+      await database.transaction({ role: "relay" }, (queries) =>
+        recordTimeline(queries, partition, timeline),
+      );
+    }
     if (seq > record.seq) {
       await database.transaction({ role: "relay" }, (queries) =>
         recordSeq(queries, partition, { generation, seq }),

@@ -20,6 +20,10 @@ export interface LogRecord {
   readonly seq: number;
   /** Up to which entry of this generation the log was searched for what is not from here. */
   readonly importedEntryId: string | undefined;
+  /** On which timeline of the database it was searched last. */
+  readonly searchedTimeline: string;
+  /** The database's now. Another one after a failover: it may have forgotten what is in the log. */
+  readonly timeline: string;
   /** Revocations from before may be lost, to database and log alike; Unix milliseconds. */
   readonly coversFromMs: number | undefined;
   readonly restoreRequestedAtMs: number | undefined;

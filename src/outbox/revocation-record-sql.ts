@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
-import { revocations } from "../database/schema-sql.js";
+import { DatabaseError } from "../database/database.js";
+import { revocations, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { partitionOf } from "../revocation/partition.js";
 import type { CommittedRevocation } from "./outbox.js";
@@ -8,30 +9,62 @@ import type { CommittedRevocation } from "./outbox.js";
 const ROWS_PER_STATEMENT_MAX = 1000;
 
 /**
- * Adds revocations to the outbox, within the transaction that decides them. Returns them with the
- * generation of the log that they are to be published in.
+ * Adds what an act decides to the outbox, within the act's transaction. Returns it with the
+ * generation of the log that it is to be published in.
+ *
+ * Rejects with `failed_over` while the database may have forgotten what is in the log: the epoch
+ * that was decided could be one that tokens carry already.
  */
 export async function recordRevocations(
   queries: Queries,
   decided: readonly CommittedRevocation[],
 ): Promise<readonly CommittedRevocation[]> {
-  const recorded: CommittedRevocation[] = [];
+  const inserted = await insertRevocations(queries, decided);
+  if (inserted.some(({ isSearched }) => !isSearched)) {
+    throw new DatabaseError(
+      "failed_over",
+      "database: it is on another timeline than before (a failover), and nothing is revoked until " +
+        "the relay has imported from the log what the database may have forgotten",
+    );
+  }
+  return inserted.map(({ committed }) => committed);
+}
+
+/** Adds them whatever the database may have forgotten. */
+export async function insertRevocations(
+  queries: Queries,
+  decided: readonly CommittedRevocation[],
+): Promise<readonly InsertedRevocation[]> {
+  const inserted: InsertedRevocation[] = [];
   for (let from = 0; from < decided.length; from += ROWS_PER_STATEMENT_MAX) {
     const some = decided.slice(from, from + ROWS_PER_STATEMENT_MAX);
     const rows = await queries
       .insert(revocations)
       .values(some.map((one) => revocationRow(one, "service")))
-      .returning({ generation: MEANT_GENERATION });
-    recorded.push(
-      ...some.map((one, i) => ({ ...one, generation: rows[i]?.generation ?? undefined })),
+      .returning({ generation: MEANT_GENERATION, isSearched: IS_SEARCHED });
+    inserted.push(
+      ...some.map((one, i) => ({
+        committed: { ...one, generation: rows[i]?.generation ?? undefined },
+        isSearched: rows[i]?.isSearched ?? true,
+      })),
     );
   }
-  return recorded;
+  return inserted;
+}
+
+interface InsertedRevocation {
+  readonly committed: CommittedRevocation;
+  /** The log was searched on the database's timeline, or there is none yet. */
+  readonly isSearched: boolean;
 }
 
 /** `partition` is the inserted row's. */
 const MEANT_GENERATION = sql<string | null>`(
   SELECT generation FROM sekisho.log_records
+  WHERE log_records.partition = revocations.partition)`;
+
+const IS_SEARCHED = sql<boolean | null>`(
+  SELECT searched_timeline = ${TIMELINE} FROM sekisho.log_records
   WHERE log_records.partition = revocations.partition)`;
 
 /** Not published yet, or not for long enough. `origin`: `log` for one that was found in the log. */

@@ -19,6 +19,7 @@ const database = (code: DatabaseErrorCode) => new DatabaseError(code, "password=
 describe("what was thrown", () => {
   test.each([
     [database("unavailable"), "database_unavailable", 1],
+    [database("failed_over"), "database_unavailable", 1],
     [database("unique"), "internal_error", undefined],
     [database("not_allowed"), "internal_error", undefined],
     [database("unexpected"), "internal_error", undefined],

@@ -38,6 +38,8 @@ const RECORD: LogRecord = {
   seq: 10,
   restoringGeneration: undefined,
   importedEntryId: "5-0",
+  searchedTimeline: "00000001",
+  timeline: "00000001",
   coversFromMs: undefined,
   restoreRequestedAtMs: undefined,
   restoredAtMs: NOW,
