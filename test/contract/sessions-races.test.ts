@@ -15,7 +15,7 @@ import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage
 
 const PAIRS = 76;
 /** Of refreshes with each other, which cost less. */
-const REFRESH_PAIRS = 200;
+const REFRESH_PAIRS = 100;
 /** Each takes a connection or two of the ten. */
 const PAIRS_AT_ONCE = 4;
 
