@@ -5,8 +5,8 @@
  * `internal_error`; an allow is sent only for a decision that says so. Observers are told after the
  * answer was given, and what they throw goes no further.
  *
- * A check that its client gave up is not decided: no answer would reach anyone, and a decision that
- * nobody sees must not be counted as one.
+ * A check that its client gave up is not decided: no answer would arrive, and a decision that is not
+ * sent must not be counted as one.
  */
 import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
 import type {

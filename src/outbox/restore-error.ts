@@ -15,7 +15,7 @@ export class RestoreError extends Error {
 }
 
 const REFUSALS: Readonly<Record<RestoreFault, string>> = {
-  marker_lost: "somebody else has begun to restore the log, or has opened or deleted it",
+  marker_lost: "another instance has begun to restore the log, or it was opened or deleted",
   server_changed: "Redis was restarted meanwhile",
   entries_lost: "entries were deleted from the log meanwhile, or added to it",
   log_retired: "the log was retired meanwhile",

@@ -18,7 +18,7 @@
  * What was appended counts as published in G as a whole: rows that were published in an earlier
  * generation keep that in their columns, and are not touched; those that were pending are marked.
  *
- * The marker does in Redis what `begin` does in the database: nobody writes to this log until
+ * The marker does in Redis what `begin` does in the database: nothing is written to this log until
  * `finish`, and no node reads it. By itself it would not do: the log that is left may be in another
  * Redis, where nothing marks it.
  *

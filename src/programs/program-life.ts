@@ -19,7 +19,7 @@ export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
       "`enableServiceLinks: false` in the pod keeps them out",
   );
 }
-/** For the message of a program that cannot start, where nobody may be reading it. */
+/** For the message of a program that cannot start, whose output may not be read. */
 const MESSAGE_TIMEOUT_MS = 1000;
 
 /**

@@ -160,7 +160,7 @@ export function wallClockJumped(before: Moment, after: Moment, skewMs: number): 
 
 /**
  * Milliseconds since the relay last stamped the log, by the server's clock; Infinity: never;
- * undefined: nobody has to, because Redis itself is the authority.
+ * undefined: no relay has to, because Redis itself is the authority.
  */
 export function keptAge(
   meta: Pick<LogMeta, "authority" | "keptAtMs">,

@@ -3,7 +3,7 @@
  *
  * A WAIT covers all that its connection wrote before it, and Redis answers nothing else on that
  * connection until it is over: with a replica missing, one WAIT after the other would take a second for
- * each publication. So one is under way at a time, and whoever has written meanwhile shares the next.
+ * each publication. So one is under way at a time, and all that was written meanwhile shares the next.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RedisConnection } from "./connection-redis.js";

@@ -34,7 +34,7 @@ export type EndedSession =
 
 /**
  * Ends one session of one user. undefined: this tenant's user has no such session. One that has
- * ended already is not revoked once more: whoever does so again and again would fill the database.
+ * ended already is not revoked once more: one account could fill the database so.
  */
 export async function endSession(
   queries: Queries,
