@@ -8,6 +8,7 @@ import {
   OPEN_MAX,
   REQUEST_MAX_MS,
   RESETS_PER_S,
+  UNFINISHED_AFTER_MS,
   UNFINISHED_MAX,
   yieldingOf,
   type ConnectionFacts,
@@ -16,9 +17,6 @@ import {
 } from "./connection-limits.js";
 
 const LOOK_MS = 100;
-/** How many requests are open before it is looked which of them are finished, and between looks. */
-const RELIEVE_OPEN = 512;
-const RELIEVE_STEP = 128;
 
 export interface ConnectionsObserver {
   ended(cause: EndCause): void;
@@ -35,6 +33,8 @@ class Connection implements ConnectionFacts {
   answeredMs: number | undefined;
   resets = 0;
   opened = 0;
+  /** As of the last look. */
+  unfinished = 0;
   seen = { bytes: 0, opened: 0, answered: 0 };
   /** When its socket is destroyed, once it is being ended. */
   endsMs: number | undefined;
@@ -49,12 +49,6 @@ class Connection implements ConnectionFacts {
   get open(): number {
     return this.streams.size;
   }
-
-  get unfinished(): number {
-    let count = 0;
-    for (const stream of this.streams.keys()) if (!isReceived(stream)) count += 1;
-    return count;
-  }
 }
 
 export class CheckConnections {
@@ -66,8 +60,8 @@ export class CheckConnections {
   readonly #looking: NodeJS.Timeout;
   /** As of the last look: a request needs no look at the clock. */
   #nowMs = performance.now();
+  /** Requests on connections that are not destroyed. */
   #open = 0;
-  #relieveAt = RELIEVE_OPEN;
 
   constructor(limits: ConnectionLimits, observer: ConnectionsObserver) {
     this.#limits = limits;
@@ -93,7 +87,7 @@ export class CheckConnections {
       connection.usedMs = this.#nowMs;
       stream.on("close", () => closed(stream));
       this.#open += 1;
-      if (this.#open >= this.#relieveAt) this.#relieve();
+      if (this.#open > OPEN_MAX) this.#endGreatest("open", OPEN_MAX);
     });
     if (this.#connections.size - this.#ending.size <= this.#limits.connectionsMax) return;
     this.#destroy(yieldingOf(this.#remaining(), connection) ?? connection, "yielding");
@@ -115,8 +109,7 @@ export class CheckConnections {
   }
 
   #closed(connection: Connection, stream: ServerHttp2Stream): void {
-    this.#open -= 1;
-    connection.streams.delete(stream);
+    if (connection.streams.delete(stream)) this.#open -= 1;
     connection.usedMs = this.#nowMs;
     if (stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.headersSent) {
       connection.answered += 1;
@@ -136,16 +129,20 @@ export class CheckConnections {
       if (connection.endsMs === undefined) this.#lookAt(connection, beforeMs);
       else if (this.#nowMs >= connection.endsMs) connection.socket.destroy();
     }
-    if (this.#open < RELIEVE_OPEN) this.#relieveAt = RELIEVE_OPEN;
+    this.#endGreatest("unfinished", UNFINISHED_MAX);
   }
 
   #lookAt(connection: Connection, beforeMs: number): void {
     const { streams, seen, opened, answered } = connection;
     const elapsedMs = this.#nowMs - beforeMs;
     connection.resets = Math.max(0, connection.resets - (elapsedMs / 1000) * RESETS_PER_S);
+    connection.unfinished = 0;
     for (const [stream, openedMs] of streams) {
-      if (this.#nowMs - openedMs < REQUEST_MAX_MS) break;
-      if (!isReceived(stream)) stream.close(constants.NGHTTP2_CANCEL);
+      const openMs = this.#nowMs - openedMs;
+      if (openMs < UNFINISHED_AFTER_MS) break;
+      if (isReceived(stream)) continue;
+      connection.unfinished += 1;
+      if (openMs >= REQUEST_MAX_MS) stream.close(constants.NGHTTP2_CANCEL);
     }
     const bytes = connection.socket.bytesRead;
     const received = {
@@ -161,13 +158,7 @@ export class CheckConnections {
     else if (cause !== undefined) this.#end(connection, cause);
   }
 
-  /** Makes room where too many requests are begun and not finished, or open at all. */
-  #relieve(): void {
-    this.#endGreatest("unfinished", UNFINISHED_MAX);
-    this.#endGreatest("open", OPEN_MAX);
-    this.#relieveAt = Math.max(RELIEVE_OPEN, this.#open + RELIEVE_STEP);
-  }
-
+  /** Makes room: the connections that hold most of too many requests end. */
   #endGreatest(what: "unfinished" | "open", max: number): void {
     const counts = [...this.#remaining()].map((one) => ({ one, count: one[what] }));
     let total = counts.reduce((sum, { count }) => sum + count, 0);
@@ -190,6 +181,8 @@ export class CheckConnections {
   #destroy(connection: Connection, cause: EndCause): void {
     this.#ending.add(connection);
     connection.endsMs = this.#nowMs;
+    this.#open -= connection.open;
+    connection.streams.clear();
     if (!connection.session.destroyed) {
       connection.session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       connection.session.destroy();

@@ -1,8 +1,10 @@
 /** The gRPC server that Envoy talks to: the check and the health service (grpc.health.v1). */
 import { Server, ServerCredentials, type handleUnaryCall } from "@grpc/grpc-js";
+import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import { HealthImplementation } from "grpc-health-check";
 import type { CheckConnections } from "./check-connections.js";
-import { onConnection, setHttp2Options } from "./grpc-http2.js";
+import { onConnection, scheduleRequests, setHttp2Options } from "./grpc-http2.js";
+import { RequestTurns } from "./request-turns.js";
 import {
   AuthorizationService,
   type CheckRequest,
@@ -60,6 +62,8 @@ export async function listenForChecks(
   await removeDeadSocket(address);
   const port = await bind(server, address);
   onConnection(server, (session, socket) => connections.add(session, socket));
+  const turns = new RequestTurns<Http2Session | undefined, ServerHttp2Stream>();
+  scheduleRequests(server, (stream, begin) => turns.add(stream.session, stream, begin));
   return {
     address: address.kind === "tcp" ? { ...address, port } : address,
     setServing,

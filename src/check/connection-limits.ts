@@ -54,7 +54,12 @@ const UNANSWERED_MAX_BYTES = 16 * 1024;
  */
 const RESETS_MAX = 500;
 export const RESETS_PER_S = 33;
-/** Requests that are begun and not finished, on all connections. */
+/**
+ * A request that is not received whole after that counts as unfinished. In a burst, Envoy sends the
+ * headers of all requests first; their messages wait for the window (RFC 9113, section 5.2).
+ */
+export const UNFINISHED_AFTER_MS = 1_000;
+/** Such requests, on all connections. */
 export const UNFINISHED_MAX = 256;
 /** Requests that are open, finished or not, on all connections. */
 export const OPEN_MAX = 4096;

@@ -5,7 +5,7 @@
  */
 import type { Server } from "@grpc/grpc-js";
 import { EventEmitter } from "node:events";
-import type { ServerHttp2Session, ServerOptions } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream, ServerOptions } from "node:http2";
 import type { Socket } from "node:net";
 
 /** Node ≥ 22.10 has these; an older one ignores them, and nghttp2's 1,000 and 33 stay. */
@@ -26,10 +26,7 @@ export function onConnection(
   server: Server,
   listener: (session: ServerHttp2Session, socket: Socket) => void,
 ): void {
-  const servers: unknown = Reflect.get(server, "http2Servers");
-  if (!(servers instanceof Map) || servers.size === 0) throw unknownGrpc();
-  for (const http2 of servers.keys()) {
-    if (!(http2 instanceof EventEmitter)) throw unknownGrpc();
+  for (const http2 of http2ServersOf(server)) {
     // Node makes the session while it emits the connection. Of a session that has ended, it does
     // not give the socket away.
     let accepted: Socket | undefined;
@@ -38,6 +35,32 @@ export function onConnection(
       if (accepted !== undefined) listener(session, accepted);
     });
   }
+}
+
+/** Has `schedule` decide when the server begins each request from now on. Once bound. */
+export function scheduleRequests(
+  server: Server,
+  schedule: (stream: ServerHttp2Stream, begin: () => void) => void,
+): void {
+  for (const http2 of http2ServersOf(server)) {
+    const listeners = http2.listeners("stream");
+    if (listeners.length === 0) throw unknownGrpc();
+    http2.removeAllListeners("stream");
+    http2.on("stream", (stream: ServerHttp2Stream, ...headers: unknown[]) => {
+      schedule(stream, () => {
+        for (const listener of listeners) listener.call(http2, stream, ...headers);
+      });
+    });
+  }
+}
+
+function http2ServersOf(server: Server): readonly EventEmitter[] {
+  const servers: unknown = Reflect.get(server, "http2Servers");
+  if (!(servers instanceof Map) || servers.size === 0) throw unknownGrpc();
+  return [...servers.keys()].map((http2: unknown) => {
+    if (http2 instanceof EventEmitter) return http2;
+    throw unknownGrpc();
+  });
 }
 
 function unknownGrpc(): Error {

@@ -1,16 +1,17 @@
 /** What other clients than Envoy do to the gRPC port, frame by frame, and who yields. */
 import { constants } from "node:http2";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import type { handleUnaryCall } from "@grpc/grpc-js";
+import { Client, credentials, type handleUnaryCall } from "@grpc/grpc-js";
 import { CheckConnections } from "../../src/check/check-connections.js";
 import { toCheckResponse } from "../../src/check/check-response.js";
 import { listenForChecks, type CheckServer } from "../../src/check/check-server.js";
 import type { ConnectionLimits, EndCause } from "../../src/check/connection-limits.js";
 import { refuse } from "../../src/check/decide.js";
 import { waitFor } from "../../deploy/local/wait-for.js";
-import type {
-  CheckRequest,
-  CheckResponse,
+import {
+  AuthorizationService,
+  type CheckRequest,
+  type CheckResponse,
 } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
 import {
   CHECK_HEADERS,
@@ -28,6 +29,10 @@ import {
 type Handler = handleUnaryCall<CheckRequest, CheckResponse>;
 
 const TEST_MS = 60_000;
+const HTTP = {
+  ...{ id: "1", method: "GET", path: "/", host: "h", scheme: "http", protocol: "h2" },
+  headerMap: undefined,
+};
 const NO_LIMITS: ConnectionLimits = {
   connectionsMax: 10_000,
   idleMaxMs: Infinity,
@@ -212,6 +217,46 @@ describe("a client that behaves", () => {
       what: "the sockets of those that yielded to be destroyed",
       timeoutMs: TEST_MS,
     });
+  });
+
+  test("is answered on one connection, however many of its requests wait for the window", async () => {
+    const server = await serve();
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const headers = { authorization: `Bearer ${"x".repeat(2_000)}` };
+    const { path, requestSerialize, responseDeserialize } = AuthorizationService.check;
+    const check = () =>
+      new Promise((resolve) => {
+        client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          { attributes: { request: { http: { ...HTTP, headers } }, contextExtensions: {} } },
+          (error) => resolve(error?.message ?? "answered"),
+        );
+      });
+    const answers = await Promise.all(Array.from({ length: 1_000 }, check));
+    client.close();
+    expect(new Set(answers)).toEqual(new Set(["answered"]));
+    expect(server.ended).toEqual([]);
+  });
+
+  test("does not wait for a thousand requests of another connection", async () => {
+    const begun: string[] = [];
+    const server = await serve({}, (call, answer) => {
+      const host = call.request.attributes?.request?.http?.host ?? "";
+      if (begun.push(host) === 1) client.send(checkFrames(1, checkMessage({}, "one")));
+      denyAll(call, answer);
+    });
+    const client = await open(server.port);
+    const other = await open(server.port);
+    const streams = Array.from({ length: 1_000 }, (_, index) => 2 * index + 1);
+    other.send(...streams.map((stream) => checkFrames(stream, checkMessage({}, "many"))));
+    expect(await client.waitFor(answerTo(1))).toBeDefined();
+    await waitFor(() => begun.length > streams.length || undefined, {
+      what: "every check to be begun",
+      timeoutMs: TEST_MS,
+    });
+    expect(begun.indexOf("one")).toBeLessThan(500);
   });
 
   test("is answered however many requests of others are begun and not finished", async () => {

@@ -25,7 +25,6 @@ export interface Frame {
 }
 
 const HEADER_BYTES = 9;
-const CONNECTION_PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const NO_BYTES: Buffer = Buffer.alloc(0);
 
 export function frame(type: number, flags: number, stream: number, payload = NO_BYTES): Buffer {
@@ -36,6 +35,12 @@ export function frame(type: number, flags: number, stream: number, payload = NO_
   header.writeUInt32BE(stream, 5);
   return Buffer.concat([header, payload]);
 }
+
+/** What a client sends first (RFC 9113, section 3.4). */
+export const CONNECTION_PREFACE = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  frame(FRAME.settings, FLAG.none, 0),
+]);
 
 /** A header field that enters no table (RFC 7541, section 6.2.2). */
 export function field(name: string, value: string): Buffer {
@@ -66,8 +71,8 @@ export const CHECK_HEADERS = Buffer.concat([
 ]);
 
 /** A check's message, as gRPC frames it. */
-export function checkMessage(headers: Readonly<Record<string, string>> = {}): Buffer {
-  const http = { id: "1", method: "GET", path: "/", host: "h", scheme: "http", protocol: "h2" };
+export function checkMessage(headers: Readonly<Record<string, string>> = {}, host = "h"): Buffer {
+  const http = { id: "1", method: "GET", path: "/", host, scheme: "http", protocol: "h2" };
   const request = { http: { ...http, headers, headerMap: undefined } };
   const bytes = CheckRequest.encode({ attributes: { request, contextExtensions: {} } }).finish();
   const prefix = Buffer.alloc(5);
@@ -116,7 +121,7 @@ export class RawHttp2 {
   /** Connects and begins HTTP/2. */
   static async open(port: number): Promise<RawHttp2> {
     const connection = await RawHttp2.silent(port);
-    connection.send(CONNECTION_PREFACE, frame(FRAME.settings, FLAG.none, 0));
+    connection.send(CONNECTION_PREFACE);
     return connection;
   }
 

@@ -1,0 +1,41 @@
+/** The gRPC port under attack: checks and probes go on, and memory stays. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from "@jest/globals";
+import { AttackedNode } from "../support/attacked-node.js";
+import { E2eStage } from "../support/e2e-stage.js";
+import * as attacks from "../support/grpc-attacks.js";
+import type { Attack } from "../support/steady-checks.js";
+
+const TEST_MS = 300_000;
+
+const ATTACKS: readonly (readonly [string, (address: string) => Attack])[] = [
+  ["1,000 silent connections", (address) => attacks.silentConnections(address, 1000)],
+  ["1,000 connections without a request", (address) => attacks.idleConnections(address, 1000)],
+  ["1,000 unfinished requests", (address) => attacks.unfinishedRequests(address, 10)],
+  ["500 answers that are not read", (address) => attacks.unreadAnswers(address, 5)],
+  ["600 resets at a time", (address) => attacks.rapidResets(address, 1, 600)],
+  ["80 requests with 64 KiB of headers", (address) => attacks.largeHeaders(address, 4)],
+  ["a flood of CONTINUATION frames", (address) => attacks.continuationFlood(address, 1)],
+  ["a flood of PING frames", (address) => attacks.pingFlood(address, 1)],
+  ["a flood of SETTINGS frames", (address) => attacks.settingsFlood(address, 1)],
+  ["a flood of PRIORITY frames", (address) => attacks.priorityFlood(address, 1)],
+];
+
+let stage: E2eStage;
+let attacked: AttackedNode;
+
+beforeAll(async () => {
+  stage = await E2eStage.open();
+});
+beforeEach(async () => {
+  attacked = await AttackedNode.start(stage);
+});
+afterEach(() => attacked.close());
+afterAll(() => stage.close());
+
+describe("beside an attack on the gRPC port", () => {
+  it.each(ATTACKS)(
+    "of %s, checks and probes are answered as ever",
+    (name, attackOn) => attacked.expectUnharmed(name, attackOn(attacked.node.listen)),
+    TEST_MS,
+  );
+});
