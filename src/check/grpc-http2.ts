@@ -47,11 +47,17 @@ export function scheduleRequests(
     if (listeners.length === 0) throw unknownGrpc();
     http2.removeAllListeners("stream");
     http2.on("stream", (stream: ServerHttp2Stream, ...headers: unknown[]) => {
+      // Until it is begun, nothing else listens for the errors of what its client resets.
+      stream.on("error", ignoreError);
       schedule(stream, () => {
         for (const listener of listeners) listener.call(http2, stream, ...headers);
       });
     });
   }
+}
+
+function ignoreError(): void {
+  // Its "close" says all that matters.
 }
 
 function http2ServersOf(server: Server): readonly EventEmitter[] {

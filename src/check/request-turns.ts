@@ -8,7 +8,9 @@
 const BEGIN_MAX = 16;
 
 export interface ReceivedRequest {
-  /** Whether the client has taken it back, or its connection has ended. */
+  /** Whether the client has taken it back. */
+  readonly closed: boolean;
+  /** Whether its connection has ended. */
   readonly destroyed: boolean;
 }
 
@@ -54,7 +56,7 @@ export class RequestTurns<C, R extends ReceivedRequest> {
 function takeNext<R extends ReceivedRequest>(waiting: Set<Waiting<R>>): (() => void) | undefined {
   for (const one of waiting) {
     waiting.delete(one);
-    if (!one.request.destroyed) return one.begin;
+    if (!one.request.closed && !one.request.destroyed) return one.begin;
   }
   return undefined;
 }

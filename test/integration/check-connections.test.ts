@@ -170,6 +170,25 @@ describe("a connection", () => {
 
 describe("a request", () => {
   test.each([
+    ["NO_ERROR", constants.NGHTTP2_NO_ERROR],
+    ["INTERNAL_ERROR", constants.NGHTTP2_INTERNAL_ERROR],
+    ["CANCEL", constants.NGHTTP2_CANCEL],
+    ["an unknown code", 0xffff],
+  ])("that is reset with %s before its turn does no harm", async (_what, code) => {
+    let begun = 0;
+    const server = await serve({}, (call, answer) => {
+      begun += 1;
+      denyAll(call, answer);
+    });
+    const client = await open(server.port);
+    const streams = Array.from({ length: 200 }, (_, index) => 2 * index + 1);
+    client.send(...streams.flatMap((stream) => [checkFrames(stream), resetFrame(stream, code)]));
+    await expectAnswered(client, 401);
+    expect(begun).toBeLessThan(streams.length);
+    expect(server.ended).toEqual([]);
+  });
+
+  test.each([
     ["headers without a message", Buffer.alloc(0)],
     ["half of its message", checkMessage().subarray(0, 7)],
   ])("of which %s came is cancelled, and the connection goes on", async (_what, part) => {

@@ -88,10 +88,10 @@ export function checkFrames(stream: number, message = checkMessage()): Buffer {
   ]);
 }
 
-export function resetFrame(stream: number): Buffer {
-  const code = Buffer.alloc(4);
-  code.writeUInt32BE(constants.NGHTTP2_CANCEL);
-  return frame(FRAME.rstStream, FLAG.none, stream, code);
+export function resetFrame(stream: number, code: number = constants.NGHTTP2_CANCEL): Buffer {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(code);
+  return frame(FRAME.rstStream, FLAG.none, stream, payload);
 }
 
 /** One connection. It never closes by itself, not even when the server has. */

@@ -4,11 +4,11 @@ import { RequestTurns } from "../../../src/check/request-turns.js";
 const AT_ONCE = 16;
 
 function turnsWith() {
-  const turns = new RequestTurns<string, { destroyed: boolean }>();
+  const turns = new RequestTurns<string, { closed: boolean; destroyed: boolean }>();
   const begun: string[] = [];
   const send = (connection: string, count: number) =>
     Array.from({ length: count }, (_, index) => {
-      const request = { destroyed: false };
+      const request = { closed: false, destroyed: false };
       turns.add(connection, request, () => begun.push(`${connection}${index}`));
       return request;
     });
@@ -62,7 +62,8 @@ describe("requests", () => {
   test("that were taken back meanwhile are not begun, and take no turn", async () => {
     const { begun, send } = turnsWith();
     const sent = send("a", 4 * AT_ONCE);
-    for (const request of sent.slice(AT_ONCE, 3 * AT_ONCE)) request.destroyed = true;
+    for (const request of sent.slice(AT_ONCE, 2 * AT_ONCE)) request.closed = true;
+    for (const request of sent.slice(2 * AT_ONCE, 3 * AT_ONCE)) request.destroyed = true;
     await nextTurn();
     expect(begun.slice(AT_ONCE)).toEqual(
       Array.from({ length: AT_ONCE }, (_, index) => `a${3 * AT_ONCE + index}`),
