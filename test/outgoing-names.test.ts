@@ -56,10 +56,14 @@ function wordOf(node: ts.Node): string | undefined {
   return isMember && ts.isIdentifier(node.name) ? node.name.text : undefined;
 }
 
-/** The fields of `log.warn({ … }, …)`. */
+/** The fields of `log.warn({ … }, …)`, or of `log[…]({ … }, …)` where the level is computed. */
 function logFieldsOf(node: ts.Node): readonly string[] {
-  if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return [];
-  if (!LEVELS.has(node.expression.name.text)) return [];
+  if (!ts.isCallExpression(node)) return [];
+  const { expression } = node;
+  const logs = ts.isPropertyAccessExpression(expression)
+    ? LEVELS.has(expression.name.text)
+    : ts.isElementAccessExpression(expression) && expression.expression.getText() === "log";
+  if (!logs) return [];
   const [fields] = node.arguments;
   if (fields === undefined || !ts.isObjectLiteralExpression(fields)) return [];
   return fields.properties.flatMap(({ name }) =>
