@@ -108,6 +108,8 @@ export interface Publication {
   readonly committed: CommittedRevocation;
   readonly generation: string;
   readonly seq: number;
+  /** In the stream; left out: nobody waits for its receipt. */
+  readonly entryId?: string | undefined;
 }
 
 /**
