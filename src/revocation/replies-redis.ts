@@ -7,7 +7,8 @@ import type { RawEntry } from "./entry.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 const timeSchema = z.tuple([z.coerce.number(), z.coerce.number()]);
-const groupsSchema = z.array(z.array(z.unknown()));
+/** The many fields of many groups are not parsed one by one. */
+const groupsSchema = z.array(z.custom<readonly unknown[]>(Array.isArray));
 const roleSchema = z.tuple([z.string()]).rest(z.unknown());
 
 /** The reply to XRANGE, and to each stream of XREADGROUP. */
