@@ -23,6 +23,7 @@ const LIMITS = { maxStalenessMs: 1000, onStale: "deny" } as const;
 let server: RedisServer;
 let asNode: string;
 let asPublisher: string;
+let asAdministrator: string;
 let generation: string;
 const closing: (() => unknown)[] = [];
 
@@ -32,6 +33,7 @@ beforeAll(async () => {
   const as = (user: string): string =>
     `redis://sekisho-${user}:set-a-password-for-${user}s@127.0.0.1:${server.port}`;
   [asNode, asPublisher] = [as("node"), as("publisher")];
+  asAdministrator = `redis://admin:set-a-password-for-the-administrator@127.0.0.1:${server.port}`;
 });
 beforeEach(async () => {
   generation = randomUUID();
@@ -166,5 +168,31 @@ describe("the receipt", () => {
     expect(silent).toEqual([]);
     await readAndApply(victim, VICTIM, entry.seq);
     expect((await watched.waitFor(entry, 100)).applied).toMatchObject([{ node: "victim" }]);
+  });
+});
+
+describe("a node", () => {
+  it("reads the whole log again where another process has read an entry with its group", async () => {
+    const following = follow(asNode);
+    closing.push(() => following.follower.close());
+    await following.untilFresh();
+    const entry = await published();
+    await following.until("the entry", () => following.follower.status().seq === entry.seq);
+    const { group = "" } = following.follower.status();
+    const connection = await patientConnections(asAdministrator)();
+    closing.push(() => connection.close());
+    const [last] = await connection.client.xrevrange(KEYS.log, "+", "-", "COUNT", 1);
+    const fields = [...(last?.[1] ?? [])];
+    fields[fields.indexOf("seq") + 1] = String(entry.seq + 1);
+    fields[fields.indexOf("session") + 1] = "taken-away";
+    // At once, so that the node's own read, which is blocked, finds nothing.
+    const transaction = connection.client.multi();
+    transaction.hincrby(KEYS.meta, "seq", 1);
+    transaction.xadd(KEYS.log, "*", ...fields);
+    transaction.xreadgroup("GROUP", group, "other", "STREAMS", KEYS.log, ">");
+    await transaction.exec();
+    await following.until("the entry that was read", () => following.knows("taken-away"));
+    await following.until("a new group", () => following.follower.status().group !== group);
+    expect(following.resyncs).toEqual(["start", "gap"]);
   });
 });
