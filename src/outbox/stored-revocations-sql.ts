@@ -108,7 +108,7 @@ export interface Publication {
   readonly committed: CommittedRevocation;
   readonly generation: string;
   readonly seq: number;
-  /** In the stream; left out: nobody waits for its receipt. */
+  /** In the stream; left out: not known, and no receipt is waited for. */
   readonly entryId?: string | undefined;
 }
 

@@ -43,7 +43,7 @@ export interface NodeRowsReader {
 export interface EntryAddress {
   readonly generation: string;
   readonly seq: number;
-  /** In the stream; left out: not known, and a group may have been given any entry. */
+  /** In the stream; left out: not known, and it is enough that the node has a group. */
   readonly entryId?: string | undefined;
 }
 

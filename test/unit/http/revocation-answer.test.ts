@@ -72,7 +72,7 @@ describe("the answer to a revocation", () => {
     });
   });
 
-  test("is not confirmed by a node whose row is in doubt, and leaves out what nobody knows of it", async () => {
+  test("is not confirmed by a node whose row is in doubt, and leaves out what is not known of it", async () => {
     const pending = [
       { ...late, reason: "not_delivered" },
       { node: "n4", reason: "row_missing" },
