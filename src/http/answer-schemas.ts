@@ -1,6 +1,7 @@
 /** What the API answers, as the OpenAPI document describes it and as it is checked before it leaves. */
 import { z } from "zod";
 import { ON_STALE } from "../revocation/on-stale.js";
+import { UNCONFIRMED_REASONS } from "../revocation/receipt.js";
 import { PROBLEM_CODES, PROBLEMS, type ProblemCode } from "./problem-codes.js";
 import { PROBLEM_TYPE } from "./problem-headers.js";
 import { API_SCHEMAS } from "./request-fields.js";
@@ -28,9 +29,9 @@ export const nothingAnswer = z.undefined().register(API_SCHEMAS, { description: 
 
 const unconfirmedNode = z.object({
   node: z.string(),
-  max_staleness_ms: z.number(),
-  on_stale: z.enum(ON_STALE),
-  reason: z.literal("former_log").optional(),
+  max_staleness_ms: z.number().optional(),
+  on_stale: z.enum(ON_STALE).optional(),
+  reason: z.enum(UNCONFIRMED_REASONS).optional(),
 });
 
 const receipt = {
@@ -49,7 +50,7 @@ const receipt = {
 export const revocationAnswer = z.object(receipt).register(API_SCHEMAS, {
   id: "Revocation",
   description:
-    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published, `code` says why it is not yet. `applied` of `nodes` have it already, `per_node` after how many milliseconds; `pending` have not said so in time, and `silent` ones must be stale if they live. A node with the `reason` `former_log` was seen last in a log that has been left, and may still follow it; it is silent where that log was retired. `confirmed`: nobody is pending. Without `wait_ms`, and where nobody can tell, the nodes are left out.",
+    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published, `code` says why it is not yet. `applied` of `nodes` have it already, `per_node` after how many milliseconds; `pending` have not said so in time, and `silent` ones must be stale if they live. A node with the `reason` `former_log` was seen last in a log that has been left, and may still follow it; it is silent where that log was retired. The other reasons are of rows in Redis that another process has written or removed, and are pending: `not_delivered` (the row says that the node has applied the entry, but Redis has not delivered it to that node), `row_conflict` (the row took back what it had said) and `row_missing` (there is none, so `max_staleness_ms` and `on_stale` are left out). `confirmed`: nobody is pending. Without `wait_ms`, and where nobody can tell, the nodes are left out.",
 });
 
 export type RevocationBody = z.output<typeof revocationAnswer>;

@@ -65,6 +65,10 @@ function revocationBody(
 }
 
 function told({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode) {
-  const body = { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
-  return reason === undefined ? body : { ...body, reason };
+  return {
+    node,
+    ...(maxStalenessMs === undefined ? {} : { max_staleness_ms: maxStalenessMs }),
+    ...(onStale === undefined ? {} : { on_stale: onStale }),
+    ...(reason === undefined ? {} : { reason }),
+  };
 }

@@ -10,7 +10,7 @@
 import { and, asc, eq, gt, inArray, lte, ne, sql } from "drizzle-orm";
 import { logNodes, logRecords } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
-import type { FormerNode, UnconfirmedNode } from "../revocation/receipt.js";
+import type { FormerNode, KnownNode } from "../revocation/receipt.js";
 
 export const FORMER_NODES_MS = 86_400_000;
 /** Of one partition; whatever is beyond is not remembered. */
@@ -42,7 +42,7 @@ export async function recordNodes(
     readonly partition: number;
     readonly generation: string;
     readonly atMs: number;
-    readonly nodes: readonly UnconfirmedNode[];
+    readonly nodes: readonly KnownNode[];
   },
 ): Promise<void> {
   const { partition, generation, atMs, nodes } = seen;

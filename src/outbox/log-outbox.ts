@@ -106,7 +106,7 @@ export class LogOutbox implements Outbox {
   ): Promise<RevocationReceipt> {
     const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
     const published = attempts.flatMap(({ outcome, ...what }): Publication[] =>
-      outcome.published ? [{ ...what, generation: outcome.generation, seq: outcome.seq }] : [],
+      outcome.published ? [{ ...what, ...placeOf(outcome) }] : [],
     );
     for (const one of published) this.#recorder.add(one);
     if (published.length > 0) this.#observer.onPublished(published.length);
@@ -211,7 +211,7 @@ export class LogOutbox implements Outbox {
 
   /**
    * How far the log is known to have come is recorded together with what was published: that is the
-   * entry itself, or one after it.
+   * entry itself, or one after it. Its ID is not; the relay records that of the last one that it saw.
    */
   #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
     readonly published: boolean;
@@ -223,10 +223,16 @@ export class LogOutbox implements Outbox {
       // One that is purged had been published long before.
       if (stored?.pending === true) return { published: false, places: [] };
       const record = await readLogRecord(queries, partition);
-      const { generation, seq = 0 } = record ?? {};
-      return { published: true, places: generation ? [{ partition, generation, seq }] : [] };
+      const { generation, seq = 0, importedEntryId: entryId } = record ?? {};
+      const places = generation ? [{ partition, generation, seq, entryId }] : [];
+      return { published: true, places };
     });
   }
+}
+
+/** Of what was published: where it stands. */
+function placeOf({ generation, seq, entryId }: EntryAddress): EntryAddress {
+  return { generation, seq, entryId };
 }
 
 /** A node has applied them when it has in every partition that was written to. */

@@ -10,7 +10,7 @@
 import type { Clock } from "../clock/clock.js";
 import type { Database } from "../database/database.js";
 import type { LogKeeper } from "../revocation/log-keeper.js";
-import type { NodeRows, UnconfirmedNode } from "../revocation/receipt.js";
+import type { NodeRows, KnownNode } from "../revocation/receipt.js";
 import {
   forgetFormerNodes,
   forgetNodes,
@@ -61,7 +61,7 @@ export class LogStamp {
       await this.#record(record.generation, joinedNodes(kept, record.generation));
   }
 
-  async #record(generation: string, joined: ReadonlyMap<string, UnconfirmedNode>): Promise<void> {
+  async #record(generation: string, joined: ReadonlyMap<string, KnownNode>): Promise<void> {
     const { database, clock, partition } = this.#parts;
     const nowMs = clock.monotonicMs();
     const last = this.#recorded?.generation === generation ? this.#recorded : undefined;
@@ -88,8 +88,8 @@ export class LogStamp {
  * Those that have read the log of this generation, by name. A row that is left from another one says
  * nothing of where its node is now.
  */
-function joinedNodes({ rows }: NodeRows, generation: string): ReadonlyMap<string, UnconfirmedNode> {
-  const joined = new Map<string, UnconfirmedNode>();
+function joinedNodes({ rows }: NodeRows, generation: string): ReadonlyMap<string, KnownNode> {
+  const joined = new Map<string, KnownNode>();
   for (const { node, row } of rows) {
     if (row.generation !== generation || node.length > NODE_NAME_MAX) continue;
     const { maxStalenessMs, onStale } = row;

@@ -108,6 +108,8 @@ export interface Publication {
   readonly committed: CommittedRevocation;
   readonly generation: string;
   readonly seq: number;
+  /** In the stream; left out: not known, and no receipt is waited for. */
+  readonly entryId?: string | undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What `sekisho revoke` prints: for people, or JSON for scripts. */
 import type { Revocation } from "../revocation/entry.js";
 import type { PublishOutcome } from "../revocation/publisher.js";
-import type { Receipt, UnconfirmedNode } from "../revocation/receipt.js";
+import type { Receipt, UnconfirmedNode, UnconfirmedReason } from "../revocation/receipt.js";
 
 export interface RevocationAnswer {
   readonly eventId: string;
@@ -62,7 +62,9 @@ export function tellReceipt(receipt: Receipt | "unknown"): void {
   );
   if (pending.length > 0) {
     process.stderr.write(`Not confirmed by: ${pending.map(withPolicy).join(", ")}\n`);
-    if (pending.some(({ reason }) => reason === "former_log")) process.stderr.write(FORMER);
+    const reasons = new Set(pending.map(({ reason }) => reason));
+    if (reasons.has("former_log")) process.stderr.write(FORMER);
+    if (FORGED.some((reason) => reasons.has(reason))) process.stderr.write(ROW_DOUBT);
   }
   if (silent.length > 0) {
     process.stdout.write(`Silent, and stale if alive: ${silent.map(withPolicy).join(", ")}\n`);
@@ -73,14 +75,27 @@ const FORMER =
   "A node on a former log may still allow what was revoked here: point it at this Redis, or retire the " +
   "former log\n(`sekisho log retire`).\n";
 
-function forScripts({ node, maxStalenessMs, onStale }: UnconfirmedNode): object {
-  return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+const FORGED = ["not_delivered", "row_conflict", "row_missing"] as const;
+const ROW_DOUBT =
+  "Another process writes or removes rows of nodes in Redis: if this lasts, a node, or whatever else has " +
+  "its\nRedis user, is compromised.\n";
+
+const WHY: Readonly<Record<UnconfirmedReason, string>> = {
+  former_log: "on a former log",
+  not_delivered: "its row says that it has, but Redis has not delivered the entry to it",
+  row_conflict: "its row took back what it had said",
+  row_missing: "its row in Redis is missing",
+};
+
+function forScripts({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode): object {
+  return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason };
 }
 
 /** What the node answers for what it does not know to be revoked, once it is stale. */
 function withPolicy({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode): string {
-  const where = reason === undefined ? "" : "on a former log; ";
-  return `${node} (${where}after ${maxStalenessMs} ms: ${onStale})`;
+  const why = reason === undefined ? [] : [WHY[reason]];
+  const policy = onStale === undefined ? [] : [`after ${maxStalenessMs} ms: ${onStale}`];
+  return `${node} (${[...why, ...policy].join("; ")})`;
 }
 
 function describe(revocation: Revocation): string {

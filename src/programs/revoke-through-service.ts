@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ServiceAddress } from "../config/operator-config.js";
 import { ON_STALE } from "../revocation/on-stale.js";
 import type { Revocation } from "../revocation/entry.js";
+import { UNCONFIRMED_REASONS } from "../revocation/receipt.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 import { tellReceipt } from "./revoke-answer.js";
 import { askService } from "./sessions-request.js";
@@ -13,13 +14,12 @@ const SERVICE_WAIT_MAX_MS = 10_000;
 const unconfirmedSchema = z
   .object({
     node: z.string(),
-    max_staleness_ms: z.number(),
-    on_stale: z.enum(ON_STALE),
-    reason: z.string().optional(),
+    max_staleness_ms: z.number().optional(),
+    on_stale: z.enum(ON_STALE).optional(),
+    reason: z.enum(UNCONFIRMED_REASONS).optional().catch(undefined),
   })
   .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason }) => ({
-    ...{ node, maxStalenessMs, onStale },
-    ...(reason === "former_log" ? ({ reason } as const) : {}),
+    ...{ node, maxStalenessMs, onStale, reason },
   }));
 
 const answerSchema = z.object({

@@ -6,8 +6,8 @@
  * at about 4, 6, 9, 14, 20, 30, 46 ms. What has not come by then waits for something slower than a
  * look (a read that blocks, a node that is away), and 20 looks a second will do.
  *
- * A look reads every row, so what the looks may cost bounds them too. A row costs about 0.3 µs in
- * Redis and 15 µs here (parsing); a pause of 0.05 ms a row leaves three quarters of this process to
+ * A look reads every row and group, so what the looks may cost bounds them too. One of each costs about
+ * 1 µs in Redis and 15 µs here (parsing); a pause of 0.05 ms a row leaves three quarters of this process to
  * others, however many wait. At 1,000 rows that is the slow pace from the start.
  */
 const FIRST_LOOK_MS = 4;

@@ -43,13 +43,18 @@ export function decodeNodeRow(text: string): NodeRow | undefined {
   }
 }
 
-/** The rows of the hash `nodes`; what no node of this version has written is left out. */
+/**
+ * The rows of the hash `nodes`; what no node of this version has written is left out. `deliveredIds`:
+ * by group, where that was asked.
+ */
 export function decodeNodeRows(
   fields: readonly (readonly [group: string, text: string])[],
+  deliveredIds: ReadonlyMap<string, string> = new Map(),
 ): NodeRows["rows"] {
   return fields.flatMap(([group, text]) => {
     const [node, row] = [nodeOfGroup(group), decodeNodeRow(text)];
-    return node === undefined || row === undefined ? [] : [{ node, group, row }];
+    if (node === undefined || row === undefined) return [];
+    return [{ node, group, row, deliveredId: deliveredIds.get(group) }];
   });
 }
 

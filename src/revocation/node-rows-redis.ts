@@ -1,11 +1,19 @@
-/** Reads what every node says of itself, for receipts and for `sekisho nodes`. */
+/**
+ * Reads what every node says of itself, and what Redis has delivered to its group, for receipts and for
+ * `sekisho nodes`. One transaction: a node's row and its group are of the same moment, so that no
+ * honest row seems to say more than its group was given.
+ *
+ * XINFO GROUPS of 1,000 groups takes 0.6 ms of Redis and 7 ms here. Waits for receipts share each
+ * answer, and `look-schedule.ts` bounds how often one is asked for.
+ */
 import { z } from "zod";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { KeptConnection } from "./kept-connection-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
-import { decodeNodeRows } from "./node-row-redis.js";
+import { decodeNodeRows, nodeOfGroup } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import type { NodeRows, NodeRowsReader } from "./receipt.js";
+import { groupsIn } from "./replies-redis.js";
 import { RevocationLogError, type MetaReply } from "./revocation-log.js";
 
 const TIMEOUT_MS = 1000;
@@ -14,7 +22,11 @@ const repliesSchema = z.tuple([
   z.tuple([z.coerce.number(), z.coerce.number()]),
   z.record(z.string(), z.string()),
   z.unknown(),
+  z.unknown(),
 ]);
+const GROUPS_PLACE = 3;
+/** What XINFO answers where there is no log. */
+const NO_STREAM = /^ERR no such key/;
 
 /** Rows and log as they stood at one moment. */
 export interface NodesAndLog extends NodeRows {
@@ -43,17 +55,36 @@ export class RedisNodeRows implements NodeRowsReader {
     transaction.time();
     transaction.hgetall(this.#keys.nodes);
     transaction.hmget(this.#keys.meta, ...META_FIELDS);
-    const results = await connection.within(TIMEOUT_MS, "HGETALL", transaction.exec());
-    for (const [error] of results ?? []) if (error !== null) throw error;
-    const parsed = repliesSchema.safeParse(results?.map(([, reply]) => reply));
+    transaction.xinfo("GROUPS", this.#keys.log);
+    const results = (await connection.within(TIMEOUT_MS, "HGETALL", transaction.exec())) ?? [];
+    const replies = results.map(([error, reply], place) => {
+      if (error === null) return reply;
+      if (place === GROUPS_PLACE && NO_STREAM.test(error.message)) return [];
+      throw error;
+    });
+    const parsed = repliesSchema.safeParse(replies);
     if (!parsed.success) {
       throw new RevocationLogError("unexpected", "the reply to HGETALL is not of the known form");
     }
-    const [[seconds, microseconds], rows, meta] = parsed.data;
+    const [[seconds, microseconds], fields, meta, groups] = parsed.data;
+    const deliveredIds = groupsIn(groups);
+    const rows = decodeNodeRows(Object.entries(fields), deliveredIds);
     return {
       serverMs: seconds * 1000 + Math.floor(microseconds / 1000),
-      rows: decodeNodeRows(Object.entries(rows)),
+      rows,
+      rowless: groupsWithoutRow(deliveredIds.keys(), rows),
       meta: parseMeta(meta),
     };
   }
+}
+
+function groupsWithoutRow(
+  groups: Iterable<string>,
+  rows: NodeRows["rows"],
+): NonNullable<NodeRows["rowless"]> {
+  const withRow = new Set(rows.map(({ group }) => group));
+  return [...groups].flatMap((group) => {
+    const node = withRow.has(group) ? undefined : nodeOfGroup(group);
+    return node === undefined ? [] : [{ node, group }];
+  });
 }

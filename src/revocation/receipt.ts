@@ -8,11 +8,15 @@
  *
  * A node of a *former* log may still follow the Redis that was left, and be fresh there: it is pending
  * until it has a row in this one. Where its log was retired it is stale if it lives, as a silent one.
+ *
+ * All nodes share one Redis user, which may write any row. `row-doubt.ts` says when a row is not
+ * believed; its node is pending, with the reason, until the row can be believed again.
  */
 import type { Clock } from "../clock/clock.js";
 import { nextLookAtMs, type LastLook } from "./look-schedule.js";
 import type { OnStale } from "./on-stale.js";
 import { reportIntervalMs, type NodeRow } from "./revocation-log.js";
+import { contradicts, isDelivered } from "./row-doubt.js";
 
 /** All rows at one moment of the server's clock. */
 export interface NodeRows {
@@ -22,7 +26,11 @@ export interface NodeRows {
     readonly node: string;
     readonly group: string;
     readonly row: NodeRow;
+    /** Of the last entry that Redis has delivered to the group; left out: there is no such group. */
+    readonly deliveredId?: string | undefined;
   }[];
+  /** Groups of nodes without a row that can be read; left out: not known. */
+  readonly rowless?: readonly { readonly node: string; readonly group: string }[];
   /** Those that were not seen in this log since another one was left; left out: not known. */
   readonly former?: readonly FormerNode[];
 }
@@ -35,6 +43,8 @@ export interface NodeRowsReader {
 export interface EntryAddress {
   readonly generation: string;
   readonly seq: number;
+  /** In the stream; left out: not known, and it is enough that the node has a group. */
+  readonly entryId?: string | undefined;
 }
 
 export interface Receipt {
@@ -44,16 +54,37 @@ export interface Receipt {
   readonly silent: readonly UnconfirmedNode[];
 }
 
-/** A node that has not said that it applied the entry, and what it does once it is stale. */
-export interface UnconfirmedNode {
+/**
+ * Why a node is not counted, besides that it has not said that it applied the entry:
+ *
+ * - `former_log`: it was seen last in a log that has been left.
+ * - `not_delivered`: its row says so, but Redis has not delivered the entry to its group.
+ * - `row_conflict`: its row took back what it had said, so that another process writes it, too.
+ * - `row_missing`: it has a group, but no row that can be read.
+ */
+export const UNCONFIRMED_REASONS = [
+  "former_log",
+  "not_delivered",
+  "row_conflict",
+  "row_missing",
+] as const;
+export type UnconfirmedReason = (typeof UNCONFIRMED_REASONS)[number];
+
+/** A node, and what it does once it is stale. */
+export interface KnownNode {
   readonly node: string;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
-  /** `former_log`: it was seen last in a log that has been left. */
-  readonly reason?: "former_log";
 }
 
-export interface FormerNode extends UnconfirmedNode {
+/** A node that has not confirmed the entry. What it does once it is stale is its row's to say. */
+export interface UnconfirmedNode extends Pick<KnownNode, "node"> {
+  readonly maxStalenessMs?: number | undefined;
+  readonly onStale?: OnStale | undefined;
+  readonly reason?: UnconfirmedReason | undefined;
+}
+
+export interface FormerNode extends KnownNode {
   /** That log is closed for its nodes. */
   readonly retired: boolean;
 }
@@ -87,6 +118,8 @@ interface Wait {
   readonly startedMs: number;
   /** By group, not by node: two processes may wrongly share one node id. */
   readonly applied: Map<string, { readonly node: string; readonly ms: number }>;
+  /** Groups whose rows have contradicted themselves meanwhile. */
+  readonly contradicted: Set<string>;
 }
 
 /** Waits for receipts; concurrent waits share one loop that looks at the rows. */
@@ -95,6 +128,8 @@ export class ReceiptDesk {
   readonly #clock: Clock;
   readonly #waits = new Set<Wait>();
   #last: LastLook | undefined;
+  /** By group, as the last look found them. */
+  #rows: ReadonlyMap<string, NodeRow> = new Map();
   #looking: Promise<NodeRows> | undefined;
   /** The pause before the look that is under way. */
   #pause: { readonly endsAtMs: number; readonly hasten: (soonerMs: number) => void } | undefined;
@@ -110,7 +145,7 @@ export class ReceiptDesk {
    */
   async waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt> {
     const startedMs = this.#clock.monotonicMs();
-    const wait: Wait = { entry, startedMs, applied: new Map() };
+    const wait: Wait = { entry, startedMs, applied: new Map(), contradicted: new Set() };
     this.#waits.add(wait);
     const firstLookMs = nextLookAtMs(this.#last, startedMs);
     // Those who wait already may be looking slowly by now.
@@ -129,15 +164,23 @@ export class ReceiptDesk {
   }
 
   #receiptFrom(found: NodeRows, wait: Wait): Receipt {
-    const { rows, serverMs } = found;
+    const { rows, rowless = [], serverMs } = found;
     const pending: UnconfirmedNode[] = [];
     const silent: UnconfirmedNode[] = [];
     const former = formerNodes(found, new Set([...wait.applied.values()].map(({ node }) => node)));
     const elsewhere = new Set(former.map(({ node }) => node));
-    for (const { node, group, row } of rows) {
+    for (const { node, group, row, deliveredId } of rows) {
       if (wait.applied.has(group) || elsewhere.has(node)) continue;
       const { maxStalenessMs, onStale } = row;
-      (isSilent(row, serverMs) ? silent : pending).push({ node, maxStalenessMs, onStale });
+      const told = { node, maxStalenessMs, onStale };
+      if (wait.contradicted.has(group)) pending.push({ ...told, reason: "row_conflict" });
+      else if (hasApplied(row, wait.entry) && !isDelivered(deliveredId, wait.entry.entryId)) {
+        pending.push({ ...told, reason: "not_delivered" });
+      } else (isSilent(row, serverMs) ? silent : pending).push(told);
+    }
+    for (const { node, group } of rowless) {
+      if (wait.applied.has(group) || elsewhere.has(node)) continue;
+      pending.push({ node, reason: "row_missing" });
     }
     for (const { node, maxStalenessMs, onStale, retired } of former) {
       const told = { node, maxStalenessMs, onStale, reason: "former_log" } as const;
@@ -160,10 +203,20 @@ export class ReceiptDesk {
     const found = await this.#reader.nodeRows();
     const nowMs = this.#clock.monotonicMs();
     this.#last = { doneAtMs: nowMs, rows: found.rows.length };
+    const contradicted = found.rows.filter(({ group, row }) =>
+      contradicts(row, this.#rows.get(group)),
+    );
+    this.#rows = new Map(found.rows.map(({ group, row }) => [group, row]));
     for (const wait of this.#waits) {
       const ms = Math.round((nowMs - wait.startedMs) * 10) / 10;
-      for (const { node, group, row } of found.rows) {
+      for (const { group } of contradicted) {
+        wait.contradicted.add(group);
+        wait.applied.delete(group);
+      }
+      for (const { node, group, row, deliveredId } of found.rows) {
         if (!hasApplied(row, wait.entry) || wait.applied.has(group)) continue;
+        if (wait.contradicted.has(group)) continue;
+        if (!isDelivered(deliveredId, wait.entry.entryId)) continue;
         wait.applied.set(group, { node, ms });
       }
     }

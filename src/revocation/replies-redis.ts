@@ -7,6 +7,8 @@ import type { RawEntry } from "./entry.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 const timeSchema = z.tuple([z.coerce.number(), z.coerce.number()]);
+/** The many fields of many groups are not parsed one by one. */
+const groupsSchema = z.array(z.custom<readonly unknown[]>(Array.isArray));
 const roleSchema = z.tuple([z.string()]).rest(z.unknown());
 
 /** The reply to XRANGE, and to each stream of XREADGROUP. */
@@ -34,6 +36,16 @@ export function parse<T>(what: string, schema: z.ZodType<T>, reply: unknown): T 
   throw new RevocationLogError("unexpected", `${what}: the reply is not of the known form`);
 }
 
+/** In the reply to XINFO GROUPS, by group: the ID of the last entry that was delivered to it. */
+export function groupsIn(reply: unknown): ReadonlyMap<string, string> {
+  const groups = new Map<string, string>();
+  for (const fields of parse("XINFO", groupsSchema, reply)) {
+    const [name, lastId] = ["name", "last-delivered-id"].map((field) => valueOf(fields, field));
+    if (name !== undefined && lastId !== undefined) groups.set(name, lastId);
+  }
+  return groups;
+}
+
 /** The reply to TIME in Unix milliseconds. */
 export function timeToMs(reply: unknown): number {
   const [seconds, microseconds] = parse("TIME", timeSchema, reply);
@@ -43,6 +55,12 @@ export function timeToMs(reply: unknown): number {
 /** The role in the reply to ROLE: `master`, `slave` or `sentinel`. */
 export function roleIn(reply: unknown): string {
   return parse("ROLE", roleSchema, reply)[0];
+}
+
+/** Of a map as RESP2 has it: names and values in turn. */
+function valueOf(fields: readonly unknown[], name: string): string | undefined {
+  const value = fields[fields.indexOf(name) + 1];
+  return typeof value === "string" && value !== name ? value : undefined;
 }
 
 function toRawEntry([id, pairs]: [string, string[] | null]): RawEntry {

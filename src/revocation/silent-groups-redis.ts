@@ -3,13 +3,12 @@ import { z } from "zod";
 import type { RedisConnection } from "./connection-redis.js";
 import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
-import { parse, runAll } from "./replies-redis.js";
+import { groupsIn, parse, runAll } from "./replies-redis.js";
 
 const COMMAND_TIMEOUT_MS = 1000;
 /** Whatever is left is removed the next time. */
 const REMOVED_AT_ONCE_MAX = 256;
 
-const groupsSchema = z.array(z.array(z.unknown()));
 const rowsSchema = z.record(z.string(), z.string());
 
 export async function removeGroups(
@@ -41,15 +40,16 @@ export async function removeSilentGroups(
   pipeline.hgetall(keys.nodes);
   const [groups, rows] = await runAll(connection, COMMAND_TIMEOUT_MS, "XINFO GROUPS", pipeline);
   const rowOf = parse("HGETALL", rowsSchema, rows);
-  const names = parse("XINFO", groupsSchema, groups).map((fields) => String(fields[1]));
-  const silent = [...new Set([...names, ...Object.keys(rowOf)])].filter((group) => {
-    if (nodeOfGroup(group) === undefined) return false;
-    const text = rowOf[group];
-    // Without a row it was left behind; a row that cannot be read may be a newer version's.
-    if (text === undefined) return true;
-    const row = decodeNodeRow(text);
-    return row !== undefined && row.seenMs < seenBeforeMs;
-  });
+  const silent = [...new Set([...groupsIn(groups).keys(), ...Object.keys(rowOf)])].filter(
+    (group) => {
+      if (nodeOfGroup(group) === undefined) return false;
+      const text = rowOf[group];
+      // Without a row it was left behind; a row that cannot be read may be a newer version's.
+      if (text === undefined) return true;
+      const row = decodeNodeRow(text);
+      return row !== undefined && row.seenMs < seenBeforeMs;
+    },
+  );
   const removed = silent.slice(0, REMOVED_AT_ONCE_MAX);
   await removeGroups(connection, keys, removed);
   return removed.length;

@@ -394,12 +394,17 @@ describe("revoke", () => {
   });
 });
 
-/** A node's row as a node would write it, seen at the server's time plus `seenInMs`. */
+/** Beyond every entry: of a group to which Redis has delivered all. */
+const LAST_ID = "9999999999999-0";
+
+/** A node's row and group as a node would make them, seen at the server's time plus `seenInMs`. */
 async function writeRow(node: string, seq: number, seenInMs: number): Promise<void> {
   const generation = (await connection.client.hget(KEYS.meta, "generation")) ?? "";
   const seenMs = Date.now() + seenInMs;
   const row = { seenMs, generation, seq, maxStalenessMs: 1000, onStale: "deny" } as const;
-  await connection.client.hset(KEYS.nodes, `${node}:abc123:1`, encodeNodeRow(row));
+  const group = `${node}:abc123:1`;
+  await connection.client.hset(KEYS.nodes, group, encodeNodeRow(row));
+  await connection.client.xgroup("CREATE", KEYS.log, group, LAST_ID);
 }
 
 describe("the receipt", () => {

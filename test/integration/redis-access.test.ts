@@ -143,6 +143,7 @@ describe("the shipped Redis users", () => {
     ["XTRIM", KEYS.log, "MAXLEN", "0"],
     ["XDEL", KEYS.log, "1-1"],
     ["HSET", KEYS.meta, "seq", "1"],
+    ["XGROUP", "SETID", KEYS.log, "g", "$"],
     ["EVAL", "return 1", "0"],
     ["FLUSHALL"],
     ["GET", "anything-else"],

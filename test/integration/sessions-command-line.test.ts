@@ -138,6 +138,49 @@ describe("revoke through the session service", () => {
     }
   });
 
+  test("ends with 3 and the reason where a row says more than Redis gave its node", async () => {
+    const ann = await newUser();
+    const { url } = running.stage.redis;
+    const group = "node-forged:abc123:1";
+    const generation = String(await redis(url, "HGET", KEYS.meta, "generation"));
+    const limits = { maxStalenessMs: 700, onStale: "allow" } as const;
+    const row = { seenMs: Date.now() + 60_000, generation, seq: 1_000_000, ...limits };
+    await redis(url, "XGROUP", "CREATE", KEYS.log, group, "$");
+    await redis(url, "HSET", KEYS.nodes, group, encodeNodeRow(row));
+    const forged = { node: "node-forged", max_staleness_ms: 700, on_stale: "allow" };
+    try {
+      const told = { confirmed: false, pending: [{ ...forged, reason: "not_delivered" }] };
+      const once = (applied: string, args: readonly string[]) =>
+        waitFor(
+          async () => {
+            const ended = await through([...args, "--wait", "200"]);
+            return ended.out.includes(applied) ? ended : undefined;
+          },
+          { what: `"${applied}"`, timeoutMs: UNTIL_MS },
+        );
+      const json = await once('"applied":1,', [...revokeUser(ann), "--json"]);
+      expect([json.code, JSON.parse(json.out)]).toMatchObject([3, told]);
+      const { code, err } = await once("Applied by 1/2 nodes", revokeSession(await newUser()));
+      expect(code).toBe(3);
+      expect(err).toMatch(
+        /node-forged \(its row says that .*; after 700 ms: allow\)\nAnother process writes/,
+      );
+      /** The first receipt's answer again: the relay knows the entry's ID a little later. */
+      const path = `/v1/admin/tenants/acme/users/${ann.user}/sessions/${ann.sessionId}?wait_ms=100`;
+      await waitUntil(
+        async () => {
+          const token = running.operatorToken;
+          const { body } = await running.client.ask("DELETE", path, { token });
+          return JSON.stringify(body).includes('"reason":"not_delivered"');
+        },
+        { what: "the reason in the repeated receipt", timeoutMs: UNTIL_MS },
+      );
+    } finally {
+      await redis(url, "HDEL", KEYS.nodes, group);
+      await redis(url, "XGROUP", "DESTROY", KEYS.log, group);
+    }
+  });
+
   test("ends with 1 for what is not there, in the service's words", async () => {
     const ann = await newUser();
     const { code, out, err } = await through(revokeUser({ ...ann, user: "nobody" }));

@@ -72,6 +72,20 @@ describe("the answer to a revocation", () => {
     });
   });
 
+  test("is not confirmed by a node whose row is in doubt, and leaves out what is not known of it", async () => {
+    const pending = [
+      { ...late, reason: "not_delivered" },
+      { node: "n4", reason: "row_missing" },
+    ] as const;
+    const outbox = new OneReceipt({ published: true, nodes: { applied: [], pending, silent: [] } });
+    const { body } = await publishAndAnswer(outbox, committed, 1);
+    expect(body.confirmed).toBe(false);
+    expect(body.pending).toEqual([
+      { node: "n2", max_staleness_ms: 1000, on_stale: "deny", reason: "not_delivered" },
+      { node: "n4", reason: "row_missing" },
+    ]);
+  });
+
   test("is confirmed where only silent nodes have said nothing", async () => {
     const nodes = { applied: [], pending: [], silent: [gone] };
     const { body } = await publishAndAnswer(

@@ -16,7 +16,9 @@ const row = {
   maxStalenessMs: 1000,
   onStale: "deny",
 } as const;
-const entry = { generation: "g", seq: 6 };
+const entry = { generation: "g", seq: 6, entryId: "1000-6" };
+/** To groups of nodes that read in time. */
+const deliveredId = "1000-7";
 
 /** Answers with each of `seqs` in turn for a node, the last one for ever; null: a silent node. */
 function rowsOf(nodes: Record<string, readonly (number | null)[]>) {
@@ -26,7 +28,7 @@ function rowsOf(nodes: Record<string, readonly (number | null)[]>) {
     const rows = Object.entries(nodes).map(([node, seqs]) => {
       const seq = seqs[Math.min(look, seqs.length - 1)] ?? null;
       const seen = seq === null ? { seenMs: 7_999 } : { seq };
-      return { node, group: `${node}:ab:1`, row: { ...row, ...seen } };
+      return { node, group: `${node}:ab:1`, row: { ...row, ...seen }, deliveredId };
     });
     return Promise.resolve({ serverMs: 10_000, rows });
   };
@@ -109,7 +111,7 @@ describe("waiting for a receipt", () => {
       let looks = 0;
       const nodeRows = (): Promise<NodeRows> => {
         looks += 1;
-        const here = { node: "left", group: "left:ab:2", row: { ...row, seq: 6 } };
+        const here = { node: "left", group: "left:ab:2", row: { ...row, seq: 6 }, deliveredId };
         const rows = looks < 4 ? [] : [here];
         return Promise.resolve({ serverMs: 10_000, rows, former: former.slice(0, 1) });
       };
@@ -134,8 +136,8 @@ describe("waiting for a receipt", () => {
         Promise.resolve({
           serverMs: 10_000,
           rows: [
-            { node: "a", group: "a:01:1", row: { ...row, seq: 6 } },
-            { node: "a", group: "a:02:1", row },
+            { node: "a", group: "a:01:1", row: { ...row, seq: 6 }, deliveredId },
+            { node: "a", group: "a:02:1", row, deliveredId },
           ],
         }),
     };
