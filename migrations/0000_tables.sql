@@ -208,6 +208,9 @@ CREATE TABLE sekisho.log_records (
   -- On which timeline it was searched last. On another one the database may have forgotten what is
   -- in the log, and nothing is revoked until that is imported.
   searched_timeline text NOT NULL DEFAULT sekisho.timeline(),
+  -- What was published before this time, by this database's clock, is imported. A token that a
+  -- refresh issues is no younger. Until the first search: when the first restore began.
+  searched_at timestamptz(3) NOT NULL DEFAULT now(),
   -- What the next restore must own up to: tokens issued before it are answered as stale.
   covers_from timestamptz(3),
   -- Set by after-restore: the log has to be restored even if it looks sound.

@@ -70,7 +70,7 @@ GRANT SELECT (tenant_id, session_id, user_id, created_at, ended_at), UPDATE (end
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.log_records TO sekisho_relay, sekisho_recovery;
 --> statement-breakpoint
-GRANT SELECT (partition, generation, searched_timeline) ON sekisho.log_records TO sekisho_tenant;
+GRANT SELECT (partition, generation, searched_timeline, searched_at) ON sekisho.log_records TO sekisho_tenant;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.log_nodes TO sekisho_relay;
 --> statement-breakpoint

@@ -87,6 +87,12 @@ export const SESSION_VARIABLES = {
     0,
     3600,
   ),
+  SEKISHO_REFRESH_UNSEARCHED_MAX_S: wholeNumber(
+    "how long refreshes go on while no instance can search the revocation log, in seconds; at most half of SEKISHO_SESSIONS_TOKEN_LIFETIME_S counts. 0: without end, and a --break-glass cut-off does not hold for what is refreshed after it",
+    300,
+    0,
+    3600,
+  ),
   SEKISHO_SESSIONS_IDLE_S: wholeNumber(
     "after how long without a refresh a session is over, in seconds",
     14 * DAY_S,

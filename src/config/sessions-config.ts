@@ -39,6 +39,8 @@ export interface SessionsConfig {
   readonly tokenLifetimeS: number;
   readonly refreshToleranceS: number;
   readonly refreshRetryS: number;
+  /** 0: there is no limit. */
+  readonly refreshUnsearchedMaxS: number;
   readonly idleS: number;
   readonly maxAgeS: number;
   readonly trustedProxies: readonly string[];
@@ -105,6 +107,8 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
     ...rest,
     ...{ listen, opsListen, database, redisUrl, issuer, audience },
     ...{ clockSkewS, maxTokenLifetimeS, tokenLifetimeS },
+    // A token is as old as the last search, and is to be good for something.
+    refreshUnsearchedMaxS: Math.min(rest.refreshUnsearchedMaxS, Math.ceil(tokenLifetimeS / 2)),
     keys: { ...rest.keys, secret },
     horizonS: horizonS(maxTokenLifetimeS, clockSkewS),
   };
@@ -122,6 +126,7 @@ function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
     },
     refreshToleranceS: read.number("SEKISHO_REFRESH_TOLERANCE_S"),
     refreshRetryS: read.number("SEKISHO_REFRESH_RETRY_S"),
+    refreshUnsearchedMaxS: read.number("SEKISHO_REFRESH_UNSEARCHED_MAX_S"),
     idleS: read.number("SEKISHO_SESSIONS_IDLE_S"),
     maxAgeS: read.number("SEKISHO_SESSIONS_MAX_AGE_S"),
     trustedProxies: readVariable(env, "SEKISHO_TRUSTED_PROXIES", faults) ?? [],
@@ -161,6 +166,7 @@ type NumberName =
   | "SEKISHO_DATABASE_POOL_MAX"
   | "SEKISHO_REFRESH_TOLERANCE_S"
   | "SEKISHO_REFRESH_RETRY_S"
+  | "SEKISHO_REFRESH_UNSEARCHED_MAX_S"
   | "SEKISHO_SESSIONS_TOKEN_LIFETIME_S"
   | "SEKISHO_SESSIONS_IDLE_S"
   | "SEKISHO_SESSIONS_MAX_AGE_S"

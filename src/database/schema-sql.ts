@@ -169,6 +169,7 @@ export const logRecords = sekisho.table("log_records", {
   seq: whole("seq").notNull(),
   importedEntryId: text("imported_entry_id"),
   searchedTimeline: text("searched_timeline").notNull().default(TIMELINE),
+  searchedAt: time("searched_at").notNull().defaultNow(),
   coversFrom: time("covers_from"),
   restoreRequestedAt: time("restore_requested_at"),
   restoredAt: time("restored_at"),

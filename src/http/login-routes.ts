@@ -19,6 +19,8 @@ import { publishAndAnswer } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
 
 const TAG = "Sessions";
+/** Until the log is searched again, which takes a failover as a rule; all clients may be waiting. */
+const UNSEARCHED_RETRY_AFTER_S = 5;
 
 const loginBody = z.strictObject({
   tenant: idField,
@@ -77,6 +79,7 @@ export function addRefresh(routes: Routes, parts: RefreshParts): void {
       "account_disabled",
       "rate_limited",
       "keys_unavailable",
+      "log_unavailable",
     ],
   } as const;
   routes.open(plan, async ({ body: { refresh_token: refreshToken }, address }) => {
@@ -88,6 +91,8 @@ export function addRefresh(routes: Routes, parts: RefreshParts): void {
         return refused(outcome.code);
       case "limited":
         return refused("rate_limited", { retryAfterS: outcome.retryAfterS });
+      case "unsearched":
+        return refused("log_unavailable", { retryAfterS: UNSEARCHED_RETRY_AFTER_S });
     }
   });
 }

@@ -17,6 +17,8 @@ export interface SessionsState {
   readonly keysProblem: string | undefined;
   /** What keeps revocations from being published, or the log from being whole. */
   readonly logProblem: string | undefined;
+  /** Refreshes are refused, because no instance has searched the log for so long; undefined: not. */
+  readonly gatedAfterMs: number | undefined;
   /** Committed, not yet known to be published; undefined: not known. */
   readonly pending:
     { readonly count: number; readonly oldestAgeMs: number | undefined } | undefined;
@@ -54,16 +56,32 @@ function loadingKeys(state: SessionsState): string | undefined {
   return state.life.prepared ? undefined : "no key was loaded yet";
 }
 
-function revocationLog({ life, logProblem, pending }: SessionsState): Component {
+function revocationLog({ life, ...log }: SessionsState): Component {
   if (!life.prepared) return { status: "failed", detail: "not looked at yet" };
+  const problems = [publishingProblem(log), gatedProblem(log)].filter((one) => one !== undefined);
+  return problems.length === 0 ? HEALTHY : degraded(problems.join("; "));
+}
+
+function publishingProblem({
+  logProblem,
+  pending,
+}: Pick<SessionsState, "logProblem" | "pending">): string | undefined {
   const waiting = pending === undefined || pending.count === 0 ? undefined : pending;
   const oldestAgeMs = waiting?.oldestAgeMs ?? 0;
-  if (logProblem === undefined && oldestAgeMs < PENDING_NOTABLE_MS) return HEALTHY;
+  if (logProblem === undefined && oldestAgeMs < PENDING_NOTABLE_MS) return undefined;
   const behind =
     waiting === undefined
       ? ""
       : `; not in force yet: ${waiting.count}, the oldest for ${Math.round(oldestAgeMs / 1000)} s`;
-  return degraded(`${logProblem ?? "revocations wait to be published"}${behind}`);
+  return `${logProblem ?? "revocations wait to be published"}${behind}`;
+}
+
+function gatedProblem({ gatedAfterMs }: Pick<SessionsState, "gatedAfterMs">): string | undefined {
+  if (gatedAfterMs === undefined) return undefined;
+  return (
+    `refreshes are refused, because no instance has searched the log for ` +
+    `${Math.round(gatedAfterMs / 1000)} s (SEKISHO_REFRESH_UNSEARCHED_MAX_S)`
+  );
 }
 
 function degraded(detail: string): Component {

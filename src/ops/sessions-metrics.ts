@@ -11,6 +11,8 @@ export interface SessionsGauges {
   readonly outbox: () =>
     { readonly pending: number; readonly oldestAgeMs: number | undefined } | undefined;
   readonly relaying: () => boolean;
+  /** How long no instance has searched the log, and whether refreshes are refused for that. */
+  readonly search: () => { readonly unsearchedMs: number; readonly gated: boolean } | undefined;
   readonly keys: () => { readonly count: number; readonly signingAgeMs: number | undefined };
   readonly clockAheadMs: () => number | undefined;
   readonly limitsInProcess: () => boolean;
@@ -44,31 +46,8 @@ export function sessionsMetrics(gauges: SessionsGauges): SessionsMetrics {
 }
 
 function registerGauges(registry: Registry, gauges: SessionsGauges): void {
-  const gauge = (name: string, help: string, read: () => number | undefined): void => {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        // What is not known is left out rather than called 0.
-        this.remove();
-        const value = read();
-        if (value !== undefined) this.set(value);
-      },
-    });
-  };
-  gauge(
-    "sekisho_outbox_pending",
-    "Revocations that are committed and not yet known to be published.",
-    () => gauges.outbox()?.pending,
-  );
-  gauge("sekisho_outbox_oldest_seconds", "The age of the oldest of them; 0: there is none.", () => {
-    const outbox = gauges.outbox();
-    return outbox === undefined ? undefined : (outbox.oldestAgeMs ?? 0) / 1000;
-  });
-  gauge("sekisho_relay_active", "1 on the one instance whose relay works.", () =>
-    gauges.relaying() ? 1 : 0,
-  );
+  const gauge = gaugesIn(registry);
+  registerLogGauges(gauge, gauges);
   gauge("sekisho_signing_keys", "Signing keys that are published.", () => gauges.keys().count);
   gauge("sekisho_signing_key_age_seconds", "How long the present key has been signing.", () => {
     const { signingAgeMs } = gauges.keys();
@@ -103,6 +82,47 @@ function registerGauges(registry: Registry, gauges: SessionsGauges): void {
       return { working: pending - queued, queued };
     },
   });
+}
+
+type RegisterGauge = (name: string, help: string, read: () => number | undefined) => void;
+
+function registerLogGauges(gauge: RegisterGauge, gauges: SessionsGauges): void {
+  gauge(
+    "sekisho_outbox_pending",
+    "Revocations that are committed and not yet known to be published.",
+    () => gauges.outbox()?.pending,
+  );
+  gauge("sekisho_outbox_oldest_seconds", "The age of the oldest of them; 0: there is none.", () => {
+    const outbox = gauges.outbox();
+    return outbox === undefined ? undefined : (outbox.oldestAgeMs ?? 0) / 1000;
+  });
+  gauge("sekisho_relay_active", "1 on the one instance whose relay works.", () =>
+    gauges.relaying() ? 1 : 0,
+  );
+  gauge("sekisho_log_unsearched_seconds", "How long no instance has searched the log.", () => {
+    const search = gauges.search();
+    return search && search.unsearchedMs / 1000;
+  });
+  gauge("sekisho_refreshes_gated", "1 while refreshes are refused for that.", () => {
+    const search = gauges.search();
+    return search && Number(search.gated);
+  });
+}
+
+function gaugesIn(registry: Registry): RegisterGauge {
+  return (name, help, read) => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        // What is not known is left out rather than called 0.
+        this.remove();
+        const value = read();
+        if (value !== undefined) this.set(value);
+      },
+    });
+  };
 }
 
 function byState(

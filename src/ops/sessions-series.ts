@@ -40,6 +40,7 @@ export const REFRESH_OUTCOMES = {
   session_ended: "refused",
   account_disabled: "refused",
   refresh: "limited",
+  revocation_log: "failed",
   database: "failed",
   keys: "failed",
   internal: "failed",

@@ -1,15 +1,18 @@
 /** What the database knows of each partition's log. All under the roles relay or recovery. */
-import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, isNull, min, sql } from "drizzle-orm";
 import { logRecords, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { LogRecord } from "./relay-decision.js";
+
+/** Now, and not the beginning of the transaction. */
+const NOW_MS = sql<number>`(extract(epoch FROM clock_timestamp()) * 1000)::float8`;
 
 export async function readLogRecord(
   queries: Queries,
   partition: number,
 ): Promise<LogRecord | undefined> {
   const [row] = await queries
-    .select({ ...getTableColumns(logRecords), timeline: TIMELINE })
+    .select({ ...getTableColumns(logRecords), timeline: TIMELINE, readAtMs: NOW_MS })
     .from(logRecords)
     .where(eq(logRecords.partition, partition));
   if (row === undefined) return undefined;
@@ -20,6 +23,8 @@ export async function readLogRecord(
     importedEntryId: row.importedEntryId ?? undefined,
     searchedTimeline: row.searchedTimeline,
     timeline: row.timeline,
+    searchedAtMs: row.searchedAt.getTime(),
+    readAtMs: row.readAtMs,
     coversFromMs: row.coversFrom?.getTime(),
     restoreRequestedAtMs: row.restoreRequestedAt?.getTime(),
     restoredAtMs: row.restoredAt?.getTime(),
@@ -72,16 +77,43 @@ export async function recordSearched(
     .where(ofGeneration(partition, searched.generation));
 }
 
-/** What the database had forgotten on this timeline is imported: acts may revoke again. */
-export async function recordTimeline(
+/**
+ * The log of this generation was searched to its end, which was at `seq` or beyond. What the database
+ * had forgotten on this timeline is imported: acts may revoke again. So is what was published before
+ * `atMs`, by the database's clock. Both are what was read before the search began.
+ */
+export async function recordSearchDone(
   queries: Queries,
   partition: number,
-  timeline: string,
+  done: {
+    readonly generation: string;
+    readonly seq: number;
+    readonly timeline: string;
+    readonly atMs: number;
+  },
 ): Promise<void> {
   await queries
     .update(logRecords)
-    .set({ searchedTimeline: timeline })
-    .where(eq(logRecords.partition, partition));
+    .set({
+      seq: sql`greatest(${logRecords.seq}, ${done.seq}::bigint)`,
+      searchedTimeline: done.timeline,
+      // Later than before but where the clock was set back; then what it says now counts.
+      searchedAt: new Date(done.atMs),
+    })
+    .where(ofGeneration(partition, done.generation));
+}
+
+/**
+ * For how many milliseconds no instance has searched the log, the partition that is worst off;
+ * undefined: there has never been one. For the role tenant, too.
+ */
+export async function readUnsearchedMs(queries: Queries): Promise<number | undefined> {
+  const [row] = await queries
+    .select({ searchedAt: min(logRecords.searchedAt), readAtMs: NOW_MS })
+    .from(logRecords);
+  const searchedAtMs = row?.searchedAt?.getTime();
+  if (row === undefined || searchedAtMs === undefined) return undefined;
+  return Math.max(0, row.readAtMs - searchedAtMs);
 }
 
 /**

@@ -15,7 +15,7 @@ import { DatabaseError } from "../database/database.js";
 import type { Publisher } from "../revocation/publisher.js";
 import { RevocationLogError, SILENT_AFTER_MS, type LogMeta } from "../revocation/revocation-log.js";
 import { searchLog } from "./log-import.js";
-import { readLogRecord, recordSeq, recordTimeline } from "./log-record-sql.js";
+import { readLogRecord, recordSearchDone } from "./log-record-sql.js";
 import { PENDING_PAGE_MAX, PendingPublishing } from "./pending-publishing.js";
 import {
   judgeFromAside,
@@ -45,6 +45,8 @@ const RESTORE_RETRY_MAX_MS = 1000;
 const SWEEP_MS = 60_000;
 /** How often what is known and older than the horizon is taken out of the log. */
 const TRIM_MS = 1000;
+/** How often the database is told that the log was searched, where there is nothing else to tell. */
+const NOTE_SEARCH_MS = 1000;
 /** So many restores without this long a peace between them: somebody else writes to this log. */
 const RESTORES_AT_ONCE_MAX = 5;
 const PEACE_MS = 10_000;
@@ -188,7 +190,7 @@ export class PartitionRelay {
     // A database that remembers less than this relay has recorded, or is on another timeline (a
     // failover to a standby that was behind), may have lost what this relay has seen in it, too. What
     // is lost was committed last: all up to the entry that it still records was imported before.
-    const { searchedTimeline, timeline } = record;
+    const { searchedTimeline, timeline, readAtMs } = record;
     const agrees =
       this.#known.generation === generation &&
       this.#known.entryId === recorded &&
@@ -207,15 +209,12 @@ export class PartitionRelay {
     const seq = found.last?.seq ?? 0;
     if (seq < meta.seq) return false;
     this.#known = { generation, seq, entryId: found.last?.id };
-    // The one that was read before the search, which says nothing of a later one.
-    if (searchedTimeline !== timeline) {
+    const notedMs = readAtMs - record.searchedAtMs;
+    const isNoted = notedMs >= 0 && notedMs < NOTE_SEARCH_MS;
+    if (!isNoted || searchedTimeline !== timeline || seq > record.seq) {
+      const done = { generation, seq, timeline, atMs: readAtMs };
       await database.transaction({ role: "relay" }, (queries) =>
-        recordTimeline(queries, partition, timeline),
-      );
-    }
-    if (seq > record.seq) {
-      await database.transaction({ role: "relay" }, (queries) =>
-        recordSeq(queries, partition, { generation, seq }),
+        recordSearchDone(queries, partition, done),
       );
     }
     return true;

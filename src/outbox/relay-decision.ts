@@ -24,6 +24,10 @@ export interface LogRecord {
   readonly searchedTimeline: string;
   /** The database's now. Another one after a failover: it may have forgotten what is in the log. */
   readonly timeline: string;
+  /** Everything that was published before this is imported; Unix milliseconds of the database's. */
+  readonly searchedAtMs: number;
+  /** When this was read, by the same clock: no later than it. */
+  readonly readAtMs: number;
   /** Revocations from before may be lost, to database and log alike; Unix milliseconds. */
   readonly coversFromMs: number | undefined;
   readonly restoreRequestedAtMs: number | undefined;

@@ -15,6 +15,7 @@ import { RevocationLogError } from "../revocation/revocation-log.js";
 import type { LogKeeper } from "../revocation/log-keeper.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS, type Publisher } from "../revocation/publisher.js";
 import { PARTITIONS } from "../revocation/partition.js";
+import { readUnsearchedMs } from "./log-record-sql.js";
 import { LogStamp } from "./log-stamp.js";
 import { PartitionRelay, RelayStopped } from "./partition-relay.js";
 import type { RelayProblem } from "./relay-decision.js";
@@ -48,6 +49,8 @@ export interface RelayStatus {
   /** Committed and not known to be published, in the whole database; undefined: not known now. */
   readonly pending:
     { readonly count: number; readonly oldestAgeMs: number | undefined } | undefined;
+  /** How long no instance had searched the log a moment ago; undefined: no log, or not known. */
+  readonly unsearchedMs: number | undefined;
   /** What keeps this relay from its work. */
   readonly problem: RelayProblem | undefined;
   /** By this instance. */
@@ -63,6 +66,7 @@ export class Relay {
   #relaying = false;
   #lockProblem: RelayProblem | undefined;
   #pending: PendingCount | undefined;
+  #unsearchedMs: number | undefined;
   #restores = 0;
   #lastRestore: RelayStatus["lastRestore"];
 
@@ -108,6 +112,7 @@ export class Relay {
         oldestAgeMs:
           oldestAtMs === undefined ? undefined : Math.max(0, clock.wallMs() - oldestAtMs),
       },
+      unsearchedMs: this.#unsearchedMs,
       problem: problems[0] ?? this.#lockProblem,
       restores: this.#restores,
       lastRestore: this.#lastRestore,
@@ -205,12 +210,17 @@ export class Relay {
   }
 
   async #keepCounting(): Promise<void> {
+    const { database } = this.#options;
     const closing = this.#closing.signal;
     do {
       try {
-        this.#pending = await this.#options.database.transaction({ role: "relay" }, countPending);
+        await database.transaction({ role: "relay" }, async (queries) => {
+          this.#unsearchedMs = await readUnsearchedMs(queries);
+          this.#pending = await countPending(queries);
+        });
       } catch {
         this.#pending = undefined;
+        this.#unsearchedMs = undefined;
       }
     } while (await hasPassed(COUNT_MS, closing));
   }

@@ -145,6 +145,7 @@ export function apiParts(
         absoluteMs: config.maxAgeS * 1000,
         refreshToleranceMs: config.refreshToleranceS * 1000,
         refreshRetryMs: config.refreshRetryS * 1000,
+        refreshUnsearchedMaxMs: config.refreshUnsearchedMaxS * 1000,
         lockout,
       },
       observer: observers.sessions,

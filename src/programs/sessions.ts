@@ -15,6 +15,7 @@ import { listenForOps, type OpsPages, type OpsServer } from "../ops/ops-server.j
 import { sessionsComponents } from "../ops/sessions-components.js";
 import { sessionsMetrics } from "../ops/sessions-metrics.js";
 import { sessionsObservers } from "../ops/sessions-observers.js";
+import type { Relay } from "../outbox/relay.js";
 import {
   Argon2PasswordHasher,
   DEFAULT_HASHING_LIMITS,
@@ -73,6 +74,7 @@ async function startOn(
       return pending && { pending: pending.count, oldestAgeMs: pending.oldestAgeMs };
     },
     relaying: () => relay.status().relaying,
+    search: () => searchState(config, relay),
     keys: () => {
       const { keys: published, signingAgeMs } = keys.status();
       return { count: published.length, signingAgeMs };
@@ -131,8 +133,7 @@ async function startOn(
       databaseProblem: watch.problem,
       clockProblem: watch.clockProblem,
       keysProblem: keys.status().lastProblem,
-      logProblem: life.prepared ? relay.status().problem?.message : undefined,
-      pending: relay.status().pending,
+      ...logState(config, relay),
       limitsProblem: limitsProblem(),
     });
   const parts = apiParts(config, {
@@ -179,6 +180,20 @@ async function startOn(
       await running.ops.close();
     },
   };
+}
+
+/** As each refresh judges it by itself; undefined: not known. */
+function searchState({ refreshUnsearchedMaxS: maxS }: SessionsConfig, relay: Relay) {
+  const { unsearchedMs } = relay.status();
+  if (unsearchedMs === undefined) return undefined;
+  return { unsearchedMs, gated: maxS > 0 && unsearchedMs > maxS * 1000 };
+}
+
+function logState(config: SessionsConfig, relay: Relay) {
+  const { problem, pending } = relay.status();
+  const search = searchState(config, relay);
+  const gatedAfterMs = search?.gated === true ? search.unsearchedMs : undefined;
+  return { logProblem: problem?.message, pending, gatedAfterMs };
 }
 
 function lockoutSettings({ lockout }: SessionsConfig): LockoutSettings {

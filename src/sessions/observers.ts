@@ -29,7 +29,14 @@ export type RefreshRefusal =
 
 /** `rotated`: by a live token; `sibling` and `retry`: by a used one (`refresh-decision.ts`). */
 export type RefreshReason =
-  "rotated" | "sibling" | "retry" | RefreshRefusal | "refresh" | SystemFault;
+  | "rotated"
+  | "sibling"
+  | "retry"
+  | RefreshRefusal
+  | "refresh"
+  /** No instance has searched the log for too long. */
+  | "revocation_log"
+  | SystemFault;
 
 export interface RefreshObserver {
   onRefresh(outcome: "rotated" | "refused" | "limited" | "failed", reason: RefreshReason): void;

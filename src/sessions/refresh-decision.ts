@@ -126,6 +126,35 @@ function decideUsed(
     : { kind: "reuse" };
 }
 
+/**
+ * The time that a refreshed token claims to be issued at; undefined: there is none now.
+ *
+ * A cut-off that was published past the service ends sessions once the log is searched. Until then
+ * it would say nothing of a token that was issued after it. So a token is no younger than the last
+ * search, and a cut-off that was published since refuses it, whether or not any instance can reach
+ * Redis. Only a session's own age limits that: a login after a cut-off is a new authentication, which
+ * the cut-off does not mean.
+ */
+export function issueTimeMs({
+  nowMs,
+  sessionCreatedAtMs,
+  unsearchedMs,
+  unsearchedMaxMs,
+}: IssueTimes): number | undefined {
+  if (unsearchedMaxMs === 0) return nowMs;
+  if (unsearchedMs > unsearchedMaxMs) return undefined;
+  return Math.min(nowMs, Math.max(nowMs - unsearchedMs, sessionCreatedAtMs));
+}
+
+export interface IssueTimes {
+  readonly nowMs: number;
+  readonly sessionCreatedAtMs: number;
+  /** For how long no instance has searched the log. */
+  readonly unsearchedMs: number;
+  /** After so long without a search none is issued; 0: searches do not matter. */
+  readonly unsearchedMaxMs: number;
+}
+
 /** The moment of expiry itself is too late. */
 export function hasExpired(
   session: Pick<RefreshableSession, "idleExpiresAtMs" | "expiresAtMs">,

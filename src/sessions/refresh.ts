@@ -3,7 +3,9 @@
  *
  * One transaction: take `iat`, find the token, lock the user, lock the session, decide
  * (`refresh-decision.ts`), write. Only then mint. As with a login, a revocation that has the locks
- * earlier is seen, and one that has them later revokes what is minted here.
+ * earlier is seen, and one that has them later revokes what is minted here. What was published past
+ * the service since the log was searched last is not seen: `issueTimeMs` says why it revokes what is
+ * minted here all the same. After too long without a search nothing is given.
  *
  * If there is no key to sign with, what was done is taken back: the client has got nothing and still
  * holds the token that it came with, which would otherwise count as stolen some time later.
@@ -15,11 +17,12 @@ import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { AccessTokenMint } from "../keys/signing-keys.js";
 import type { LoginLimits } from "../limits/login-limits.js";
+import { readUnsearchedMs } from "../outbox/log-record-sql.js";
 import type { CommittedRevocation, Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";
 import type { RefreshObserver, RefreshRefusal } from "./observers.js";
-import { decideRefresh, type GivingDecision } from "./refresh-decision.js";
+import { decideRefresh, issueTimeMs, type GivingDecision } from "./refresh-decision.js";
 import { newRefreshToken, parseRefreshToken, type PresentedRefreshToken } from "./refresh-token.js";
 import {
   findRefreshToken,
@@ -55,7 +58,9 @@ export interface RefreshRequest {
 export type RefreshOutcome =
   | { readonly kind: "rotated"; readonly tokens: IssuedTokens }
   | { readonly kind: "refused"; readonly code: RefreshRefusal }
-  | { readonly kind: "limited"; readonly retryAfterS: number };
+  | { readonly kind: "limited"; readonly retryAfterS: number }
+  /** No instance has searched the revocation log for too long. The token that came stays good. */
+  | { readonly kind: "unsearched" };
 
 /** Rejects where the system is at fault: DatabaseError, SigningKeyError. */
 export async function refresh(
@@ -91,6 +96,10 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
     observer.onRefresh("rotated", kind === "rotate" ? "rotated" : kind);
     return { kind: "rotated", tokens };
   }
+  if (done.kind === "unsearched") {
+    observer.onRefresh("failed", "revocation_log");
+    return done;
+  }
   if (done.kind === "reused") {
     const { eventId, revocation } = done.committed;
     observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
@@ -116,6 +125,7 @@ type Done =
       readonly whose?: { readonly tenant: string; readonly user: string; readonly session: string };
     }
   | { readonly kind: "reused"; readonly committed: CommittedRevocation }
+  | { readonly kind: "unsearched" }
   | UsedSession;
 
 /** All that is needed to mint, and to take back what was done if that fails. */
@@ -127,6 +137,8 @@ interface UsedSession {
   readonly role: Role;
   readonly epoch: number;
   readonly issuedAtS: number;
+  /** By so much the access token is over earlier than one that is issued now. */
+  readonly olderByS: number;
   readonly address: string;
   readonly refreshToken: string;
   readonly given: GivenRefreshToken;
@@ -157,15 +169,25 @@ async function refreshOrEnd(
   const decision = decideRefresh(facts, { nowMs, toleranceMs, retryMs });
   if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
   if (decision.kind === "reuse") return endReused(queries, parts, target, address);
+  // Where there has never been a log, there is nothing to search.
+  const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
+  const issuedAtMs = issueTimeMs({
+    ...{ nowMs, unsearchedMs },
+    sessionCreatedAtMs: session.createdAtMs,
+    unsearchedMaxMs: parts.options.refreshUnsearchedMaxMs,
+  });
+  if (issuedAtMs === undefined) return { kind: "unsearched" };
 
   const { token: refreshToken, hash: tokenHash } = newRefreshToken(tenant, parts.randomBytes);
   const generation = session.generation + 1;
   const given = { decision, token: tokens.token, tokenHash, generation };
   await give(queries, parts, target, { given, session, address, nowMs });
   const { role, epoch } = user;
-  const minting = { ...target, role, epoch, issuedAtS: Math.floor(nowMs / 1000), refreshToken };
+  const issuedAtS = Math.floor(issuedAtMs / 1000);
+  const minting = { ...target, role, epoch, issuedAtS, refreshToken };
+  const olderByS = Math.floor(nowMs / 1000) - issuedAtS;
   const { passwordChangeOnly } = session;
-  return { kind: "used", ...minting, address, given, passwordChangeOnly };
+  return { kind: "used", ...minting, olderByS, address, given, passwordChangeOnly };
 }
 
 async function give(
@@ -215,7 +237,8 @@ async function issue(parts: RefreshParts, used: UsedSession): Promise<IssuedToke
   try {
     const who = { tenant, user, session, epoch };
     const facts = { ...who, scopes, issuedAtS, forServiceOnly: passwordChangeOnly };
-    const { token: accessToken, expiresInS } = await parts.mint.mint(facts);
+    const { token: accessToken, expiresInS: lifetimeS } = await parts.mint.mint(facts);
+    const expiresInS = Math.max(0, lifetimeS - used.olderByS);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {
     // If even this fails, it is as if the answer had been lost on its way.

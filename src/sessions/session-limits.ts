@@ -8,6 +8,8 @@ export interface SessionLimits {
   readonly refreshToleranceMs: number;
   /** For how long it still yields a successor in place of one that was not used; 0: not at all. */
   readonly refreshRetryMs: number;
+  /** For how long the revocation log may be unsearched; 0: however long. */
+  readonly refreshUnsearchedMaxMs: number;
 }
 
 /**

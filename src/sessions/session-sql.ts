@@ -53,6 +53,7 @@ export async function insertSession(
 }
 
 export interface LockedSession extends RefreshableSession {
+  readonly createdAtMs: number;
   /** Of the newest refresh token. */
   readonly generation: number;
   readonly passwordChangeOnly: boolean;
@@ -66,6 +67,7 @@ export async function lockSession(
   const [row] = await queries.select().from(sessions).where(sameSession(key)).for("update");
   if (row === undefined) return undefined;
   return {
+    createdAtMs: row.createdAt.getTime(),
     ended: row.endedAt !== null,
     idleExpiresAtMs: row.idleExpiresAt.getTime(),
     expiresAtMs: row.expiresAt.getTime(),

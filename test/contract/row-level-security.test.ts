@@ -33,7 +33,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     revocations: "INSERT SELECT",
     audit: "INSERT SELECT",
     login_failures: "DELETE INSERT SELECT UPDATE",
-    log_records: "SELECT(generation,partition,searched_timeline)",
+    log_records: "SELECT(generation,partition,searched_at,searched_timeline)",
   },
   operator: { tenants: "INSERT SELECT", audit: "INSERT" },
   relay: {

@@ -41,6 +41,7 @@ const SESSION_LIMITS: SessionLimits = {
   absoluteMs: 90 * DAY_MS,
   refreshToleranceMs: 5000,
   refreshRetryMs: 120_000,
+  refreshUnsearchedMaxMs: 300_000,
 };
 
 export const PASSWORD = "a long enough password";

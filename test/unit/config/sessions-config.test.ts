@@ -45,6 +45,7 @@ describe("the session service's configuration", () => {
       tokenLifetimeS: 600,
       refreshToleranceS: 5,
       refreshRetryS: 120,
+      refreshUnsearchedMaxS: 300,
       idleS: 1_209_600,
       maxAgeS: 7_776_000,
       trustedProxies: [],
@@ -86,6 +87,18 @@ describe("the session service's configuration", () => {
     const at = (lifetime: string) => ({ ...LEAST, SEKISHO_SESSIONS_TOKEN_LIFETIME_S: lifetime });
     expect(readSessionsConfig(at("900")).tokenLifetimeS).toBe(900);
     expect(faultsOf(at("901")).message).toContain("must be at most SEKISHO_MAX_TOKEN_LIFETIME_S");
+  });
+
+  test("lets refreshes go on unsearched for half a token's lifetime at most", () => {
+    const at = (max: string, lifetime: string) =>
+      readSessionsConfig({
+        ...LEAST,
+        SEKISHO_REFRESH_UNSEARCHED_MAX_S: max,
+        SEKISHO_SESSIONS_TOKEN_LIFETIME_S: lifetime,
+      }).refreshUnsearchedMaxS;
+    expect([at("20", "600"), at("300", "60"), at("300", "1"), at("0", "600")]).toEqual([
+      ...[20, 30, 1, 0],
+    ]);
   });
 
   test("refuses keys that sign for a shorter time than they are published before", () => {

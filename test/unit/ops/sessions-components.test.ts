@@ -11,6 +11,7 @@ function componentsIn(situation: Partial<SessionsState> & { readonly prepared?: 
     ...{ databaseProblem: undefined, clockProblem: undefined },
     ...{ keysProblem: undefined },
     ...{ logProblem: undefined, pending: undefined, limitsProblem: undefined },
+    gatedAfterMs: undefined,
     ...state,
   });
 }
@@ -102,6 +103,20 @@ describe("revocations that wait", () => {
     );
     expect(componentsIn({ pending, logProblem: "Redis is away" })["revocation_log"]?.detail).toBe(
       "Redis is away; not in force yet: 3, the oldest for 4 s",
+    );
+  });
+
+  test("are told of beside refreshes that are refused, each in a sentence", () => {
+    const gated =
+      "refreshes are refused, because no instance has searched the log for 301 s " +
+      "(SEKISHO_REFRESH_UNSEARCHED_MAX_S)";
+    expect(componentsIn({ gatedAfterMs: 301_200 })["revocation_log"]).toEqual({
+      status: "degraded",
+      detail: gated,
+    });
+    const logProblem = "Redis is away";
+    expect(componentsIn({ gatedAfterMs: 301_200, logProblem })["revocation_log"]?.detail).toBe(
+      `Redis is away; ${gated}`,
     );
   });
 

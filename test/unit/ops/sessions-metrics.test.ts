@@ -10,6 +10,7 @@ function metricsWith(parts: Partial<Gauges> = {}) {
     hashing: () => ({ pending: 5, queued: 3 }),
     outbox: () => ({ pending: 4, oldestAgeMs: 1500 }),
     relaying: () => true,
+    search: () => ({ unsearchedMs: 400, gated: false }),
     keys: () => ({ count: 2, signingAgeMs: 7000 }),
     clockAheadMs: () => -1500,
     limitsInProcess: () => false,
@@ -46,6 +47,8 @@ describe("the page for Prometheus", () => {
     ["sekisho_outbox_pending", "gauge"],
     ["sekisho_outbox_oldest_seconds", "gauge"],
     ["sekisho_relay_active", "gauge"],
+    ["sekisho_log_unsearched_seconds", "gauge"],
+    ["sekisho_refreshes_gated", "gauge"],
     ["sekisho_signing_keys", "gauge"],
     ["sekisho_signing_key_age_seconds", "gauge"],
     ["sekisho_clock_ahead_seconds", "gauge"],
@@ -84,7 +87,9 @@ describe("the page for Prometheus", () => {
       refresh("refused", "session_ended"),
       refresh("refused", "account_disabled"),
       refresh("limited", "refresh"),
-      ...["database", "keys", "internal"].map((reason) => refresh("failed", reason)),
+      ...["revocation_log", "database", "keys", "internal"].map((reason) =>
+        refresh("failed", reason),
+      ),
     ]);
     expect(names).toEqual(
       expect.arrayContaining([
@@ -142,6 +147,8 @@ describe("the page for Prometheus", () => {
       sekisho_outbox_pending: "4",
       sekisho_outbox_oldest_seconds: "1.5",
       sekisho_relay_active: "1",
+      sekisho_log_unsearched_seconds: "0.4",
+      sekisho_refreshes_gated: "0",
       sekisho_signing_keys: "2",
       sekisho_signing_key_age_seconds: "7",
       sekisho_limits_in_process: "0",
@@ -157,15 +164,26 @@ describe("the page for Prometheus", () => {
   test("leaves out what is not known, and says 0 where nothing waits", async () => {
     const now: { outbox?: ReturnType<Gauges["outbox"]> } = {};
     const keys = () => ({ count: 0, signingAgeMs: undefined });
-    const metrics = metricsWith({ outbox: () => now.outbox, keys });
+    const search = () => undefined;
+    const metrics = metricsWith({ outbox: () => now.outbox, keys, search });
     const unknown = await samplesOf(metrics);
-    for (const name of ["outbox_pending", "outbox_oldest_seconds", "signing_key_age_seconds"]) {
+    for (const name of [
+      ...["outbox_pending", "outbox_oldest_seconds", "signing_key_age_seconds"],
+      ...["log_unsearched_seconds", "refreshes_gated"],
+    ]) {
       expect(unknown.has(`sekisho_${name}`)).toBe(false);
     }
     now.outbox = { pending: 0, oldestAgeMs: undefined };
     const known = await samplesOf(metrics);
     expect(known.get("sekisho_outbox_pending")).toBe("0");
     expect(known.get("sekisho_outbox_oldest_seconds")).toBe("0");
+  });
+
+  test("says when refreshes are refused because no instance has searched the log", async () => {
+    const search = () => ({ unsearchedMs: 301_000, gated: true });
+    const samples = await samplesOf(metricsWith({ search }));
+    expect(samples.get("sekisho_log_unsearched_seconds")).toBe("301");
+    expect(samples.get("sekisho_refreshes_gated")).toBe("1");
   });
 
   test("times the answers by operation and status", async () => {

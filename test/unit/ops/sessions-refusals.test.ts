@@ -17,6 +17,7 @@ function setUp() {
     hashing: () => ({ pending: 0, queued: 0 }),
     outbox: () => undefined,
     relaying: () => false,
+    search: () => undefined,
     keys: () => ({ count: 0, signingAgeMs: undefined }),
     clockAheadMs: () => undefined,
     limitsInProcess: () => false,

@@ -40,6 +40,8 @@ const RECORD: LogRecord = {
   importedEntryId: "5-0",
   searchedTimeline: "00000001",
   timeline: "00000001",
+  searchedAtMs: NOW,
+  readAtMs: NOW,
   coversFromMs: undefined,
   restoreRequestedAtMs: undefined,
   restoredAtMs: NOW,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 
 import {
   decideRefresh,
+  issueTimeMs,
   RETRIES_MAX,
   SUCCESSORS_MAX,
   type LiveToken,
@@ -161,5 +162,36 @@ describe("a session", () => {
   test.each([{}, used])("of a disabled user says so to a token with %j", (of) => {
     const decision = decide({ token: of, userDisabled: true, session: { ended: true } });
     expect(decision).toEqual({ kind: "refuse", code: "account_disabled" });
+  });
+});
+
+describe("a refreshed token", () => {
+  const issued = (change: Partial<Parameters<typeof issueTimeMs>[0]> = {}) =>
+    issueTimeMs({
+      nowMs: NOW_MS,
+      sessionCreatedAtMs: NOW_MS - 1_000_000,
+      unsearchedMs: 400,
+      unsearchedMaxMs: 300_000,
+      ...change,
+    });
+
+  test("is no younger than the last search of the log", () => {
+    expect([issued(), issued({ unsearchedMs: 0 })]).toEqual([NOW_MS - 400, NOW_MS]);
+  });
+
+  test("is no older than its session, nor issued in the future", () => {
+    const created = (agoMs: number) => issued({ sessionCreatedAtMs: NOW_MS - agoMs });
+    expect([401, 400, 399, -1].map(created)).toEqual([
+      ...[NOW_MS - 400, NOW_MS - 400, NOW_MS - 399, NOW_MS],
+    ]);
+  });
+
+  test("is not given when the log was not searched for too long, whatever the session's age", () => {
+    const after = (unsearchedMs: number) => issued({ unsearchedMs, sessionCreatedAtMs: NOW_MS });
+    expect([299_999, 300_000, 300_001].map(after)).toEqual([NOW_MS, NOW_MS, undefined]);
+  });
+
+  test("is issued now, however long ago that was, where it is turned off", () => {
+    expect(issued({ unsearchedMs: 1e9, unsearchedMaxMs: 0 })).toBe(NOW_MS);
   });
 });
