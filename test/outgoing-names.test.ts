@@ -102,6 +102,7 @@ async function presentNames(): Promise<Names> {
     keys: () => ({ count: 0, signingAgeMs: 0 }),
     clockAheadMs: () => 0,
     limitsInProcess: () => false,
+    search: () => ({ unsearchedMs: 0, gated: false }),
   });
   const groups = Object.entries(GROUPS).map(([group, form]) => [
     group,
