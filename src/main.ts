@@ -1,5 +1,5 @@
 #!/usr/bin/env node
 /** The command line: picks a program. */
-import { runCommandLine } from "./programs/command-line.js";
+import { runCommandLine } from "./cli/command-line.js";
 
 process.exitCode = await runCommandLine(process.argv);

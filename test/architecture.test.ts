@@ -7,7 +7,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 
 import { describe, expect, test } from "@jest/globals";
 
-import { repositoryRoot } from "../deploy/local/repository.js";
+import { repositoryRoot } from "../dev/repository.js";
 
 const root = repositoryRoot();
 
@@ -18,7 +18,7 @@ function filesBelow(folder: string): readonly string[] {
     .sort();
 }
 
-const code = ["src", "deploy", "bench", "test"]
+const code = ["src", "dev", "bench", "test"]
   .flatMap(filesBelow)
   .filter((path) => /\.(ts|mjs|js)$/.test(path) && !path.startsWith("src/generated/"));
 
@@ -60,20 +60,27 @@ function packageOf(specifier: string): string {
 
 const imports = code.flatMap(importsOf);
 
-/** The folder below src/ in which a file stands; `main` for the one that stands in src/ itself. */
-function folderOf(path: string): string | undefined {
-  const [top, folder, file] = path.split("/");
-  if (top !== "src" || folder === undefined) return undefined;
-  return file === undefined ? "main" : folder;
+const PROGRAMS: readonly string[] = ["authz", "sessions"];
+
+/**
+ * The room of a file: its folder below src/, with the folder below that in the two programs; `main`
+ * for the file in src/ itself.
+ */
+function roomOf(path: string): string | undefined {
+  const [top, room, ...rest] = path.split("/");
+  if (top !== "src" || room === undefined) return undefined;
+  if (rest.length === 0) return "main";
+  const [below] = rest;
+  return rest.length > 1 && PROGRAMS.includes(room) ? `${room}/${below ?? ""}` : room;
 }
 
 describe("what is looked at", () => {
   test("is the whole tree, imports included", () => {
     expect(code.length).toBeGreaterThan(100);
-    const arrow = { from: "src/main.ts", target: "src/programs/command-line.ts" };
+    const arrow = { from: "src/main.ts", target: "src/cli/command-line.ts" };
     expect(imports).toContainEqual({ ...arrow, typesOnly: false });
-    const counted = imports.filter(({ from }) => from === "src/programs/authz.ts").length;
-    const lines = texts.get("src/programs/authz.ts")?.match(/ from "/g) ?? [];
+    const counted = imports.filter(({ from }) => from === "src/authz/authz.ts").length;
+    const lines = texts.get("src/authz/authz.ts")?.match(/ from "/g) ?? [];
     expect(counted).toBe(lines.length);
   });
 });
@@ -82,20 +89,20 @@ describe("a library", () => {
   /** Where each may be imported; what is not listed may be imported anywhere. */
   const homes: readonly (readonly [string, RegExp])[] = [
     ["ioredis", /^(src|test\/support)\/.*-redis\.ts$/],
-    ["rate-limiter-flexible", /^src\/limits\/.*-redis\.ts$/],
-    ["@node-rs/argon2", /^src\/passwords\/.*-argon2\.ts$/],
-    ["lru-cache", /^src\/(.*-lru|tokens\/verified-token-cache)\.ts$/],
-    ["jose", /^(src\/tokens|deploy\/local|test\/support|test\/unit\/local)\//],
-    ["@grpc/grpc-js", /^(src\/(check|programs)|deploy|bench|test)\//],
-    ["drizzle-orm", /^(src\/.*-(sql|postgres|pglite)\.ts$|test\/)/],
-    ["@electric-sql/pglite", /^(src\/database|test)\/.*$/],
-    ["fastify", /^(src\/http|test)\//],
-    ["grpc-health-check", /^(src\/check|test)\//],
-    ["pino", /^(src\/ops\/log\.ts$|test\/unit\/ops\/)/],
-    ["prom-client", /^src\/ops\//],
-    ["pg", /^(src\/database|deploy\/local|test|bench)\//],
-    ["commander", /^src\/programs\//],
-    ["yaml", /^(src\/config|deploy\/local|bench|test)\//],
+    ["rate-limiter-flexible", /^src\/sessions\/limits\/.*-redis\.ts$/],
+    ["@node-rs/argon2", /^src\/sessions\/passwords\/.*-argon2\.ts$/],
+    ["lru-cache", /^src\/(authz\/follow\/.*-lru|tokens\/verified-token-cache)\.ts$/],
+    ["jose", /^(src\/tokens|dev|test\/support|test\/unit\/dev)\//],
+    ["@grpc/grpc-js", /^(src\/authz|dev|bench|test)\//],
+    ["drizzle-orm", /^(src\/sessions\/.*-(sql|postgres|pglite)\.ts$|test\/)/],
+    ["@electric-sql/pglite", /^(src\/sessions\/database|test)\//],
+    ["fastify", /^(src\/sessions\/http|test)\//],
+    ["grpc-health-check", /^(src\/authz\/check|test)\//],
+    ["pino", /^(src\/runtime\/log\.ts$|test\/unit\/)/],
+    ["prom-client", /^src\/(authz|sessions)\/[^/]+$/],
+    ["pg", /^(src\/sessions\/database|dev|test|bench)\//],
+    ["commander", /^src\/cli\//],
+    ["yaml", /^(src\/authz|dev|bench|test)\//],
     ["@grpc/proto-loader", /^(bench|test)\//],
     ["fast-check", /^test\//],
     ["@jest/globals", /^test\//],
@@ -109,7 +116,7 @@ describe("a library", () => {
 
   test("of tests and demo is not imported by the programs", () => {
     const outside = imports.filter(
-      ({ from, target }) => from.startsWith("src/") && /^(test|deploy|bench)\//.test(target),
+      ({ from, target }) => from.startsWith("src/") && /^(test|dev|bench)\//.test(target),
     );
     expect(outside).toEqual([]);
   });
@@ -119,125 +126,120 @@ test("the environment is read in one place of the programs", () => {
   const readers = code.filter(
     (path) => path.startsWith("src/") && /\bprocess\.env\b/.test(texts.get(path) ?? ""),
   );
-  expect(readers).toEqual(["src/programs/command-line.ts"]);
+  expect(readers).toEqual(["src/cli/command-line.ts"]);
 });
 
-describe("the arrows between the folders of src", () => {
+describe("the arrows between the rooms of src", () => {
   const allowed: Readonly<Record<string, readonly string[]>> = {
-    main: ["programs"],
-    clock: [],
-    identity: [],
-    listen: [],
-    passwords: [],
-    limits: ["clock"],
-    tokens: ["clock", "identity"],
-    revocation: ["clock", "identity", "tokens"],
-    check: ["clock", "identity", "listen", "tokens", "revocation", "generated"],
-    database: [],
-    audit: ["clock", "database"],
-    outbox: ["clock", "identity", "database", "audit", "revocation"],
-    keys: ["clock", "tokens", "database", "audit"],
+    main: ["cli"],
+    runtime: [],
+    tokens: ["runtime"],
+    "revocation-log": ["runtime", "tokens"],
+    "authz/follow": ["runtime", "tokens", "revocation-log"],
+    "authz/check": ["runtime", "tokens", "revocation-log", "authz/follow", "generated"],
+    authz: ["runtime", "tokens", "revocation-log", "authz/follow", "authz/check"],
+    "sessions/database": [],
+    "sessions/passwords": [],
+    "sessions/limits": ["runtime"],
+    "sessions/audit": ["runtime", "sessions/database"],
+    "sessions/keys": ["runtime", "tokens", "sessions/audit", "sessions/database"],
+    "sessions/outbox": [
+      "runtime",
+      "tokens",
+      "revocation-log",
+      "sessions/audit",
+      "sessions/database",
+    ],
+    "sessions/login": [
+      "runtime",
+      "tokens",
+      "sessions/audit",
+      "sessions/database",
+      "sessions/keys",
+      "sessions/limits",
+      "sessions/outbox",
+      "sessions/passwords",
+    ],
+    "sessions/admin": [
+      "tokens",
+      "sessions/audit",
+      "sessions/database",
+      "sessions/login",
+      "sessions/outbox",
+      "sessions/passwords",
+    ],
+    "sessions/http": [
+      "runtime",
+      "tokens",
+      "revocation-log",
+      "sessions/admin",
+      "sessions/audit",
+      "sessions/database",
+      "sessions/keys",
+      "sessions/login",
+      "sessions/outbox",
+      "sessions/passwords",
+    ],
     sessions: [
-      "clock",
-      "identity",
-      "tokens",
-      "database",
-      "audit",
-      "outbox",
-      "keys",
-      "passwords",
-      "limits",
+      "runtime",
+      "revocation-log",
+      "sessions/admin",
+      "sessions/audit",
+      "sessions/database",
+      "sessions/http",
+      "sessions/keys",
+      "sessions/limits",
+      "sessions/login",
+      "sessions/outbox",
+      "sessions/passwords",
     ],
-    admin: ["clock", "identity", "database", "audit", "outbox", "sessions", "passwords"],
-    http: [
-      "clock",
-      "identity",
-      "listen",
+    cli: [
+      "runtime",
       "tokens",
-      "revocation",
-      "database",
-      "audit",
-      "outbox",
-      "keys",
+      "revocation-log",
+      "authz",
       "sessions",
-      "admin",
-      "passwords",
-      "limits",
-    ],
-    config: ["identity", "keys", "listen", "tokens", "revocation"],
-    ops: [
-      "clock",
-      "identity",
-      "listen",
-      "tokens",
-      "revocation",
-      "check",
-      "config",
-      "generated",
-      "database",
-      "audit",
-      "outbox",
-      "keys",
-      "sessions",
-      "limits",
-    ],
-    programs: [
-      "clock",
-      "identity",
-      "listen",
-      "tokens",
-      "revocation",
-      "check",
-      "config",
-      "ops",
-      "database",
-      "audit",
-      "outbox",
-      "keys",
-      "sessions",
-      "admin",
-      "http",
-      "passwords",
-      "limits",
+      "sessions/database",
+      "sessions/outbox",
     ],
   };
 
   const arrows = imports.flatMap((one) => {
-    const [from, to] = [folderOf(one.from), folderOf(one.target)];
+    const [from, to] = [roomOf(one.from), roomOf(one.target)];
     return from === undefined || to === undefined || from === to
       ? []
       : [{ ...one, from, to, path: one.from }];
   });
 
-  test("lead out of folders that are listed here", () => {
-    const folders = new Set(code.flatMap((path) => folderOf(path) ?? []));
-    expect([...folders].sort()).toEqual(Object.keys(allowed).sort());
+  test("are those that are listed here, and no other", () => {
+    const found: Record<string, Set<string>> = {};
+    for (const { from, to } of arrows) (found[from] ??= new Set()).add(to);
+    const sorted = (rooms: Iterable<string>): readonly string[] => [...rooms].sort();
+    expect(
+      Object.fromEntries(Object.entries(found).map(([from, to]) => [from, sorted(to)])),
+    ).toEqual(
+      Object.fromEntries(
+        Object.entries(allowed).flatMap(([from, to]) =>
+          to.length === 0 ? [] : [[from, sorted(to)]],
+        ),
+      ),
+    );
   });
 
-  test("lead only where they may", () => {
-    const astray = arrows.filter(({ from, to }) => allowed[from]?.includes(to) !== true);
-    expect(astray.map(({ path, target }) => `${path} → ${target}`)).toEqual([]);
+  test("lead out of rooms that are listed here", () => {
+    const rooms = new Set(code.flatMap((path) => roomOf(path) ?? []));
+    expect([...rooms].sort()).toEqual(Object.keys(allowed).sort());
   });
 
-  test("lead from revocation into tokens only to what a token is", () => {
-    const targets = arrows
-      .filter(({ from, to }) => from === "revocation" && to === "tokens")
-      .map(({ target, typesOnly }) => `${target} ${typesOnly ? "types" : "code"}`);
-    expect(new Set(targets)).toEqual(new Set(["src/tokens/access-token.ts types"]));
-  });
-
-  test("lead from config only to lists and sums, never to what does something", () => {
-    const targets = arrows
-      .filter(({ from, typesOnly }) => from === "config" && !typesOnly)
-      .map(({ target }) => target);
-    expect([...new Set(targets)].sort()).toEqual([
-      "src/identity/identifier.ts",
-      "src/keys/key-rotation.ts",
-      "src/listen/listen-address.ts",
-      "src/revocation/horizon.ts",
-      "src/revocation/on-stale.ts",
-      "src/tokens/issuer.ts",
-    ]);
+  test("never lead from one program into the other", () => {
+    const programOf = (room: string) => room.split("/")[0] ?? "";
+    const across = arrows.filter(
+      ({ from, to }) =>
+        programOf(from) !== programOf(to) &&
+        PROGRAMS.includes(programOf(from)) &&
+        PROGRAMS.includes(programOf(to)),
+    );
+    expect(across.map(({ path, target }) => `${path} → ${target}`)).toEqual([]);
   });
 
   test("never lead back to where they came from", () => {
@@ -252,6 +254,21 @@ describe("the arrows between the folders of src", () => {
     const circular = Object.keys(allowed).filter((name) => reachable(name, new Set()).has(name));
     expect(circular).toEqual([]);
   });
+});
+
+test("no files form a circle", () => {
+  const targets = new Map(code.map((path) => [path, importsOf(path)]));
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]): void => {
+    const at = way.indexOf(path);
+    if (at >= 0) circles.push([...way.slice(at), path].join(" → "));
+    if (at >= 0 || done.has(path)) return;
+    for (const { target } of targets.get(path) ?? []) visit(target, [...way, path]);
+    done.add(path);
+  };
+  for (const path of code) visit(path, []);
+  expect(circles).toEqual([]);
 });
 
 describe("names", () => {
@@ -273,7 +290,7 @@ describe("names", () => {
 
 test("no file is longer than can be read at once", () => {
   /** One protocol, told in one piece. */
-  const protocols = ["src/revocation/follower.ts"];
+  const protocols = ["src/authz/follow/follower.ts"];
   const linesMax = (path: string): number => {
     if (path.startsWith("test/")) return 500;
     return protocols.includes(path) ? 450 : 300;

@@ -11,11 +11,11 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import ts from "typescript";
 import { z } from "zod";
-import { authzMetrics } from "../src/ops/authz-metrics.js";
-import { sessionsMetrics } from "../src/ops/sessions-metrics.js";
-import { META_FIELDS } from "../src/revocation/meta-redis.js";
-import { EXIT } from "../src/programs/exit-codes.js";
-import { repositoryRoot } from "../deploy/local/repository.js";
+import { authzMetrics } from "../src/authz/authz-metrics.js";
+import { sessionsMetrics } from "../src/sessions/sessions-metrics.js";
+import { META_FIELDS } from "../src/revocation-log/meta-redis.js";
+import { EXIT } from "../src/runtime/exit-codes.js";
+import { repositoryRoot } from "../dev/repository.js";
 
 const root = repositoryRoot();
 const LEVELS = new Set(["fatal", "error", "warn", "info", "debug"]);

@@ -6,11 +6,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { AuthzNode } from "../../deploy/local/authz-node.js";
-import { Client, describeAnswer } from "../../deploy/local/client.js";
-import type { Closing } from "../../deploy/local/demo/stage.js";
-import { EchoApi } from "../../deploy/local/echo-api.js";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { AuthzNode } from "../../dev/authz-node.js";
+import { Client, describeAnswer } from "../../dev/client.js";
+import type { Closing } from "../../dev/demo/stage.js";
+import { EchoApi } from "../../dev/echo-api.js";
+import { waitFor } from "../../dev/wait-for.js";
 import {
   describeCommit,
   describeMachine,

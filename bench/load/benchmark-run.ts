@@ -3,8 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-import { Closing } from "../../deploy/local/demo/stage.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { Closing } from "../../dev/demo/stage.js";
+import { repositoryRoot } from "../../dev/repository.js";
 import { Progress } from "./progress.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

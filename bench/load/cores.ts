@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-import { childrenOf } from "../../deploy/local/process-children.js";
+import { childrenOf } from "../../dev/process-children.js";
 
 export interface Cores {
   /** The one of what is measured. */

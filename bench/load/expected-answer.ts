@@ -1,7 +1,7 @@
 import { z } from "zod";
 
-import { parseJsonLine } from "../../deploy/local/child-process.js";
-import { echoSchema } from "../../deploy/local/echo-api.js";
+import { parseJsonLine } from "../../dev/child-process.js";
+import { echoSchema } from "../../dev/echo-api.js";
 import type { HttpAnswer } from "./http-sender.js";
 
 export const ownerSchema = z.object({ tenant: z.string(), user: z.string(), session: z.string() });

@@ -1,7 +1,7 @@
 /** What a process uses, as the Linux kernel tells it; elsewhere nothing is told. */
 import { readFileSync } from "node:fs";
 
-import { childrenOf } from "../../deploy/local/process-children.js";
+import { childrenOf } from "../../dev/process-children.js";
 
 /** What /proc counts in, on every Linux that Node.js runs on (USER_HZ). */
 const TICKS_PER_S = 100;

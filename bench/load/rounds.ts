@@ -1,5 +1,5 @@
 /** Measures both sides in turn, and asserts what they answered. */
-import type { AuthzNode } from "../../deploy/local/authz-node.js";
+import type { AuthzNode } from "../../dev/authz-node.js";
 import { percentilesOf } from "../report/percentile.js";
 import type { BenchmarkResult, Round } from "../report/result.js";
 import { milliseconds } from "../report/table.js";

@@ -1,7 +1,7 @@
 /** What is wrong with the session service's answers to the benchmark; undefined: nothing. */
 import { z } from "zod";
 
-import { parseJsonLine } from "../../deploy/local/child-process.js";
+import { parseJsonLine } from "../../dev/child-process.js";
 import type { HttpAnswer } from "./http-sender.js";
 import type { OpenedSession, Read } from "./session-messages.js";
 

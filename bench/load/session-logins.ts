@@ -1,6 +1,6 @@
 /** Logins in a closed loop: argon2 decides how many there are, so a fixed rate would say nothing. */
-import type { SessionsClient } from "../../deploy/local/sessions-client.js";
-import { Argon2PasswordHasher } from "../../src/passwords/password-hasher-argon2.js";
+import type { SessionsClient } from "../../dev/sessions-client.js";
+import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hasher-argon2.js";
 import { percentilesOf, spreadOf } from "../report/percentile.js";
 import type { Spread } from "../report/percentile.js";
 import type { SessionResult } from "../report/session-result.js";

@@ -6,8 +6,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { Closing } from "../../deploy/local/demo/stage.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
+import type { Closing } from "../../dev/demo/stage.js";
+import { RedisServer } from "../../dev/redis-server.js";
 import {
   describeCommit,
   describeMachine,

@@ -1,18 +1,18 @@
 /** What the session service's benchmark runs: Redis, PostgreSQL, the service, nodes, users, sessions. */
 import { randomUUID } from "node:crypto";
 
-import { AuthzNode } from "../../deploy/local/authz-node.js";
-import type { Closing } from "../../deploy/local/demo/stage.js";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { SessionsClient, userPath } from "../../deploy/local/sessions-client.js";
+import { AuthzNode } from "../../dev/authz-node.js";
+import type { Closing } from "../../dev/demo/stage.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { SessionsClient, userPath } from "../../dev/sessions-client.js";
 import {
   SESSIONS_AUDIENCE,
   SESSIONS_ISSUER,
   SessionsService,
   createOperator,
   type DatabaseSetting,
-} from "../../deploy/local/sessions-service.js";
+} from "../../dev/sessions-service.js";
 import { divideCores, pin } from "./cores.js";
 import type { SessionPlan } from "./session-arguments.js";
 

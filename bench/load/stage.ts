@@ -4,18 +4,18 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { GivenRedis, LogInUse } from "../../deploy/local/demo/given-redis.js";
-import type { Closing } from "../../deploy/local/demo/stage.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { createTokenMint } from "../../deploy/local/token-mint.js";
-import type { TokenMint } from "../../deploy/local/token-mint.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
-import type { Revocation } from "../../src/revocation/entry.js";
-import { horizonS } from "../../src/revocation/horizon.js";
-import { openLog } from "../../src/revocation/log-opening-redis.js";
-import { partitionKeys } from "../../src/revocation/partition.js";
-import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
+import { GivenRedis, LogInUse } from "../../dev/demo/given-redis.js";
+import type { Closing } from "../../dev/demo/stage.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { createTokenMint } from "../../dev/token-mint.js";
+import type { TokenMint } from "../../dev/token-mint.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import type { Revocation } from "../../src/revocation-log/entry.js";
+import { horizonS } from "../../src/revocation-log/horizon.js";
+import { openLog } from "../../src/revocation-log/log-opening-redis.js";
+import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 
 const CLOCK_SKEW_S = 5;
 /** As the nodes have it: their longest token lifetime and skew are the usual ones. */

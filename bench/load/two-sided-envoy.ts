@@ -8,10 +8,10 @@ import { join } from "node:path";
 
 import { z } from "zod";
 
-import { StartedProcess } from "../../deploy/local/child-process.js";
-import { readEnvoyConfig, withAddresses } from "../../deploy/local/envoy-config.js";
-import type { EnvoyConfig, SocketAddress } from "../../deploy/local/envoy-config.js";
-import { findEnvoy } from "../../deploy/local/envoy-process.js";
+import { StartedProcess } from "../../dev/child-process.js";
+import { readEnvoyConfig, withAddresses } from "../../dev/envoy-config.js";
+import type { EnvoyConfig, SocketAddress } from "../../dev/envoy-config.js";
+import { findEnvoy } from "../../dev/envoy-process.js";
 
 export const SIDES = ["without", "with"] as const;
 /** Without or with the filter. */

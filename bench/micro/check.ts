@@ -2,19 +2,19 @@
  * One check in process, without gRPC and network: decode, check, encode. Once with the token in the
  * cache, and once with its signature verified each time, one after the other.
  */
-import { createTokenMint } from "../../deploy/local/token-mint.js";
-import type { TokenMint } from "../../deploy/local/token-mint.js";
-import { check } from "../../src/check/check.js";
-import type { CheckDependencies, Checked } from "../../src/check/check.js";
-import { toCheckResponse } from "../../src/check/check-response.js";
-import { routePolicyReader } from "../../src/check/route-policy.js";
-import { momentOf, systemClock } from "../../src/clock/clock.js";
+import { createTokenMint } from "../../dev/token-mint.js";
+import type { TokenMint } from "../../dev/token-mint.js";
+import { check } from "../../src/authz/check/check.js";
+import type { CheckDependencies, Checked } from "../../src/authz/check/check.js";
+import { toCheckResponse } from "../../src/authz/check/check-response.js";
+import { routePolicyReader } from "../../src/authz/check/route-policy.js";
+import { momentOf, systemClock } from "../../src/runtime/clock.js";
 import {
   CheckRequest,
   CheckResponse,
 } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
-import { LocalState } from "../../src/revocation/local-state-lru.js";
-import { standingOf } from "../../src/revocation/standing.js";
+import { LocalState } from "../../src/authz/follow/local-state-lru.js";
+import { standingOf } from "../../src/authz/follow/standing.js";
 import { IssuerKeys } from "../../src/tokens/issuer-keys.js";
 import { DEFAULT_CLAIM_NAMES } from "../../src/tokens/issuer.js";
 import type { Issuer } from "../../src/tokens/issuer.js";

@@ -7,9 +7,9 @@ import { promisify } from "node:util";
 
 import { z } from "zod";
 
-import type { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
+import type { PostgresServer } from "../../dev/postgres-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import type { BenchmarkResult } from "./result.js";
 
 const COMMAND_TIMEOUT_MS = 5_000;

@@ -1,8 +1,8 @@
 /** The parts of the documents that are written by a program: each stands between two markers. */
-import { REASONS } from "../../src/check/reason.js";
-import { SESSION_VARIABLES } from "../../src/config/session-variables.js";
-import { VARIABLES } from "../../src/config/variables.js";
-import { PROBLEMS } from "../../src/http/problem-codes.js";
+import { REASONS } from "../../src/authz/check/reason.js";
+import { SESSION_VARIABLES } from "../../src/sessions/session-variables.js";
+import { VARIABLES } from "../../src/cli/variables.js";
+import { PROBLEMS } from "../../src/sessions/http/problem-codes.js";
 import type { BenchmarkResult } from "./result.js";
 import type { SessionResult } from "./session-result.js";
 import { mainTable, sessionVerdict } from "./session-table.js";

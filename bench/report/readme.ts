@@ -9,7 +9,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { repositoryRoot } from "../../dev/repository.js";
 import { documentBlocks, fillBlocks } from "./readme-blocks.js";
 import { resultSchema } from "./result.js";
 import { sessionResultSchema } from "./session-result.js";

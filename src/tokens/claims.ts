@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { epochSchema, identifierSchema } from "../identity/identifier.js";
+import { epochSchema, identifierSchema } from "./identifier.js";
 import type { AccessToken } from "./access-token.js";
 import type { Issuer } from "./issuer.js";
-import { type JsonObject, ownMember } from "./json-members.js";
+import { type JsonObject, ownMember } from "../runtime/json-members.js";
 
 /** The most audiences that one token may name. */
 export const AUDIENCES_MAX = 64;

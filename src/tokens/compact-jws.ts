@@ -1,5 +1,5 @@
 import { decodeBase64url } from "./base64url.js";
-import { type JsonObject, ownMember, parseJsonObject } from "./json-members.js";
+import { type JsonObject, ownMember, parseJsonObject } from "../runtime/json-members.js";
 
 /**
  * The largest token that is looked at, in bytes. Envoy's own limit for all request headers is

@@ -1,9 +1,9 @@
-import { type Clock, elapsedAtLeastMs, type Moment, momentOf } from "../clock/clock.js";
+import { type Clock, elapsedAtLeastMs, type Moment, momentOf } from "../runtime/clock.js";
 import type { Issuer } from "./issuer.js";
 import type { VerificationKey } from "./json-web-key.js";
 import { type KeySet, type ParsedKeySet, parseKeySet } from "./jwks.js";
 import { loadKeySet } from "./key-location.js";
-import { type Schedule, systemSchedule } from "./schedule.js";
+import { type Schedule, systemSchedule } from "../runtime/schedule.js";
 
 /*
  * The keys of one issuer, loaded beside the requests and never inside one.

@@ -1,7 +1,7 @@
 import { type CryptoKey, importJWK, type JWK } from "jose";
 import { z } from "zod";
 import type { Algorithm } from "./issuer.js";
-import { type JsonObject, ownMember } from "./json-members.js";
+import { type JsonObject, ownMember } from "../runtime/json-members.js";
 
 /** RFC 7518, sections 3.3 and 3.5: a key of 2048 bits or larger must be used. */
 export const RSA_MODULUS_MIN_BITS = 2048;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Algorithm } from "./issuer.js";
-import { isJsonObject, ownMember } from "./json-members.js";
+import { isJsonObject, ownMember } from "../runtime/json-members.js";
 import { readJsonWebKey, type VerificationKey } from "./json-web-key.js";
 
 /** The most keys that one set may have; rotation needs two or three. */

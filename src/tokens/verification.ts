@@ -4,7 +4,7 @@ import { readClaims } from "./claims.js";
 import { type CompactJws, parseCompactJws, TOKEN_MAX_BYTES } from "./compact-jws.js";
 import type { IssuerKeys } from "./issuer-keys.js";
 import type { Algorithm, Issuer } from "./issuer.js";
-import { ownMember } from "./json-members.js";
+import { ownMember } from "../runtime/json-members.js";
 import { tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
 
 /*

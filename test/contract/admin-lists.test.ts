@@ -1,10 +1,10 @@
 /** What administrators look up, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { readAudit, type AuditFilter } from "../../src/admin/audit-query.js";
-import type { AuditRecord } from "../../src/admin/audit-query-sql.js";
-import { endUserSession, revokeAll, unlockUser } from "../../src/admin/user-acts.js";
-import { listUserSessions } from "../../src/admin/user-sessions.js";
+import { readAudit, type AuditFilter } from "../../src/sessions/admin/audit-query.js";
+import type { AuditRecord } from "../../src/sessions/admin/audit-query-sql.js";
+import { endUserSession, revokeAll, unlockUser } from "../../src/sessions/admin/user-acts.js";
+import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage, type StagedUser } from "../support/session-stage.js";
 

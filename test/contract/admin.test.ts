@@ -1,10 +1,10 @@
 /** What administrators do, on both databases. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 
-import type { By } from "../../src/admin/admin-act.js";
-import { createOperator } from "../../src/admin/operators.js";
-import type { Page, PageRequest } from "../../src/admin/page.js";
-import { createTenant, listTenants } from "../../src/admin/tenants.js";
+import type { By } from "../../src/sessions/admin/admin-act.js";
+import { createOperator } from "../../src/sessions/admin/operators.js";
+import type { Page, PageRequest } from "../../src/sessions/admin/page.js";
+import { createTenant, listTenants } from "../../src/sessions/admin/tenants.js";
 import {
   disableUser,
   enableUser,
@@ -12,10 +12,10 @@ import {
   revokeAll,
   setPassword,
   unlockUser,
-} from "../../src/admin/user-acts.js";
-import { listUserSessions } from "../../src/admin/user-sessions.js";
-import { createUser, listUsers } from "../../src/admin/users.js";
-import { login } from "../../src/sessions/login.js";
+} from "../../src/sessions/admin/user-acts.js";
+import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";
+import { createUser, listUsers } from "../../src/sessions/admin/users.js";
+import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
 import { tenantRows } from "../support/tenant-rows.js";

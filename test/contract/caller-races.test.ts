@@ -12,10 +12,14 @@ import {
   revokeAll,
   setPassword,
   unlockUser,
-} from "../../src/admin/user-acts.js";
-import { createUser } from "../../src/admin/users.js";
-import type { Caller } from "../../src/sessions/caller.js";
-import { endOwnOtherSessions, endOwnSession, logout } from "../../src/sessions/own-sessions.js";
+} from "../../src/sessions/admin/user-acts.js";
+import { createUser } from "../../src/sessions/admin/users.js";
+import type { Caller } from "../../src/sessions/login/caller.js";
+import {
+  endOwnOtherSessions,
+  endOwnSession,
+  logout,
+} from "../../src/sessions/login/own-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 

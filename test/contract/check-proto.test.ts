@@ -10,7 +10,7 @@ import { loadSync } from "@grpc/proto-loader";
 import fc from "fast-check";
 import { z } from "zod";
 
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { repositoryRoot } from "../../dev/repository.js";
 import { HeaderValueOption_HeaderAppendAction } from "../../src/generated/envoy/config/core/v3/base.js";
 import {
   AuthorizationService,

@@ -1,8 +1,8 @@
-/** The tables as src/database/schema-sql.ts describes them are those that the migrations make. */
+/** The tables as src/sessions/database/schema-sql.ts describes them are those that the migrations make. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
 
-import * as schema from "../../src/database/schema-sql.js";
+import * as schema from "../../src/sessions/database/schema-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { asOwner, rowsOf } from "../support/row-security.js";
 

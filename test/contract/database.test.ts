@@ -1,9 +1,9 @@
-/** What src/database/database.ts promises, on both databases. */
+/** What src/sessions/database/database.ts promises, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { eq, sql } from "drizzle-orm";
 
-import { DatabaseError, type Database, type Scope } from "../../src/database/database.js";
-import { refreshTokens, tenants, users } from "../../src/database/schema-sql.js";
+import { DatabaseError, type Database, type Scope } from "../../src/sessions/database/database.js";
+import { refreshTokens, tenants, users } from "../../src/sessions/database/schema-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { asOwner, rowsOf } from "../support/row-security.js";
 

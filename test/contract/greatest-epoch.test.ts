@@ -2,13 +2,18 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { disableUser, enableUser, revokeAll, setPassword } from "../../src/admin/user-acts.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { afterRestore } from "../../src/outbox/after-restore.js";
-import { LogOutbox } from "../../src/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../src/outbox/outbox.js";
-import { login } from "../../src/sessions/login.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import {
+  disableUser,
+  enableUser,
+  revokeAll,
+  setPassword,
+} from "../../src/sessions/admin/user-acts.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { afterRestore } from "../../src/sessions/outbox/after-restore.js";
+import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
+import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { follow, initLog, KEYS, redis, type Following } from "../support/following.js";
 import {

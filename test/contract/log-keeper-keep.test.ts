@@ -1,10 +1,10 @@
 /** How a keeper stamps a log as kept, and which logs it leaves alone; there is one, in Redis. */
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
-import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
-import type { LogMeta } from "../../src/revocation/revocation-log.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
+import type { LogMeta } from "../../src/revocation-log/revocation-log.js";
 import { HORIZON_S, initLog, KEYS, redis } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { seeLog } from "../support/relaying.js";

@@ -1,11 +1,11 @@
 /** What a keeper takes out of a log, and what it leaves there; there is one keeper, in Redis. */
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
-import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
-import type { TrimRequest } from "../../src/revocation/log-keeper.js";
-import type { RecordedEntry } from "../../src/revocation/recorded-entry.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import type { TrimRequest } from "../../src/revocation-log/log-keeper.js";
+import type { RecordedEntry } from "../../src/revocation-log/recorded-entry.js";
 import { endOf, HORIZON_S, initLog, KEYS, redis } from "../support/following.js";
 import { seeLog } from "../support/relaying.js";
 

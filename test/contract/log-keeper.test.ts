@@ -1,14 +1,14 @@
 /** What a relay may rely on, from every keeper of a log; there is one, in Redis. */
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitFor } from "../../deploy/local/wait-for.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
-import { APPEND_MAX_ENTRIES, type RestoredEntry } from "../../src/revocation/log-keeper.js";
-import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
-import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
-import { SILENT_AFTER_MS, type LogMeta } from "../../src/revocation/revocation-log.js";
-import { systemClock } from "../../src/clock/clock.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitFor } from "../../dev/wait-for.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { APPEND_MAX_ENTRIES, type RestoredEntry } from "../../src/revocation-log/log-keeper.js";
+import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
+import { SILENT_AFTER_MS, type LogMeta } from "../../src/revocation-log/revocation-log.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import {
   HORIZON_S,
   KEYS,

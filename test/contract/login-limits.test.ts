@@ -1,17 +1,17 @@
 /** What every way to count the limits must do: in the process, and in a real Redis. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock } from "../../src/clock/clock.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import { MemoryLoginLimits } from "../support/login-limits-memory.js";
-import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
+import { RedisLoginLimits } from "../../src/sessions/limits/login-limits-redis.js";
 import {
   DEFAULT_LIMITS,
   type Admission,
   type LimitSettings,
   type LoginLimits,
-} from "../../src/limits/login-limits.js";
+} from "../../src/sessions/limits/login-limits.js";
 
 let server: RedisServer;
 beforeAll(async () => {

@@ -2,15 +2,15 @@
 import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { afterRestore } from "../../src/outbox/after-restore.js";
-import { partitionInSql } from "../../src/outbox/after-restore-sql.js";
-import { LogOutbox } from "../../src/outbox/log-outbox.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
-import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
-import type { Publisher } from "../../src/revocation/publisher.js";
-import { ReceiptDesk } from "../../src/revocation/receipt.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { afterRestore } from "../../src/sessions/outbox/after-restore.js";
+import { partitionInSql } from "../../src/sessions/outbox/after-restore-sql.js";
+import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import type { Publisher } from "../../src/revocation-log/publisher.js";
+import { ReceiptDesk } from "../../src/revocation-log/receipt.js";
 import { follow, KEYS, redis } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import {

@@ -1,8 +1,8 @@
 /** What the relay does in the database, on both. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { sessions, users } from "../../src/database/schema-sql.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { sessions, users } from "../../src/sessions/database/schema-sql.js";
 import { follow, initLog, endOf, publish, redis, KEYS } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import {

@@ -1,14 +1,14 @@
 /** Rows of refusals: one for each, none for those who hammer, and never in anybody's way. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 
-import { disableUser, revokeAll } from "../../src/admin/user-acts.js";
+import { disableUser, revokeAll } from "../../src/sessions/admin/user-acts.js";
 import {
   REFUSAL_WINDOW_MS,
   RefusalTrail,
   type RefusedAct,
   type RefusalTrailOptions,
-} from "../../src/audit/refusal-trail.js";
-import { DatabaseError } from "../../src/database/database.js";
+} from "../../src/sessions/audit/refusal-trail.js";
+import { DatabaseError } from "../../src/sessions/database/database.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage } from "../support/session-stage.js";
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 import { z } from "zod";
 
-import type { Database } from "../../src/database/database.js";
+import type { Database } from "../../src/sessions/database/database.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import {
   asOwner,

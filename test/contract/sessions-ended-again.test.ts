@@ -2,10 +2,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { eq, sql } from "drizzle-orm";
 
-import { disableUser, endUserSession, revokeAll } from "../../src/admin/user-acts.js";
-import { revocations, sessions } from "../../src/database/schema-sql.js";
-import { login } from "../../src/sessions/login.js";
-import { endOwnOtherSessions, endOwnSession, logout } from "../../src/sessions/own-sessions.js";
+import { disableUser, endUserSession, revokeAll } from "../../src/sessions/admin/user-acts.js";
+import { revocations, sessions } from "../../src/sessions/database/schema-sql.js";
+import { login } from "../../src/sessions/login/login.js";
+import {
+  endOwnOtherSessions,
+  endOwnSession,
+  logout,
+} from "../../src/sessions/login/own-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { asOwner } from "../support/row-security.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";

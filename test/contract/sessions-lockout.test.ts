@@ -1,9 +1,9 @@
 /** Logins are locked after repeated failures, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { unlockUser } from "../../src/admin/user-acts.js";
-import { login } from "../../src/sessions/login.js";
-import { changeOwnPassword } from "../../src/sessions/password-change.js";
+import { unlockUser } from "../../src/sessions/admin/user-acts.js";
+import { login } from "../../src/sessions/login/login.js";
+import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 

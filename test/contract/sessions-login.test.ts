@@ -1,11 +1,11 @@
 /** Logging in, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { disableUser, setPassword } from "../../src/admin/user-acts.js";
-import { DatabaseError } from "../../src/database/database.js";
-import { Argon2PasswordHasher } from "../../src/passwords/password-hasher-argon2.js";
-import { PasswordHasherError } from "../../src/passwords/password-hasher.js";
-import { login } from "../../src/sessions/login.js";
+import { disableUser, setPassword } from "../../src/sessions/admin/user-acts.js";
+import { DatabaseError } from "../../src/sessions/database/database.js";
+import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hasher-argon2.js";
+import { PasswordHasherError } from "../../src/sessions/passwords/password-hasher.js";
+import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
 

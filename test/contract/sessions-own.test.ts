@@ -2,18 +2,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 
-import { revokeAll } from "../../src/admin/user-acts.js";
-import { callerOf } from "../../src/sessions/caller.js";
-import { login } from "../../src/sessions/login.js";
+import { revokeAll } from "../../src/sessions/admin/user-acts.js";
+import { callerOf } from "../../src/sessions/login/caller.js";
+import { login } from "../../src/sessions/login/login.js";
 import {
   endOwnOtherSessions,
   endOwnSession,
   listOwnSessions,
   logout,
-} from "../../src/sessions/own-sessions.js";
-import { changeOwnPassword } from "../../src/sessions/password-change.js";
-import { OPEN_SESSIONS_MAX } from "../../src/sessions/session-limits.js";
-import { insertSession } from "../../src/sessions/session-sql.js";
+} from "../../src/sessions/login/own-sessions.js";
+import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
+import { OPEN_SESSIONS_MAX } from "../../src/sessions/login/session-limits.js";
+import { insertSession } from "../../src/sessions/login/session-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
 

@@ -2,10 +2,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 
-import { refreshTokens, revocations } from "../../src/database/schema-sql.js";
-import { login } from "../../src/sessions/login.js";
-import { Purger, type PurgedRows } from "../../src/sessions/purge.js";
-import { endUserSession, revokeAll } from "../../src/admin/user-acts.js";
+import { refreshTokens, revocations } from "../../src/sessions/database/schema-sql.js";
+import { login } from "../../src/sessions/login/login.js";
+import { Purger, type PurgedRows } from "../../src/sessions/login/purge.js";
+import { endUserSession, revokeAll } from "../../src/sessions/admin/user-acts.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage } from "../support/session-stage.js";
 

@@ -5,11 +5,11 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { disableUser, endUserSession, revokeAll } from "../../src/admin/user-acts.js";
-import { callerOf } from "../../src/sessions/caller.js";
-import type { IssuedTokens } from "../../src/sessions/issued-tokens.js";
-import { login } from "../../src/sessions/login.js";
-import { refresh, type RefreshOutcome } from "../../src/sessions/refresh.js";
+import { disableUser, endUserSession, revokeAll } from "../../src/sessions/admin/user-acts.js";
+import { callerOf } from "../../src/sessions/login/caller.js";
+import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
+import { login } from "../../src/sessions/login/login.js";
+import { refresh, type RefreshOutcome } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { eq, sql } from "drizzle-orm";
 
-import { refreshTokens } from "../../src/database/schema-sql.js";
-import { callerOf } from "../../src/sessions/caller.js";
-import { refresh } from "../../src/sessions/refresh.js";
+import { refreshTokens } from "../../src/sessions/database/schema-sql.js";
+import { callerOf } from "../../src/sessions/login/caller.js";
+import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 

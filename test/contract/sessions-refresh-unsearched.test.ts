@@ -2,10 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { logRecords } from "../../src/database/schema-sql.js";
-import { readUnsearchedMs } from "../../src/outbox/log-record-sql.js";
-import { refresh } from "../../src/sessions/refresh.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { logRecords } from "../../src/sessions/database/schema-sql.js";
+import { readUnsearchedMs } from "../../src/sessions/outbox/log-record-sql.js";
+import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { emptyTables, startRelaying, type Relaying } from "../support/relaying.js";
 import { ADDRESS, SessionStage } from "../support/session-stage.js";

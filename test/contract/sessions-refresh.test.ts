@@ -1,11 +1,11 @@
 /** Refreshing, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { disableUser, revokeAll } from "../../src/admin/user-acts.js";
-import { refreshTokens } from "../../src/database/schema-sql.js";
-import { callerOf } from "../../src/sessions/caller.js";
-import { logout } from "../../src/sessions/own-sessions.js";
-import { refresh } from "../../src/sessions/refresh.js";
+import { disableUser, revokeAll } from "../../src/sessions/admin/user-acts.js";
+import { refreshTokens } from "../../src/sessions/database/schema-sql.js";
+import { callerOf } from "../../src/sessions/login/caller.js";
+import { logout } from "../../src/sessions/login/own-sessions.js";
+import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage } from "../support/session-stage.js";
 

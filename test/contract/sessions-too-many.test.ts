@@ -1,10 +1,10 @@
 /** A user's open sessions are bounded, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { revokeAll } from "../../src/admin/user-acts.js";
-import { sessions } from "../../src/database/schema-sql.js";
-import { listOwnSessions } from "../../src/sessions/own-sessions.js";
-import { OPEN_SESSIONS_MAX } from "../../src/sessions/session-limits.js";
+import { revokeAll } from "../../src/sessions/admin/user-acts.js";
+import { sessions } from "../../src/sessions/database/schema-sql.js";
+import { listOwnSessions } from "../../src/sessions/login/own-sessions.js";
+import { OPEN_SESSIONS_MAX } from "../../src/sessions/login/session-limits.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
 

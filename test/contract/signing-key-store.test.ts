@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { asc, eq } from "drizzle-orm";
-import { audit, signingKeys } from "../../src/database/schema-sql.js";
-import type { SigningKeyStore, StoredSigningKey } from "../../src/keys/signing-key-store.js";
-import { SqlSigningKeyStore } from "../../src/keys/signing-key-store-sql.js";
+import { audit, signingKeys } from "../../src/sessions/database/schema-sql.js";
+import type {
+  SigningKeyStore,
+  StoredSigningKey,
+} from "../../src/sessions/keys/signing-key-store.js";
+import { SqlSigningKeyStore } from "../../src/sessions/keys/signing-key-store-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { MemorySigningKeyStore } from "../support/signing-key-store-memory.js";
 

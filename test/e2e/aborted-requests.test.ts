@@ -5,8 +5,8 @@
  */
 import { connect } from "node:net";
 import { afterEach, beforeEach, expect, it } from "@jest/globals";
-import type { EnvoyProcess } from "../../deploy/local/envoy-process.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import type { EnvoyProcess } from "../../dev/envoy-process.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { describeReply } from "../support/e2e-http.js";
 import { E2eStage } from "../support/e2e-stage.js";
 

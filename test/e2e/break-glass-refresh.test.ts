@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import type { SessionTokens } from "../../deploy/local/sessions-client.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import type { SessionTokens } from "../../dev/sessions-client.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { untilAnswered, type Pod } from "../support/e2e-stage.js";
 import { sekisho } from "../support/sekisho-command.js";
 import { KEPT_IN, RunningStage, type LoggedIn } from "../support/sessions-stage.js";

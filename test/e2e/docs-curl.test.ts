@@ -4,11 +4,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
-import { Closing } from "../../deploy/local/demo/stage.js";
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
+import { Closing } from "../../dev/demo/stage.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
 import { BashSession } from "../support/bash-session.js";
 import { documentedSteps, isAsDocumented } from "../support/documented-steps.js";
 

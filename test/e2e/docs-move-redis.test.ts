@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import type { SessionsService } from "../../deploy/local/sessions-service.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import type { SessionsService } from "../../dev/sessions-service.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import {
   documentedSteps,
   isAsDocumented,

@@ -1,7 +1,7 @@
 /** What a client can send to be taken for somebody else, or to make the check stumble. */
 import { connect, constants } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { waitFor } from "../../dev/wait-for.js";
 import { describeReply, sendBytes, type Ask } from "../support/e2e-http.js";
 import { E2eStage, claimsOf, type Pod } from "../support/e2e-stage.js";
 

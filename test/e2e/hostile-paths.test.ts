@@ -6,7 +6,7 @@ import { posix } from "node:path";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { sendBytes } from "../support/e2e-http.js";
 import { E2eStage, type Pod } from "../support/e2e-stage.js";
-import { echoSchema } from "../../deploy/local/echo-api.js";
+import { echoSchema } from "../../dev/echo-api.js";
 
 /** Routes that need no token. */
 const OPEN = ["/public", "/catalogue"];

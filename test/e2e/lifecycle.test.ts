@@ -1,11 +1,11 @@
 /** How a node ends: killed, asked to, and asked to while Redis is away. */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
-import { StartedProcess, type Exit } from "../../deploy/local/child-process.js";
-import type { RedisServer } from "../../deploy/local/redis-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
+import { StartedProcess, type Exit } from "../../dev/child-process.js";
+import type { RedisServer } from "../../dev/redis-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { KEYS, endOf, groupNames, redis } from "../support/following.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";

@@ -1,6 +1,9 @@
 /** A check never asks Redis: its command counters do not move with the number of checks. */
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
-import { redisConnections, type RedisConnection } from "../../src/revocation/connection-redis.js";
+import {
+  redisConnections,
+  type RedisConnection,
+} from "../../src/revocation-log/connection-redis.js";
 import { endOf } from "../support/following.js";
 import { reportMeasured } from "../support/e2e-report.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";

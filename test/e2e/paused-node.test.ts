@@ -1,6 +1,6 @@
 /** A node that did not run for a while: what it knew may be old, and its first answer counts. */
 import { afterAll, afterEach, beforeAll, expect, it } from "@jest/globals";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { endOf } from "../support/following.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
 

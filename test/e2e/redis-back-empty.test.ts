@@ -1,6 +1,6 @@
 /** Redis comes back without its data: nobody knows any more what was revoked. */
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { waitFor } from "../../dev/wait-for.js";
 import { endOf } from "../support/following.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
 

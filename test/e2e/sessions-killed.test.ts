@@ -7,8 +7,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import { userPath, type ApiAnswer, type ApiRequest } from "../../deploy/local/sessions-client.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import { userPath, type ApiAnswer, type ApiRequest } from "../../dev/sessions-client.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
 import { untilAnswered, type Pod } from "../support/e2e-stage.js";
 import { randomFrom } from "../support/random-source.js";

@@ -2,14 +2,10 @@
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import { SessionsClient, type ApiAnswer } from "../../deploy/local/sessions-client.js";
-import {
-  newKeySecret,
-  runToEnd,
-  type SessionsService,
-} from "../../deploy/local/sessions-service.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
-import type { PostgresServer } from "../../deploy/local/postgres-server.js";
+import { SessionsClient, type ApiAnswer } from "../../dev/sessions-client.js";
+import { newKeySecret, runToEnd, type SessionsService } from "../../dev/sessions-service.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
+import type { PostgresServer } from "../../dev/postgres-server.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
 import {
   KEPT_IN,

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import { userPath, type RevocationAnswer } from "../../deploy/local/sessions-client.js";
+import { userPath, type RevocationAnswer } from "../../dev/sessions-client.js";
 import { measureChecks } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";

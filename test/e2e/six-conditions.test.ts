@@ -1,6 +1,6 @@
 /** The six conditions that the project has to meet, by number, each through real Envoys. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import type { Revocation } from "../../src/revocation/entry.js";
+import type { Revocation } from "../../src/revocation-log/entry.js";
 import { measureChecks } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";

@@ -1,11 +1,11 @@
 /** A node that starts while something is missing: up, not ready, saying why, and ready when mended. */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
-import type { AuthzNode } from "../../deploy/local/authz-node.js";
-import { parseJsonLine } from "../../deploy/local/child-process.js";
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import type { AuthzNode } from "../../dev/authz-node.js";
+import { parseJsonLine } from "../../dev/child-process.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { grpcHealthOf, untilServing } from "../support/e2e-health.js";
 import { E2eStage, type Pod, type PodOptions } from "../support/e2e-stage.js";
 import { endOf, initLog, publish, redis } from "../support/following.js";

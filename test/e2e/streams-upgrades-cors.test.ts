@@ -2,8 +2,8 @@
 import { request as sendRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { EnvoyProcess } from "../../deploy/local/envoy-process.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { EnvoyProcess } from "../../dev/envoy-process.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { describeReply, HttpClient } from "../support/e2e-http.js";
 import { E2eStage } from "../support/e2e-stage.js";
 import { endOf } from "../support/following.js";

@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { z } from "zod";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import type { SessionsService } from "../../deploy/local/sessions-service.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import type { SessionsService } from "../../dev/sessions-service.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { untilAnswered } from "../support/e2e-stage.js";
 import { RunningStage } from "../support/sessions-stage.js";
 

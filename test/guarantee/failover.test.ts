@@ -5,7 +5,7 @@
  */
 import { setTimeout as passing } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
 import { endOf, initLog, publish, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";

@@ -5,13 +5,13 @@
  */
 import { setTimeout as passing } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import type { Database } from "../../src/database/database.js";
-import { LogOutbox } from "../../src/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../src/outbox/outbox.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
+import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
 import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
 import { KEYS, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";

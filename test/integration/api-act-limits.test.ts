@@ -1,6 +1,6 @@
 /** How often one account may act, on both databases: what is refused writes nothing. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DEFAULT_LIMITS, type LimitSettings } from "../../src/limits/login-limits.js";
+import { DEFAULT_LIMITS, type LimitSettings } from "../../src/sessions/limits/login-limits.js";
 import { ApiStage, inPath, type ApiAnswer, type StagedCaller } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { MemoryLoginLimits } from "../support/login-limits-memory.js";

@@ -1,12 +1,15 @@
 /** What the API answers to people who use it rightly, and to those who are refused. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { createUser } from "../../src/admin/users.js";
-import { disableUser } from "../../src/admin/user-acts.js";
-import { DatabaseError, type Database } from "../../src/database/database.js";
-import type { Outbox, RevocationReceipt } from "../../src/outbox/outbox.js";
-import { PasswordHasherError, type PasswordHasher } from "../../src/passwords/password-hasher.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { createUser } from "../../src/sessions/admin/users.js";
+import { disableUser } from "../../src/sessions/admin/user-acts.js";
+import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
+import type { Outbox, RevocationReceipt } from "../../src/sessions/outbox/outbox.js";
+import {
+  PasswordHasherError,
+  type PasswordHasher,
+} from "../../src/sessions/passwords/password-hasher.js";
 import { ApiStage, inPath, STAGED_KEY, type StagedCaller } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";

@@ -1,9 +1,9 @@
 /** Who may ask the API for the nodes, and what it answers. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 
-import type { NodeReport } from "../../src/revocation/nodes-report.js";
-import { RevocationLogError } from "../../src/revocation/revocation-log.js";
-import type { NodesReader } from "../../src/http/nodes-route.js";
+import type { NodeReport } from "../../src/revocation-log/nodes-report.js";
+import { RevocationLogError } from "../../src/revocation-log/revocation-log.js";
+import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
 import { ApiStage, type StagedCaller } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { SessionStage } from "../support/session-stage.js";

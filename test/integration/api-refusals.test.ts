@@ -3,8 +3,8 @@ import { randomUUID } from "node:crypto";
 
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 
-import { RefusalTrail } from "../../src/audit/refusal-trail.js";
-import { DatabaseError } from "../../src/database/database.js";
+import { RefusalTrail } from "../../src/sessions/audit/refusal-trail.js";
+import { DatabaseError } from "../../src/sessions/database/database.js";
 import { operationsOf, requestOf, type ApiOperation } from "../support/api-operations.js";
 import { ApiStage, inPath, type ApiAnswer, type StagedCaller } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";

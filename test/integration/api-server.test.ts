@@ -7,10 +7,10 @@ import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { PROBLEM_CODES } from "../../src/http/problem-codes.js";
-import type { Outbox, RevocationReceipt } from "../../src/outbox/outbox.js";
-import type { PasswordHasher } from "../../src/passwords/password-hasher.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { PROBLEM_CODES } from "../../src/sessions/http/problem-codes.js";
+import type { Outbox, RevocationReceipt } from "../../src/sessions/outbox/outbox.js";
+import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import { operationsOf } from "../support/api-operations.js";
 import { ApiStage, inPath, type ApiStageOptions } from "../support/api-stage.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";

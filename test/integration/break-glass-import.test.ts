@@ -1,12 +1,12 @@
 /** What is published past the service while it is away, and what becomes of it when it is back. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { sessions, users } from "../../src/database/schema-sql.js";
-import { LogOutbox } from "../../src/outbox/log-outbox.js";
-import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../src/revocation/log-keeper.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { sessions, users } from "../../src/sessions/database/schema-sql.js";
+import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
+import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../src/revocation-log/log-keeper.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { failingKeeper } from "../support/failing-keeper.js";
 import { endOf, follow, KEYS, redis, type Following, REQUIRED } from "../support/following.js";

@@ -2,12 +2,12 @@
 import { constants } from "node:http2";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { Client, credentials, type handleUnaryCall } from "@grpc/grpc-js";
-import { CheckConnections } from "../../src/check/check-connections.js";
-import { toCheckResponse } from "../../src/check/check-response.js";
-import { listenForChecks, type CheckServer } from "../../src/check/check-server.js";
-import type { ConnectionLimits, EndCause } from "../../src/check/connection-limits.js";
-import { refuse } from "../../src/check/decide.js";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { CheckConnections } from "../../src/authz/check/check-connections.js";
+import { toCheckResponse } from "../../src/authz/check/check-response.js";
+import { listenForChecks, type CheckServer } from "../../src/authz/check/check-server.js";
+import type { ConnectionLimits, EndCause } from "../../src/authz/check/connection-limits.js";
+import { refuse } from "../../src/authz/check/decide.js";
+import { waitFor } from "../../dev/wait-for.js";
 import {
   AuthorizationService,
   type CheckRequest,

@@ -16,17 +16,17 @@ import { loadSync } from "@grpc/proto-loader";
 import { service as healthService } from "grpc-health-check";
 import { z } from "zod";
 
-import { StartedProcess } from "../../deploy/local/child-process.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { toCheckResponse } from "../../src/check/check-response.js";
-import { CheckConnections } from "../../src/check/check-connections.js";
-import { listenForChecks, type CheckServer } from "../../src/check/check-server.js";
-import { refuse } from "../../src/check/decide.js";
+import { StartedProcess } from "../../dev/child-process.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { toCheckResponse } from "../../src/authz/check/check-response.js";
+import { CheckConnections } from "../../src/authz/check/check-connections.js";
+import { listenForChecks, type CheckServer } from "../../src/authz/check/check-server.js";
+import { refuse } from "../../src/authz/check/decide.js";
 import type {
   CheckRequest,
   CheckResponse,
 } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
-import { formatListenAddress, type ListenAddress } from "../../src/listen/listen-address.js";
+import { formatListenAddress, type ListenAddress } from "../../src/runtime/listen-address.js";
 
 const TCP: ListenAddress = { kind: "tcp", host: "127.0.0.1", port: 0 };
 /** Far longer than anything here takes. */

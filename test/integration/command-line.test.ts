@@ -9,13 +9,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 
-import { AuthzNode } from "../../deploy/local/authz-node.js";
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import type { RedisConnection } from "../../src/revocation/connection-redis.js";
-import { openLog } from "../../src/revocation/log-opening-redis.js";
-import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
-import { partitionKeys } from "../../src/revocation/partition.js";
+import { AuthzNode } from "../../dev/authz-node.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import type { RedisConnection } from "../../src/revocation-log/connection-redis.js";
+import { openLog } from "../../src/revocation-log/log-opening-redis.js";
+import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
+import { partitionKeys } from "../../src/revocation-log/partition.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { sekisho, type Ended } from "../support/sekisho-command.js";
 

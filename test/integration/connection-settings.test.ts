@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { AuthzNode } from "../../deploy/local/authz-node.js";
-import { PostgresServer, SERVICE_ROLE } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import type { SekishoProgram } from "../../deploy/local/sekisho-program.js";
-import { SessionsService, newKeySecret } from "../../deploy/local/sessions-service.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { AuthzNode } from "../../dev/authz-node.js";
+import { PostgresServer, SERVICE_ROLE } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import type { SekishoProgram } from "../../dev/sekisho-program.js";
+import { SessionsService, newKeySecret } from "../../dev/sessions-service.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { sekisho } from "../support/sekisho-command.js";
 

@@ -6,13 +6,13 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 
-import { StartedProcess } from "../../deploy/local/child-process.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { openDataDirectory } from "../../src/database/data-directory.js";
-import type { Database } from "../../src/database/database.js";
-import { openPglite } from "../../src/database/database-pglite.js";
-import { lockFolder, type FolderLock } from "../../src/database/folder-lock.js";
+import { StartedProcess } from "../../dev/child-process.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { openDataDirectory } from "../../src/sessions/database/data-directory.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPglite } from "../../src/sessions/database/database-pglite.js";
+import { lockFolder, type FolderLock } from "../../src/sessions/database/folder-lock.js";
 import { reportMeasured } from "../support/e2e-report.js";
 import { copyPgliteTemplate } from "../support/pglite-template.js";
 import { asOwner, rowsOf } from "../support/row-security.js";

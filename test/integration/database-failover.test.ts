@@ -7,15 +7,15 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, it } from "@jest/globals";
 
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { DatabaseError, type Database } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import { tenants, users } from "../../src/database/schema-sql.js";
-import type { CommittedRevocation } from "../../src/outbox/outbox.js";
-import { endEverything } from "../../src/sessions/ending-sql.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import { tenants, users } from "../../src/sessions/database/schema-sql.js";
+import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import { endEverything } from "../../src/sessions/login/ending-sql.js";
 import { databasePublisher, seeLog, startRelaying, type Relaying } from "../support/relaying.js";
 
 const run = promisify(execFile);

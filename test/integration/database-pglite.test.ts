@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import type { Database } from "../../src/database/database.js";
-import { openPglite, type PgliteOptions } from "../../src/database/database-pglite.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPglite, type PgliteOptions } from "../../src/sessions/database/database-pglite.js";
 import { copyPgliteTemplate } from "../support/pglite-template.js";
 import { asOwner, rowsOf } from "../support/row-security.js";
 

@@ -3,11 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { sql } from "drizzle-orm";
 import { Client } from "pg";
 
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
-import { DatabaseError, type Database } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
+import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 
 const OPERATOR = { role: "operator" } as const;
 /** For a server that hangs: soon enough not to wait for long. */

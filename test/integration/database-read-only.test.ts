@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { sql } from "drizzle-orm";
 
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import type { Database } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import type { Queries } from "../../src/database/queries-sql.js";
-import { tenants } from "../../src/database/schema-sql.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import type { Queries } from "../../src/sessions/database/queries-sql.js";
+import { tenants } from "../../src/sessions/database/schema-sql.js";
 
 const OPERATOR = { role: "operator" } as const;
 const POOL_MAX = 3;

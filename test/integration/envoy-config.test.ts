@@ -6,12 +6,12 @@ import { status as grpcStatus } from "@grpc/grpc-js";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { parse } from "yaml";
 
-import { EchoApi, echoSchema } from "../../deploy/local/echo-api.js";
-import { readEnvoyConfig, withAddresses } from "../../deploy/local/envoy-config.js";
-import { EnvoyProcess, validateEnvoyConfig } from "../../deploy/local/envoy-process.js";
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { EchoApi, echoSchema } from "../../dev/echo-api.js";
+import { readEnvoyConfig, withAddresses } from "../../dev/envoy-config.js";
+import { EnvoyProcess, validateEnvoyConfig } from "../../dev/envoy-process.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import type { CheckRequest } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
 import { patientEnvoyConfig } from "../support/patient-envoy.js";
 import { sendAsWritten } from "../support/request-as-written.js";

@@ -2,8 +2,8 @@
 import { status as grpcStatus } from "@grpc/grpc-js";
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 
-import { EchoApi } from "../../deploy/local/echo-api.js";
-import { EnvoyProcess } from "../../deploy/local/envoy-process.js";
+import { EchoApi } from "../../dev/echo-api.js";
+import { EnvoyProcess } from "../../dev/envoy-process.js";
 import { patientEnvoyConfig } from "../support/patient-envoy.js";
 import { sendAsWritten } from "../support/request-as-written.js";
 import { StubAuthz, allow, deny } from "../support/stub-authz.js";

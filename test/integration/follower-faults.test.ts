@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import type { PublishOutcome } from "../../src/revocation/publisher.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import {
   KEYS,
   MAX_STALENESS_MS,

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock } from "../../src/clock/clock.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import {
   HORIZON_S,
   KEYS,
@@ -16,7 +16,7 @@ import {
   redis,
   type Following,
 } from "../support/following.js";
-import { decodeNodeRow } from "../../src/revocation/node-row-redis.js";
+import { decodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
 import { publishMany } from "../support/kept-publisher.js";
 import { ManualClock } from "../support/manual-clock.js";
 

@@ -6,14 +6,14 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { systemClock } from "../../src/clock/clock.js";
-import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
-import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
-import { ReceiptDesk, type EntryAddress, type Receipt } from "../../src/revocation/receipt.js";
-import type { LogConnection, NodeRow } from "../../src/revocation/revocation-log.js";
-import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import { ReceiptDesk, type EntryAddress, type Receipt } from "../../src/revocation-log/receipt.js";
+import type { LogConnection, NodeRow } from "../../src/revocation-log/revocation-log.js";
+import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import { endOf, follow, initLog, KEYS, publish, redis, UNTIL_MS } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
 

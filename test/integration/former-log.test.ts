@@ -1,14 +1,14 @@
 /** A log that is left for one in another Redis: what receipts say of its nodes, and how it is retired. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { systemClock } from "../../src/clock/clock.js";
-import type { Database } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import { KnownNodesReader } from "../../src/outbox/known-nodes.js";
-import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
-import { ReceiptDesk, type Receipt } from "../../src/revocation/receipt.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import { KnownNodesReader } from "../../src/sessions/outbox/known-nodes.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import { ReceiptDesk, type Receipt } from "../../src/revocation-log/receipt.js";
 import { endOf, follow, initLog, KEYS, publish, redis } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { emptyTables, rows, seeLog, startRelaying, type Relaying } from "../support/relaying.js";

@@ -8,16 +8,16 @@ import { loadSync } from "@grpc/proto-loader";
 import { stringify } from "yaml";
 import { z } from "zod";
 
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock, type Clock } from "../../src/clock/clock.js";
-import { readAuthzConfig } from "../../src/config/authz-config.js";
-import { formatListenAddress } from "../../src/listen/listen-address.js";
-import { startAuthz, type RunningAuthz } from "../../src/programs/authz.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { systemClock, type Clock } from "../../src/runtime/clock.js";
+import { readAuthzConfig } from "../../src/authz/authz-config.js";
+import { formatListenAddress } from "../../src/runtime/listen-address.js";
+import { startAuthz, type RunningAuthz } from "../../src/authz/authz.js";
 import { initLog } from "../support/following.js";
 import { TokenIssuer } from "../support/token-issuer.js";
-import { captureLog } from "../unit/ops/captured-log.js";
+import { captureLog } from "../unit/runtime/captured-log.js";
 
 const DEADLINE_MS = 30_000;
 const AWAITED_MS = 30_000;

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../../src/clock/clock.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import { IssuerKeys, type IssuerKeysOptions } from "../../src/tokens/issuer-keys.js";
 import { DEFAULT_CLAIM_NAMES, type Issuer, type KeyLocation } from "../../src/tokens/issuer.js";
 import { fetchKeySet } from "../../src/tokens/key-fetch-http.js";

@@ -1,9 +1,9 @@
 /** What the limits do while their Redis is away, slow or unwilling. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { RedisLoginLimits } from "../../src/limits/login-limits-redis.js";
-import { DEFAULT_LIMITS } from "../../src/limits/login-limits.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { RedisLoginLimits } from "../../src/sessions/limits/login-limits-redis.js";
+import { DEFAULT_LIMITS } from "../../src/sessions/limits/login-limits.js";
 import { redis, UNTIL_MS } from "../support/following.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 

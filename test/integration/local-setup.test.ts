@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-const LOCAL = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "deploy", "local");
+const LOCAL = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "dev");
 const RUN = join(LOCAL, "run.mjs");
 const POLL_MS = 20;
 const STATE_MAX_MS = 60_000;
@@ -396,7 +396,7 @@ describe("set-up", () => {
     async (line) => {
       const run = start([RUN, ...line.split(" ").filter((argument) => argument !== "")], {});
       expect(await run.ended).toBe(2);
-      expect(run.stderr()).toContain("usage: node deploy/local/run.mjs");
+      expect(run.stderr()).toContain("usage: node dev/run.mjs");
     },
   );
 });

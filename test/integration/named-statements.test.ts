@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { count, sql } from "drizzle-orm";
 
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import type { Database, Scope } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import { StatementNames } from "../../src/database/named-statements-postgres.js";
-import { tenants } from "../../src/database/schema-sql.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import type { Database, Scope } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import { StatementNames } from "../../src/sessions/database/named-statements-postgres.js";
+import { tenants } from "../../src/sessions/database/schema-sql.js";
 
 /** PostgreSQL may keep a plan for good from the sixth time on. */
 const TIMES = 8;

@@ -3,7 +3,7 @@ import {
   Argon2PasswordHasher,
   DEFAULT_HASHING_COST,
   DEFAULT_HASHING_LIMITS,
-} from "../../src/passwords/password-hasher-argon2.js";
+} from "../../src/sessions/passwords/password-hasher-argon2.js";
 
 /** As cheap as argon2 may be, where the cost does not matter. */
 const CHEAP = { memoryKiB: 64, passes: 1, lanes: 1 };

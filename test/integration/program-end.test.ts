@@ -6,12 +6,12 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { takeFreePort } from "../../deploy/local/free-port.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
-import { newKeySecret } from "../../deploy/local/sessions-service.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { takeFreePort } from "../../dev/free-port.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
+import { newKeySecret } from "../../dev/sessions-service.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { initLog } from "../support/following.js";
 
 const MAIN = join(repositoryRoot(), "dist", "src", "main.js");

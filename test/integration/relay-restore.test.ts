@@ -1,11 +1,11 @@
 /** What Redis may lose, and what the relay makes of it, seen by nodes. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { systemClock } from "../../src/clock/clock.js";
-import type { CommittedRevocation } from "../../src/outbox/outbox.js";
-import { LogOutbox } from "../../src/outbox/log-outbox.js";
-import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
+import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import { endOf, follow, HORIZON_S, KEYS, redis, type Following } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { patientConnections } from "../support/patient-connections.js";

@@ -1,12 +1,12 @@
 /** One relay at a time, and what becomes of its work when it ends in the middle. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { systemClock } from "../../src/clock/clock.js";
-import type { Database } from "../../src/database/database.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import type { LogKeeper } from "../../src/revocation/log-keeper.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import type { LogKeeper } from "../../src/revocation-log/log-keeper.js";
 import { failingKeeper, STEPS, type Step } from "../support/failing-keeper.js";
 import { endOf, follow, HORIZON_S, KEYS, redis } from "../support/following.js";
 import { changedKeeper } from "../support/changed-keeper.js";

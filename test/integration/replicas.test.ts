@@ -3,9 +3,9 @@
  * master for the one that publishers write to.
  */
 import { afterEach, describe, expect, it } from "@jest/globals";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
-import { systemClock } from "../../src/clock/clock.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import {
   KEYS,
   MAX_STALENESS_MS,

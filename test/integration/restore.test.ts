@@ -1,9 +1,9 @@
 /** A log is restored while nodes follow it: they never take half of it for the whole. */
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { APPEND_MAX_ENTRIES } from "../../src/revocation/log-keeper.js";
-import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { APPEND_MAX_ENTRIES } from "../../src/revocation-log/log-keeper.js";
+import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
 import {
   HORIZON_S,
   KEYS,

@@ -1,8 +1,8 @@
 /** A server that does not say which one it is, as a proxy or a look-alike of Redis may not. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { RedisLogKeeper } from "../../src/revocation/log-keeper-redis.js";
-import { RedisNodeRows } from "../../src/revocation/node-rows-redis.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
 import { KEYS, endOf, follow, initLog, publish, type Following } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { TcpProxy } from "../support/tcp-proxy.js";

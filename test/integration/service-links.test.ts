@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { AuthzNode } from "../../deploy/local/authz-node.js";
-import { parseJsonLine } from "../../deploy/local/child-process.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import type { SekishoProgram } from "../../deploy/local/sekisho-program.js";
-import { SessionsService } from "../../deploy/local/sessions-service.js";
+import { AuthzNode } from "../../dev/authz-node.js";
+import { parseJsonLine } from "../../dev/child-process.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import type { SekishoProgram } from "../../dev/sekisho-program.js";
+import { SessionsService } from "../../dev/sessions-service.js";
 import { copyPgliteTemplate } from "../support/pglite-template.js";
 import { sekisho } from "../support/sekisho-command.js";
 import { linksOf } from "../support/service-links.js";

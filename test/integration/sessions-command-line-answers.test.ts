@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { once } from "node:events";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 
-import { askService } from "../../src/programs/sessions-request.js";
+import { askService } from "../../src/cli/sessions-request.js";
 import { sekisho } from "../support/sekisho-command.js";
 
 const TOKEN = "hunter2.hunter2.hunter2";

@@ -6,14 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import {
-  SessionsService,
-  newKeySecret,
-  type DatabaseSetting,
-} from "../../deploy/local/sessions-service.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { SessionsService, newKeySecret, type DatabaseSetting } from "../../dev/sessions-service.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { copyPgliteTemplate } from "../support/pglite-template.js";
 import { sekisho } from "../support/sekisho-command.js";
 

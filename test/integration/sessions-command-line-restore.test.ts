@@ -5,7 +5,7 @@
 import { cp, rm } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import type { Pod } from "../support/e2e-stage.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
 import { sekisho } from "../support/sekisho-command.js";

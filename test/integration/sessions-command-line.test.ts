@@ -6,8 +6,8 @@ import { OPERATORS, PASSWORD, RunningStage, type LoggedIn } from "../support/ses
 import type { Pod } from "../support/e2e-stage.js";
 import { KEYS, redis } from "../support/following.js";
 import { sekisho } from "../support/sekisho-command.js";
-import { encodeNodeRow } from "../../src/revocation/node-row-redis.js";
-import { waitFor, waitUntil } from "../../deploy/local/wait-for.js";
+import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
+import { waitFor, waitUntil } from "../../dev/wait-for.js";
 
 const PATH = "/things";
 /** No port that fetch refuses by itself, and none that anybody is given who starts beside the test. */

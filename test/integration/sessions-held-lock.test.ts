@@ -6,12 +6,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { eq, sql } from "drizzle-orm";
 
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import type { Queries } from "../../src/database/queries-sql.js";
-import { users } from "../../src/database/schema-sql.js";
-import { endEverything, endSession, lockUser } from "../../src/sessions/ending-sql.js";
-import { login } from "../../src/sessions/login.js";
-import { changeOwnPassword } from "../../src/sessions/password-change.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import type { Queries } from "../../src/sessions/database/queries-sql.js";
+import { users } from "../../src/sessions/database/schema-sql.js";
+import { endEverything, endSession, lockUser } from "../../src/sessions/login/ending-sql.js";
+import { login } from "../../src/sessions/login/login.js";
+import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";
 

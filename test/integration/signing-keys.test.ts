@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { eq } from "drizzle-orm";
-import { systemClock } from "../../src/clock/clock.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
-import { audit, signingKeys } from "../../src/database/schema-sql.js";
-import { SigningKeys, type SigningKeysOptions } from "../../src/keys/signing-keys.js";
-import { SqlSigningKeyStore } from "../../src/keys/signing-key-store-sql.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
+import { audit, signingKeys } from "../../src/sessions/database/schema-sql.js";
+import { SigningKeys, type SigningKeysOptions } from "../../src/sessions/keys/signing-keys.js";
+import { SqlSigningKeyStore } from "../../src/sessions/keys/signing-key-store-sql.js";
 import { DEFAULT_CLAIM_NAMES } from "../../src/tokens/issuer.js";
 import { IssuerKeys } from "../../src/tokens/issuer-keys.js";
 import { TokenVerifier } from "../../src/tokens/verification.js";

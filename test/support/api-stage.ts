@@ -1,15 +1,15 @@
 /** The API on a port of its own, over the verbs on one database; what it tells is kept. */
 import { Agent, request as httpRequest } from "node:http";
 
-import { startApi, type Api, type ApiBounds } from "../../src/http/api-server.js";
-import type { Database } from "../../src/database/database.js";
-import type { NodesReader } from "../../src/http/nodes-route.js";
-import type { ApiAnswered, RequestFailure } from "../../src/http/problem-desk.js";
-import type { LoginLimits } from "../../src/limits/login-limits.js";
-import type { ListenAddress } from "../../src/listen/listen-address.js";
-import type { Outbox } from "../../src/outbox/outbox.js";
-import type { PasswordHasher } from "../../src/passwords/password-hasher.js";
-import type { Role } from "../../src/sessions/scopes.js";
+import { startApi, type Api, type ApiBounds } from "../../src/sessions/http/api-server.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
+import type { ApiAnswered, RequestFailure } from "../../src/sessions/http/problem-desk.js";
+import type { LoginLimits } from "../../src/sessions/limits/login-limits.js";
+import type { ListenAddress } from "../../src/runtime/listen-address.js";
+import type { Outbox } from "../../src/sessions/outbox/outbox.js";
+import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
+import type { Role } from "../../src/sessions/login/scopes.js";
 import type { SessionStage } from "./session-stage.js";
 import { type StagedUser } from "./session-stage.js";
 

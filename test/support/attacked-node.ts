@@ -6,7 +6,7 @@
  *   await attacked.close();
  */
 import { expect } from "@jest/globals";
-import type { AuthzNode } from "../../deploy/local/authz-node.js";
+import type { AuthzNode } from "../../dev/authz-node.js";
 import { formatMs, reportMeasured } from "./e2e-report.js";
 import type { E2eStage } from "./e2e-stage.js";
 import { SteadyChecks, expectUnharmed, measureBeside, type Attack } from "./steady-checks.js";

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { Readable, Writable } from "node:stream";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { waitFor } from "../../dev/wait-for.js";
 
 const END_TIMEOUT_MS = 30_000;
 

@@ -1,4 +1,4 @@
-import type { LogKeeper } from "../../src/revocation/log-keeper.js";
+import type { LogKeeper } from "../../src/revocation-log/log-keeper.js";
 
 /** A keeper that does as `keeper` does, but for what `change` does instead. */
 export function changedKeeper(keeper: LogKeeper, change: Partial<LogKeeper>): LogKeeper {

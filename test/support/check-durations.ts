@@ -1,6 +1,6 @@
 /** How long checks took inside a node, by its own histogram. */
 import { readFile } from "node:fs/promises";
-import type { AuthzNode } from "../../deploy/local/authz-node.js";
+import type { AuthzNode } from "../../dev/authz-node.js";
 
 /**
  * The share of a load's time in which the node could have run and others had the processor, beyond

@@ -13,10 +13,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import type { Database } from "../../src/database/database.js";
-import { openPglite } from "../../src/database/database-pglite.js";
-import { openPostgres } from "../../src/database/database-postgres.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import { openPglite } from "../../src/sessions/database/database-pglite.js";
+import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import { copyPgliteTemplate } from "./pglite-template.js";
 
 export interface StartedDatabase {

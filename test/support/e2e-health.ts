@@ -1,7 +1,7 @@
 /** What a node answers to the health check that Envoy sends (grpc.health.v1). */
 import { Client, credentials } from "@grpc/grpc-js";
-import type { AuthzNode } from "../../deploy/local/authz-node.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import type { AuthzNode } from "../../dev/authz-node.js";
+import { waitUntil } from "../../dev/wait-for.js";
 
 /** HealthCheckResponse.status, field 1: https://github.com/grpc/grpc-proto, health.proto. */
 const STATUS_BY_NUMBER = new Map([

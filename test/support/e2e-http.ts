@@ -2,7 +2,7 @@
 import { Agent, request as sendRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { z } from "zod";
-import { echoSchema, type Echo } from "../../deploy/local/echo-api.js";
+import { echoSchema, type Echo } from "../../dev/echo-api.js";
 
 /** Longer than Envoy waits for a check; who gets no answer at all must fail and not hang. */
 const ANSWER_TIMEOUT_MS = 20_000;

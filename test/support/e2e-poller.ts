@@ -1,6 +1,6 @@
 /** A request that is asked again and again beside a test, and every answer that it got. */
 import { setTimeout as delay } from "node:timers/promises";
-import { waitFor } from "../../deploy/local/wait-for.js";
+import { waitFor } from "../../dev/wait-for.js";
 import { describeReply, isStandstill, type Ask, type HttpClient, type Reply } from "./e2e-http.js";
 
 /** Pause between two requests of one poller; it bounds how finely moments are seen. */

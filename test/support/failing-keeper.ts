@@ -1,7 +1,7 @@
 /** A keeper whose server is never heard of again from one step of a restore on. */
-import type { LogKeeper } from "../../src/revocation/log-keeper.js";
+import type { LogKeeper } from "../../src/revocation-log/log-keeper.js";
 import { changedKeeper } from "./changed-keeper.js";
-import { RevocationLogError } from "../../src/revocation/revocation-log.js";
+import { RevocationLogError } from "../../src/revocation-log/revocation-log.js";
 
 export const STEPS = [
   "beginRestore",

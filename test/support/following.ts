@@ -1,20 +1,20 @@
 /** A follower against a real Redis, with everything that a test wants to see of it. */
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { waitUntil } from "../../deploy/local/wait-for.js";
-import { systemClock, type Clock } from "../../src/clock/clock.js";
-import { redisConnections } from "../../src/revocation/connection-redis.js";
-import type { LogEntry, Revocation } from "../../src/revocation/entry.js";
-import { Follower, type FollowerOptions } from "../../src/revocation/follower.js";
-import { LocalState } from "../../src/revocation/local-state-lru.js";
-import { openLog, type OpenLogRequest } from "../../src/revocation/log-opening-redis.js";
-import type { LogRequirements } from "../../src/revocation/log-examination.js";
-import type { ResyncCause } from "../../src/revocation/log-order.js";
-import { partitionKeys } from "../../src/revocation/partition.js";
-import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
-import type { PublishOutcome } from "../../src/revocation/publisher.js";
-import { revocationLogInRedis } from "../../src/revocation/revocation-log-redis.js";
-import type { RevocationLog } from "../../src/revocation/revocation-log.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { systemClock, type Clock } from "../../src/runtime/clock.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import type { LogEntry, Revocation } from "../../src/revocation-log/entry.js";
+import { Follower, type FollowerOptions } from "../../src/authz/follow/follower.js";
+import { LocalState } from "../../src/authz/follow/local-state-lru.js";
+import { openLog, type OpenLogRequest } from "../../src/revocation-log/log-opening-redis.js";
+import type { LogRequirements } from "../../src/authz/follow/log-examination.js";
+import type { ResyncCause } from "../../src/authz/follow/log-order.js";
+import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
+import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
+import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
+import type { RevocationLog } from "../../src/revocation-log/revocation-log.js";
 import { patientConnections } from "./patient-connections.js";
 
 export const KEYS = partitionKeys(0);

@@ -1,10 +1,10 @@
 /** Publishes into a log on one connection, for tests that publish much or at the right moment. */
 import { randomUUID } from "node:crypto";
 
-import { systemClock } from "../../src/clock/clock.js";
-import type { Revocation } from "../../src/revocation/entry.js";
-import { RedisPublisher } from "../../src/revocation/publisher-redis.js";
-import type { PublishOutcome } from "../../src/revocation/publisher.js";
+import { systemClock } from "../../src/runtime/clock.js";
+import type { Revocation } from "../../src/revocation-log/entry.js";
+import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
+import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import { endOf, KEYS } from "./following.js";
 import { patientConnections } from "./patient-connections.js";
 

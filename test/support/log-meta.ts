@@ -1,5 +1,5 @@
 /** The facts of a log in order, for unit tests. */
-import type { LogMeta, LogServer } from "../../src/revocation/revocation-log.js";
+import type { LogMeta, LogServer } from "../../src/revocation-log/revocation-log.js";
 
 export const META: LogMeta = {
   generation: "g1",

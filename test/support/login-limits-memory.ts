@@ -1,6 +1,11 @@
-import type { Clock } from "../../src/clock/clock.js";
-import { MemoryCounters } from "../../src/limits/counters-memory.js";
-import { countAct, countLogin, countRefresh, takeBack } from "../../src/limits/counters.js";
+import type { Clock } from "../../src/runtime/clock.js";
+import { MemoryCounters } from "../../src/sessions/limits/counters-memory.js";
+import {
+  countAct,
+  countLogin,
+  countRefresh,
+  takeBack,
+} from "../../src/sessions/limits/counters.js";
 import {
   requireUsableLimits,
   type ActLimitName,
@@ -9,7 +14,7 @@ import {
   type LimitSettings,
   type LoginAttempt,
   type LoginLimits,
-} from "../../src/limits/login-limits.js";
+} from "../../src/sessions/limits/login-limits.js";
 
 /** The limits by what the process counts itself, which is what is left when Redis is away. */
 export class MemoryLoginLimits implements LoginLimits {

@@ -6,7 +6,7 @@ import {
   redisConnections,
   type OpenRedisConnection,
   type RedisConnection,
-} from "../../src/revocation/connection-redis.js";
+} from "../../src/revocation-log/connection-redis.js";
 
 /** How many times as long as the product does they wait for an answer. */
 const PATIENCE = 10;

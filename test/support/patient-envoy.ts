@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { readEnvoyConfig, type EnvoyConfig } from "../../deploy/local/envoy-config.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { readEnvoyConfig, type EnvoyConfig } from "../../dev/envoy-config.js";
+import { repositoryRoot } from "../../dev/repository.js";
 
 /** Those of a check, of a connection to the API and of one to Sekisho; not that of health checks. */
 const TIMEOUTS = /^( +(?:connect_)?timeout): [\d.]+s$/gm;

@@ -2,7 +2,7 @@
 // database, because tests run from the sources only inside jest.
 import { sql } from "drizzle-orm";
 
-import { openPglite } from "../../dist/src/database/database-pglite.js";
+import { openPglite } from "../../dist/src/sessions/database/database-pglite.js";
 
 const [folder, run] = process.argv.slice(2);
 const say = (line) => process.stdout.write(`${line}\n`);

@@ -9,9 +9,9 @@ import { mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { openPglite } from "../../src/database/database-pglite.js";
-import { migrationsFolder } from "../../src/database/migrations-sql.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { openPglite } from "../../src/sessions/database/database-pglite.js";
+import { migrationsFolder } from "../../src/sessions/database/migrations-sql.js";
 
 const run = promisify(execFile);
 

@@ -1,6 +1,6 @@
 /** A Redis master with replicas whose links to it can be cut, and that can be promoted. */
-import { RedisServer } from "../../deploy/local/redis-server.js";
-import { waitUntil } from "../../deploy/local/wait-for.js";
+import { RedisServer } from "../../dev/redis-server.js";
+import { waitUntil } from "../../dev/wait-for.js";
 import { redis } from "./following.js";
 import { TcpProxy } from "./tcp-proxy.js";
 

@@ -1,6 +1,6 @@
 import { request as sendRequest } from "node:http";
 
-import type { EnvoyProcess } from "../../deploy/local/envoy-process.js";
+import type { EnvoyProcess } from "../../dev/envoy-process.js";
 
 /** Sends a request as it is written: no path is tidied up, no header joined or renamed. */
 export async function sendAsWritten(

@@ -2,8 +2,8 @@
 import { sql } from "drizzle-orm";
 import { z } from "zod";
 
-import { DatabaseError, type Database, type Scope } from "../../src/database/database.js";
-import type { Queries } from "../../src/database/queries-sql.js";
+import { DatabaseError, type Database, type Scope } from "../../src/sessions/database/database.js";
+import type { Queries } from "../../src/sessions/database/queries-sql.js";
 import {
   audit,
   credentials,
@@ -15,7 +15,7 @@ import {
   signingKeys,
   tenants,
   users,
-} from "../../src/database/schema-sql.js";
+} from "../../src/sessions/database/schema-sql.js";
 
 const AT = new Date(1_800_000_000_000);
 

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 
-import { repositoryRoot } from "../../deploy/local/repository.js";
-import { environmentWithoutSettings } from "../../deploy/local/sekisho-program.js";
+import { repositoryRoot } from "../../dev/repository.js";
+import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
 
 const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
 const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;

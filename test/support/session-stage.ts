@@ -6,9 +6,9 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 import { eq } from "drizzle-orm";
 
-import type { By } from "../../src/admin/admin-act.js";
-import { RefusalTrail } from "../../src/audit/refusal-trail.js";
-import type { Database } from "../../src/database/database.js";
+import type { By } from "../../src/sessions/admin/admin-act.js";
+import { RefusalTrail } from "../../src/sessions/audit/refusal-trail.js";
+import type { Database } from "../../src/sessions/database/database.js";
 import {
   audit,
   credentials,
@@ -17,20 +17,28 @@ import {
   sessions,
   tenants,
   users,
-} from "../../src/database/schema-sql.js";
-import { SigningKeyError } from "../../src/keys/signing-key-error.js";
-import type { AccessTokenMint, OwnTokenVerifier, TokenFacts } from "../../src/keys/signing-keys.js";
-import type { Admission } from "../../src/limits/login-limits.js";
-import type { CommittedRevocation, Outbox } from "../../src/outbox/outbox.js";
-import { Argon2PasswordHasher } from "../../src/passwords/password-hasher-argon2.js";
-import { callerOf, type Caller } from "../../src/sessions/caller.js";
-import type { IssuedTokens } from "../../src/sessions/issued-tokens.js";
-import { DEFAULT_LOCKOUT } from "../../src/sessions/lockout.js";
-import { login, type LoginParts, type LoginRequest } from "../../src/sessions/login.js";
-import type { LoginObserver, RefreshObserver } from "../../src/sessions/observers.js";
-import { refresh, type RefreshOutcome, type RefreshParts } from "../../src/sessions/refresh.js";
-import type { Role } from "../../src/sessions/scopes.js";
-import type { SessionLimits } from "../../src/sessions/session-limits.js";
+} from "../../src/sessions/database/schema-sql.js";
+import { SigningKeyError } from "../../src/sessions/keys/signing-key-error.js";
+import type {
+  AccessTokenMint,
+  OwnTokenVerifier,
+  TokenFacts,
+} from "../../src/sessions/keys/signing-keys.js";
+import type { Admission } from "../../src/sessions/limits/login-limits.js";
+import type { CommittedRevocation, Outbox } from "../../src/sessions/outbox/outbox.js";
+import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hasher-argon2.js";
+import { callerOf, type Caller } from "../../src/sessions/login/caller.js";
+import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
+import { DEFAULT_LOCKOUT } from "../../src/sessions/login/lockout.js";
+import { login, type LoginParts, type LoginRequest } from "../../src/sessions/login/login.js";
+import type { LoginObserver, RefreshObserver } from "../../src/sessions/login/observers.js";
+import {
+  refresh,
+  type RefreshOutcome,
+  type RefreshParts,
+} from "../../src/sessions/login/refresh.js";
+import type { Role } from "../../src/sessions/login/scopes.js";
+import type { SessionLimits } from "../../src/sessions/login/session-limits.js";
 import { ManualClock } from "./manual-clock.js";
 
 const DAY_MS = 86_400_000;

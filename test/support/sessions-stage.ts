@@ -7,12 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { z } from "zod";
-import { PostgresServer } from "../../deploy/local/postgres-server.js";
-import {
-  SessionsClient,
-  type SessionTokens,
-  type UserName,
-} from "../../deploy/local/sessions-client.js";
+import { PostgresServer } from "../../dev/postgres-server.js";
+import { SessionsClient, type SessionTokens, type UserName } from "../../dev/sessions-client.js";
 import {
   SESSIONS_AUDIENCE,
   SESSIONS_ISSUER,
@@ -20,7 +16,7 @@ import {
   createOperator,
   newKeySecret,
   type DatabaseSetting,
-} from "../../deploy/local/sessions-service.js";
+} from "../../dev/sessions-service.js";
 import { E2eStage, type Pod, type PodOptions } from "./e2e-stage.js";
 import { copyPgliteTemplate } from "./pglite-template.js";
 

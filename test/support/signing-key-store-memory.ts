@@ -2,7 +2,7 @@ import type {
   SigningKeyChanges,
   SigningKeyStore,
   StoredSigningKey,
-} from "../../src/keys/signing-key-store.js";
+} from "../../src/sessions/keys/signing-key-store.js";
 
 /** A store for tests that must make it fail; it passes the same contract as the real one. */
 export class MemorySigningKeyStore implements SigningKeyStore {

@@ -16,7 +16,7 @@ import { expect } from "@jest/globals";
 import { memoryOf } from "../../bench/load/process-usage.js";
 import { checksReportSchema, type ChecksOrder } from "../../bench/load/steady-checks.js";
 import { percentileOf, spreadOf } from "../../bench/report/percentile.js";
-import { repositoryRoot } from "../../deploy/local/repository.js";
+import { repositoryRoot } from "../../dev/repository.js";
 
 const RATE_PER_S = 300;
 const SLICE_MS = 1000;

@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 
-import type { Database } from "../../src/database/database.js";
+import type { Database } from "../../src/sessions/database/database.js";
 import {
   audit,
   credentials,
@@ -10,7 +10,7 @@ import {
   sessions,
   tenants,
   users,
-} from "../../src/database/schema-sql.js";
+} from "../../src/sessions/database/schema-sql.js";
 
 const TABLES = {
   tenants,

@@ -5,7 +5,7 @@ import {
   makeEd25519KeyPair,
   makeRsaKeyPair,
   type KeyPair,
-} from "../../deploy/local/key-pair.js";
+} from "../../dev/key-pair.js";
 import type { Algorithm } from "../../src/tokens/issuer.js";
 
 /*

@@ -14,8 +14,8 @@ import {
 } from "../../../bench/report/readme-blocks.js";
 import { resultSchema } from "../../../bench/report/result.js";
 import { sessionResultSchema } from "../../../bench/report/session-result.js";
-import { repositoryRoot } from "../../../deploy/local/repository.js";
-import { VARIABLES } from "../../../src/config/variables.js";
+import { repositoryRoot } from "../../../dev/repository.js";
+import { VARIABLES } from "../../../src/cli/variables.js";
 
 const DOCUMENT = `# Title
 

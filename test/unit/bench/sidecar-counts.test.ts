@@ -6,7 +6,7 @@ import {
   countsBetween,
   readSidecarCounts,
 } from "../../../bench/load/sidecar-counts.js";
-import { authzMetrics } from "../../../src/ops/authz-metrics.js";
+import { authzMetrics } from "../../../src/authz/authz-metrics.js";
 
 const IDLE = {
   stalenessMs: () => 0,

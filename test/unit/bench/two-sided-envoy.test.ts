@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 
 import { withSecondListener } from "../../../bench/load/two-sided-envoy.js";
-import { readEnvoyConfig } from "../../../deploy/local/envoy-config.js";
+import { readEnvoyConfig } from "../../../dev/envoy-config.js";
 
 const FILTER = "envoy.filters.http.ext_authz";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { AUDIENCES_MAX, NUMERIC_DATE_MAX, readClaims } from "../../../src/tokens/claims.js";
 import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js";
-import { parseJsonObject } from "../../../src/tokens/json-members.js";
+import { parseJsonObject } from "../../../src/runtime/json-members.js";
 
 const ISSUER: Issuer = {
   issuer: "https://issuer.example",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { ALGORITHMS, type Algorithm } from "../../../src/tokens/issuer.js";
 import { KEYS_MAX, parseKeySet } from "../../../src/tokens/jwks.js";
-import { makeEcKeyPair } from "../../../deploy/local/key-pair.js";
+import { makeEcKeyPair } from "../../../dev/key-pair.js";
 import { base64url, type JsonMembers, TokenIssuer } from "../../support/token-issuer.js";
 
 const ec = new TokenIssuer({ algorithm: "ES256", kid: "ec" });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { generateSigningKey } from "../../../src/keys/key-generation.js";
+import { generateSigningKey } from "../../../src/sessions/keys/key-generation.js";
 import {
   mintAccessToken,
   type MintingKey,
@@ -12,7 +12,7 @@ import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/token
 import { parseKeySet } from "../../../src/tokens/jwks.js";
 import { OwnTokenVerification } from "../../../src/tokens/own-token-verification.js";
 import { TokenVerifier, type TrustedIssuer } from "../../../src/tokens/verification.js";
-import { isIdentifier } from "../../../src/identity/identifier.js";
+import { isIdentifier } from "../../../src/tokens/identifier.js";
 
 const TERMS = {
   issuer: "https://sessions.example",

@@ -1,0 +1,123 @@
+/** How the sidecar is, by component. */
+import type { Follower } from "./follow/follower.js";
+import { unkeptMessage } from "./follow/log-examination.js";
+import type { LocalState } from "./follow/local-state-lru.js";
+import type { IssuerKeys } from "../tokens/issuer-keys.js";
+import type { Issuer } from "../tokens/issuer.js";
+import { HEALTHY, type Component, type Components } from "../runtime/health.js";
+
+/**
+ * How long the first keys of every issuer are waited for. Beyond that a node serves those issuers
+ * whose keys it has: one that is down must not keep the others' tokens out.
+ */
+export const KEYS_AWAITED_MS = 30_000;
+
+interface AuthzParts {
+  readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
+  readonly state: Pick<LocalState, "saturated" | "unreadable">;
+  readonly trusted: readonly {
+    readonly issuer: Issuer;
+    readonly keys: Pick<IssuerKeys, "status">;
+  }[];
+  /** `upForMs`: since the start, by the monotonic clock. */
+  readonly life: { readonly ready: boolean; readonly closing: boolean; readonly upForMs: number };
+  readonly limits: {
+    readonly maxStalenessMs: number;
+    readonly skewMs: number;
+    readonly maxTokenLifetimeS: number;
+  };
+  readonly nowMs: number;
+}
+
+export const UNPROTECTED_FAILOVER =
+  "Redis has replicas, but SEKISHO_REDIS_MIN_REPLICAS is 0: a failover may lose revocations that were " +
+  "acknowledged; set it to half of the replicas, rounded up, on the session service and on every node";
+
+/** The session service stamps its log every second. */
+const KEPT_AGE_MAX_MS = 5000;
+
+/**
+ * A node becomes ready with its first proof of freshness and the first keys of every issuer, or after
+ * a while of at least one, and then stays ready until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
+ * service for a blip of Redis, where the staleness policy gives the better answer.
+ */
+export function authzComponents(parts: AuthzParts): Components {
+  return {
+    redis: redis(parts),
+    revocations: revocations(parts),
+    keys: keys(parts),
+    shutdown: parts.life.closing
+      ? { status: "failed", detail: "this node is shutting down" }
+      : HEALTHY,
+  };
+}
+
+function trouble({ life }: AuthzParts, detail: string): Component {
+  return { status: life.ready ? "degraded" : "failed", detail };
+}
+
+function redis(parts: AuthzParts): Component {
+  const { problem, state } = parts.follower.status();
+  if (problem?.code === "unreachable") return trouble(parts, problem.message);
+  if (problem === undefined && state === "connecting") return trouble(parts, "connecting");
+  return HEALTHY;
+}
+
+function revocations(parts: AuthzParts): Component {
+  const { problem, state } = parts.follower.status();
+  const stalenessMs = parts.follower.stalenessMs();
+  if (stalenessMs > parts.limits.maxStalenessMs) {
+    const since =
+      stalenessMs === Infinity
+        ? "not yet in step with the revocation log"
+        : `stale for ${Math.round(stalenessMs)} ms`;
+    return trouble(parts, `${since}: ${problem?.message ?? state}`);
+  }
+  if (parts.state.saturated) {
+    // Degraded from the start: it would never end by waiting, and the policy answers meanwhile.
+    const advice = "raise SEKISHO_REVOCATIONS_MAX_ENTRIES";
+    return { status: "degraded", detail: `more revocations than fit in memory: ${advice}` };
+  }
+  if (parts.state.unreadable) {
+    const detail = "the log has an entry that this version cannot read: upgrade this node";
+    return { status: "degraded", detail };
+  }
+  const keptAgeMs = parts.follower.keptAgeMs();
+  if (keptAgeMs !== undefined && keptAgeMs > KEPT_AGE_MAX_MS) {
+    return { status: "degraded", detail: unkeptMessage(keptAgeMs) };
+  }
+  return coverage(parts);
+}
+
+/** A log that was opened, replaced or given a longer horizon lately does not cover older tokens. */
+function coverage({ follower, limits, nowMs }: AuthzParts): Component {
+  const coveredMs = follower.freshness.coversFromMs + limits.skewMs;
+  const endsMs = coveredMs + limits.maxTokenLifetimeS * 1000 + limits.skewMs;
+  if (endsMs <= nowMs) {
+    const { unprotectedReplicas } = follower.status();
+    return unprotectedReplicas > 0 ? { status: "ok", detail: UNPROTECTED_FAILOVER } : HEALTHY;
+  }
+  const detail =
+    `tokens issued before ${new Date(coveredMs).toISOString()} are older than the log and answered ` +
+    `as stale; the last of them has expired by ${new Date(endsMs).toISOString()}`;
+  return { status: "degraded", detail };
+}
+
+function keys(parts: AuthzParts): Component {
+  const missing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+    const { keys: count, lastProblem } = issuerKeys.status();
+    return count > 0 ? [] : [`${issuer.issuer}: ${lastProblem ?? "not loaded yet"}`];
+  });
+  if (missing.length > 0) {
+    const detail = missing.join("; ");
+    const some = missing.length < parts.trusted.length;
+    if (some && parts.life.upForMs >= KEYS_AWAITED_MS) return { status: "degraded", detail };
+    return trouble(parts, detail);
+  }
+  const failing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+    const { lastProblem } = issuerKeys.status();
+    return lastProblem === undefined ? [] : [`${issuer.issuer}: ${lastProblem}`];
+  });
+  if (failing.length > 0) return { status: "degraded", detail: failing.join("; ") };
+  return HEALTHY;
+}

@@ -1,0 +1,84 @@
+/** Reads Envoy's check request: what was presented, on which route, and how to find it in logs. */
+import type { AttributeContext_HttpRequest } from "../../generated/envoy/service/auth/v3/attribute_context.js";
+import type { CheckRequest } from "../../generated/envoy/service/auth/v3/external_auth.js";
+
+/** What stands in `authorization`. `unusable`: something does, but not one bearer token. */
+export type Credentials =
+  | { readonly kind: "none" }
+  | { readonly kind: "unusable" }
+  | { readonly kind: "bearer"; readonly token: string };
+
+export interface HttpCheck {
+  readonly credentials: Credentials;
+  readonly contextExtensions: Readonly<Record<string, string>>;
+  readonly requestId: string | undefined;
+  readonly traceId: string | undefined;
+}
+
+/** undefined if the check is not about an HTTP request: `request_malformed`. */
+export function readHttpCheck(request: CheckRequest): HttpCheck | undefined {
+  const http = request.attributes?.request?.http;
+  if (request.attributes === undefined || http === undefined) return undefined;
+  const headers = new WantedHeaders(http);
+  return {
+    credentials: readCredentials(headers.authorization),
+    contextExtensions: request.attributes.contextExtensions,
+    requestId: headers.requestId,
+    traceId: readTraceId(headers.traceparent) ?? headers.b3TraceId,
+  };
+}
+
+/**
+ * The headers that matter, from both places in which Envoy may put them: `headers`, where repeated
+ * ones are joined by commas, and `header_map` (encode_raw_headers), where they come one by one.
+ */
+class WantedHeaders {
+  readonly authorization: string[] = [];
+  requestId: string | undefined;
+  traceparent: string | undefined;
+  b3TraceId: string | undefined;
+
+  constructor(http: AttributeContext_HttpRequest) {
+    for (const name of Object.keys(http.headers)) this.#take(name, http.headers[name] ?? "");
+    for (const { key, value, rawValue } of http.headerMap?.headers ?? []) {
+      // Bytes are read one to one: whatever is not ASCII is then outside of a token's alphabet.
+      if (rawValue.length === 0) this.#take(key, value);
+      else this.#take(key, Buffer.from(rawValue).toString("latin1"));
+    }
+  }
+
+  #take(name: string, value: string): void {
+    switch (name.toLowerCase()) {
+      case "authorization":
+        this.authorization.push(value);
+        break;
+      case "x-request-id":
+        this.requestId = value;
+        break;
+      case "traceparent":
+        this.traceparent = value;
+        break;
+      case "x-b3-traceid":
+        this.b3TraceId = value;
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+/** RFC 6750, section 2.1. The scheme is compared without regard to case (RFC 9110, section 11.1). */
+const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+) *$/i;
+
+function readCredentials(authorization: readonly string[]): Credentials {
+  const [value] = authorization;
+  if (value === undefined) return { kind: "none" };
+  if (authorization.length > 1) return { kind: "unusable" };
+  const token = BEARER.exec(value)?.[1];
+  return token === undefined ? { kind: "unusable" } : { kind: "bearer", token };
+}
+
+/** W3C Trace Context, section 3.2.2: version-traceid-parentid-flags. */
+function readTraceId(traceparent: string | undefined): string | undefined {
+  return /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(traceparent ?? "")?.[1];
+}

@@ -1,0 +1,108 @@
+/**
+ * The gRPC handler of `envoy.service.auth.v3.Authorization/Check`.
+ *
+ * Every path ends in one explicit answer. Whatever is thrown on the way is answered as
+ * `internal_error`; an allow is sent only for a decision that says so. Observers are told after the
+ * answer was given, and what they throw goes no further.
+ *
+ * A check that its client gave up is not decided: no answer would arrive, and a decision that is not
+ * sent must not be counted as one.
+ */
+import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
+import type {
+  CheckRequest,
+  CheckResponse,
+} from "../../generated/envoy/service/auth/v3/external_auth.js";
+import { check, type CheckDependencies, type Checked } from "./check.js";
+import { toCheckResponse } from "./check-response.js";
+import { refuse } from "./decide.js";
+
+/** Sees every answer after it was given. What it throws changes no answer. */
+export interface CheckObserver {
+  checked(checked: Checked, durationMs: number): void;
+  /** A check that was given up before it was decided. */
+  cancelled(): void;
+  failed(error: unknown): void;
+}
+
+type Answer = Parameters<handleUnaryCall<CheckRequest, CheckResponse>>[1];
+
+export function checkHandler(
+  dependencies: CheckDependencies,
+  observer: CheckObserver,
+): handleUnaryCall<CheckRequest, CheckResponse> {
+  const { clock } = dependencies;
+  const tellFailure = (error: unknown): void => {
+    try {
+      observer.failed(error);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  const tell = (what: () => void): void => {
+    try {
+      what();
+    } catch (error) {
+      tellFailure(error);
+    }
+  };
+  const finish = (checked: Checked, startedMs: number, answer: Answer): void => {
+    try {
+      send(checked, answer);
+    } catch (error) {
+      // Not even this answer can be given: the RPC fails, once, instead of being tried for ever.
+      if (checked === INTERNAL_ERROR)
+        answer({ code: grpcStatus.INTERNAL, details: "internal_error" });
+      else fail(error, startedMs, answer);
+      return;
+    }
+    tell(() => observer.checked(checked, clock.monotonicMs() - startedMs));
+  };
+  const fail = (error: unknown, startedMs: number, answer: Answer): void => {
+    finish(INTERNAL_ERROR, startedMs, answer);
+    tellFailure(error);
+  };
+  const giveUp = (answer: Answer): void => {
+    // Sent only if the call is not over after all.
+    answer({ code: grpcStatus.CANCELLED, details: "cancelled" });
+    tell(() => observer.cancelled());
+  };
+  return (call, answer) => {
+    if (call.cancelled) {
+      giveUp(answer);
+      return;
+    }
+    const startedMs = clock.monotonicMs();
+    let checked: Checked | Promise<Checked>;
+    try {
+      checked = check(call.request, dependencies);
+    } catch (error) {
+      fail(error, startedMs, answer);
+      return;
+    }
+    if (!(checked instanceof Promise)) {
+      finish(checked, startedMs, answer);
+      return;
+    }
+    checked.then(
+      (settled) => (call.cancelled ? giveUp(answer) : finish(settled, startedMs, answer)),
+      (error: unknown) => fail(error, startedMs, answer),
+    );
+  };
+}
+
+const INTERNAL_ERROR: Checked = {
+  decision: refuse("internal_error", false),
+  neededScopes: [],
+  http: undefined,
+};
+
+/** Throws only before it has answered. */
+function send({ decision, neededScopes }: Checked, answer: Answer): void {
+  if (decision.kind === "error") {
+    answer({ code: grpcStatus.UNAVAILABLE, details: decision.reason });
+    return;
+  }
+  const response = toCheckResponse(decision, neededScopes);
+  answer(null, response);
+}

@@ -1,0 +1,124 @@
+/**
+ * The decision: may this request pass? Pure and synchronous. The first rule that denies wins:
+ *
+ *   1. it is an HTTP check                      6. claims and times
+ *   2. the route's policy is well-formed        7. issuer and route may have this tenant
+ *   3. one bearer token                         8. session, epoch, cut-off not revoked
+ *   4. its form                                 9. if that is in doubt: the staleness policy
+ *   5. its key and signature                   10. the route's scopes
+ *
+ * Rules 3–10 concern only a request that presents a token on a route that looks at it; rules 4 and 5
+ * were judged by the verification, whose outcome is one of the facts.
+ */
+import type { Standing, Doubt } from "../follow/standing.js";
+import type { AccessToken } from "../../tokens/access-token.js";
+import { type ClaimLimits, faultOfClaims } from "../../tokens/claim-faults.js";
+import type { Issuer } from "../../tokens/issuer.js";
+import type { AllowReason, DenyReason } from "./reason.js";
+import type { RoutePolicy } from "./route-policy.js";
+
+/** What was found out about the presented token. */
+export type Presented =
+  | { readonly kind: "nothing" }
+  /** Rules 3 to 5 deny it; `signatureGood` tells whether the caller is more than a stranger. */
+  | { readonly kind: "refused"; readonly reason: DenyReason; readonly signatureGood: boolean }
+  | {
+      readonly kind: "verified";
+      readonly token: AccessToken;
+      readonly issuer: Issuer;
+      readonly standing: Standing;
+    };
+
+export type DecisionLimits = ClaimLimits;
+
+export type Decision =
+  | { readonly kind: "allow"; readonly reason: AllowReason; readonly token: AccessToken }
+  | { readonly kind: "allow_anonymous"; readonly reason: AllowReason }
+  | {
+      readonly kind: "deny";
+      readonly reason: DenyReason;
+      /** Only of a token whose signature is good. */
+      readonly token: AccessToken | undefined;
+      readonly signatureGood: boolean;
+      readonly doubt: Doubt | undefined;
+    }
+  /** The RPC is to fail, so that Envoy's own policy governs. */
+  | {
+      readonly kind: "error";
+      readonly reason: DenyReason;
+      readonly token: AccessToken;
+      readonly doubt: Doubt;
+    };
+
+/** Rules 3 to 10. `nowS`: Unix seconds, with fractions. */
+export function decide(
+  policy: RoutePolicy,
+  presented: Presented,
+  nowS: number,
+  limits: DecisionLimits,
+): Decision {
+  if (policy.auth === "public") return { kind: "allow_anonymous", reason: "allowed_anonymous" };
+  switch (presented.kind) {
+    case "nothing":
+      if (policy.auth === "optional") {
+        return { kind: "allow_anonymous", reason: "allowed_anonymous" };
+      }
+      return refuse("token_missing", false);
+    case "refused":
+      return refuse(presented.reason, presented.signatureGood);
+    case "verified":
+      return decideVerified(policy, presented, nowS, limits);
+  }
+}
+
+/** A denial that knows no token. */
+export function refuse(reason: DenyReason, signatureGood: boolean): Decision {
+  return { kind: "deny", reason, token: undefined, signatureGood, doubt: undefined };
+}
+
+function decideVerified(
+  policy: RoutePolicy,
+  presented: Extract<Presented, { kind: "verified" }>,
+  nowS: number,
+  limits: DecisionLimits,
+): Decision {
+  const { token, issuer, standing } = presented;
+  const deny = (reason: DenyReason, doubt?: Doubt): Decision => ({
+    kind: "deny",
+    reason,
+    token,
+    signatureGood: true,
+    doubt,
+  });
+  const fault =
+    faultOfClaims(token, issuer, nowS, limits) ??
+    faultOfTenant(token, issuer, policy) ??
+    faultOfStanding(token, standing);
+  if (fault !== undefined) return deny(fault);
+  const { doubt } = standing;
+  if (doubt !== undefined && policy.onStale === "deny") return deny("revocations_stale", doubt);
+  if (doubt !== undefined && policy.onStale === "error") {
+    return { kind: "error", reason: "revocations_stale", token, doubt };
+  }
+  if (!policy.scopes.every((scope) => token.scopes.has(scope))) return deny("scope_insufficient");
+  return { kind: "allow", reason: doubt === undefined ? "allowed" : "allowed_stale", token };
+}
+
+/** Rule 7. */
+function faultOfTenant(
+  token: AccessToken,
+  issuer: Issuer,
+  policy: RoutePolicy,
+): DenyReason | undefined {
+  if (issuer.tenants !== undefined && !issuer.tenants.has(token.tenant)) return "tenant_mismatch";
+  if (policy.tenant !== undefined && policy.tenant !== token.tenant) return "tenant_mismatch";
+  return undefined;
+}
+
+/** Rule 8. A greater epoch than the known one passes: the bump may still be on its way. */
+function faultOfStanding(token: AccessToken, standing: Standing): DenyReason | undefined {
+  if (standing.sessionRevoked) return "session_revoked";
+  if (token.epoch < standing.epoch) return "user_epoch_superseded";
+  if (token.issuedAt < standing.issuedBefore) return "token_issued_before_cutoff";
+  return undefined;
+}

@@ -1,0 +1,182 @@
+/**
+ * The follower keeps this node's local state in step with the revocation log, and knows how long ago
+ * it last proved that it is.
+ *
+ *   connecting ──► examining ──► paging ──► following ──► closed
+ *       ▲              │  │         │         ▲    │
+ *       │              │  └─────────┼─────────┘    │
+ *       └──────────────┴────────────┴──────────────┘  anything out of order
+ *
+ * - connecting: a new connection for every attempt, after a short delay.
+ * - examining: is this a log that can be followed? If not, say why and try again. If only the
+ *   connection was lost (same server, same log), the group is still there: following goes on with
+ *   the entries that were delivered and never acknowledged.
+ * - paging: the whole log is read to its end and must be without a gap; *then* the group is made at
+ *   the last ID read, so that nothing can fall between paging and following.
+ * - following: read, apply, judge, acknowledge. A read that returned everything there was proves
+ *   freshness as of the moment at which it was *sent*. Where replicas are demanded, it does so only
+ *   once a quorum of them has confirmed a write that followed the read on the same connection: a
+ *   master that was replaced does not get its quorum.
+ *
+ * Falling back never forgets a revocation and never counts as a proof. Staleness grows by itself
+ * meanwhile, and the staleness policy answers once it passes the limit.
+ *
+ * `FollowerState` is all that a follower knows of its log, and `next` the only place in which that
+ * changes. `Follower` does the I/O and says what happened.
+ */
+import type { Moment } from "../../runtime/clock.js";
+import type { AppliedUpTo, LogProblem } from "./log-examination.js";
+import type { ResyncCause } from "./log-order.js";
+import type { LogMeta, LogServer } from "../../revocation-log/revocation-log.js";
+
+/** How far the local state can be relied on. */
+export interface Freshness {
+  /** The moment as of which everything published was applied; undefined: never yet. */
+  readonly provenAt: Moment | undefined;
+  /** Unix milliseconds; the log holds every revocation since then. */
+  readonly coversFromMs: number;
+}
+
+/** A log in a server, as it was when it was examined. */
+interface LogOnServer {
+  readonly meta: LogMeta;
+  readonly server: LogServer;
+}
+
+/** Where to go on: with a group that was made for this log on this server, or with a new one. */
+type Position =
+  | ({ readonly kind: "joined"; readonly group: string } & LogOnServer)
+  | { readonly kind: "none"; readonly cause: ResyncCause; readonly why: string };
+export type Joined = Extract<Position, { readonly kind: "joined" }>;
+type Unjoined = Exclude<Position, Joined>;
+
+export type Phase =
+  | { readonly name: "connecting" | "examining"; readonly position: Position }
+  | ({ readonly name: "paging"; readonly position: Unjoined } & LogOnServer)
+  | { readonly name: "following"; readonly position: Joined }
+  | { readonly name: "closed"; readonly position: Position };
+
+export interface FollowerState {
+  readonly phase: Phase;
+  /** The last entry applied; kept over everything but a new generation. */
+  readonly applied: AppliedUpTo | undefined;
+  readonly freshness: Freshness;
+  /** The group made last, joined or not. */
+  readonly group: string | undefined;
+  readonly groupsMade: number;
+}
+
+export type FollowerEvent =
+  | { readonly kind: "connected" }
+  /** This is not a log that can be followed. */
+  | { readonly kind: "unfit"; readonly problem: LogProblem }
+  | ({ readonly kind: "fit" } & LogOnServer)
+  /** The whole log was read, up to `seq`, and `group` is about to be made at its end. */
+  | { readonly kind: "paged"; readonly seq: number; readonly group: string }
+  | { readonly kind: "joined" }
+  | { readonly kind: "advanced"; readonly seq: number }
+  | { readonly kind: "proven"; readonly sentAt: Moment; readonly coversFromMs: number }
+  /** The connection is gone; what was read so far stays good. */
+  | { readonly kind: "lost" }
+  /** Nothing can be concluded from where this node stood. */
+  | { readonly kind: "out_of_step"; readonly cause: ResyncCause; readonly why: string }
+  | { readonly kind: "closed" };
+
+export const INITIAL_STATE: FollowerState = {
+  phase: {
+    name: "connecting",
+    position: { kind: "none", cause: "start", why: "this node has just started" },
+  },
+  applied: undefined,
+  freshness: { provenAt: undefined, coversFromMs: 0 },
+  group: undefined,
+  groupsMade: 0,
+};
+
+/** The state after `event`. Pure. Throws where the event cannot happen in this state: a bug. */
+export function next(state: FollowerState, event: FollowerEvent): FollowerState {
+  const { phase } = state;
+  const { position } = phase;
+  switch (event.kind) {
+    case "connected":
+      return { ...state, phase: { name: "examining", position } };
+    case "unfit": {
+      const { code, message } = event.problem;
+      const why = `${code}: ${message}`;
+      // Why it was left in the first place says more than what was found since.
+      const left: Unjoined =
+        position.kind === "none" ? position : { kind: "none", cause: "log_changed", why };
+      return { ...state, phase: { name: "examining", position: left } };
+    }
+    case "fit":
+      return { ...state, phase: phaseOnFitLog(state, event) };
+    case "paged": {
+      if (phase.name !== "paging") throw new Error(`a log was paged while ${phase.name}`);
+      const applied = { generation: phase.meta.generation, seq: event.seq };
+      return { ...state, applied, group: event.group, groupsMade: state.groupsMade + 1 };
+    }
+    case "joined": {
+      const { group } = state;
+      if (phase.name !== "paging" || group === undefined) throw new Error("joined without a log");
+      const { meta, server } = phase;
+      const joined: Joined = { kind: "joined", group, meta, server };
+      return { ...state, phase: { name: "following", position: joined } };
+    }
+    case "advanced": {
+      const applied = { generation: joinedIn(state).meta.generation, seq: event.seq };
+      return { ...state, applied };
+    }
+    case "proven": {
+      joinedIn(state);
+      const { sentAt: provenAt, coversFromMs } = event;
+      return { ...state, freshness: { provenAt, coversFromMs } };
+    }
+    case "lost":
+      return { ...state, phase: { name: "connecting", position } };
+    case "out_of_step": {
+      const { cause, why } = event;
+      return { ...state, phase: { name: "connecting", position: { kind: "none", cause, why } } };
+    }
+    case "closed":
+      return { ...state, phase: { name: "closed", position } };
+  }
+}
+
+/** Where a follower that follows reads from. Throws where it does not follow: a bug. */
+export function joinedIn({ phase }: FollowerState): Joined {
+  if (phase.name !== "following") throw new Error(`no group is joined while ${phase.name}`);
+  return phase.position;
+}
+
+function phaseOnFitLog(
+  { phase: { position }, applied }: FollowerState,
+  { meta, server }: LogOnServer,
+): Phase {
+  if (position.kind === "joined" && isResumable(position, { meta, server })) {
+    return { name: "following", position };
+  }
+  const changed = applied !== undefined && applied.generation !== meta.generation;
+  const left: Unjoined =
+    position.kind === "none"
+      ? position
+      : {
+          kind: "none",
+          cause: "server_changed",
+          why: "Redis was restarted or promoted, or the connection leads to another one",
+        };
+  const cause = changed ? "generation_changed" : left.cause;
+  return { name: "paging", meta, server, position: { ...left, cause } };
+}
+
+/** Whether this is still the log, in the server, for which the group was made. */
+function isResumable(joined: LogOnServer, found: LogOnServer): boolean {
+  const [known, meta] = [joined.meta, found.meta];
+  return (
+    joined.server.runId === found.server.runId &&
+    (meta.authority === "redis" || joined.server.replId === found.server.replId) &&
+    known.generation === meta.generation &&
+    known.runId === meta.runId &&
+    known.authority === meta.authority &&
+    known.horizonS === meta.horizonS
+  );
+}

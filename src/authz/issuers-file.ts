@@ -1,0 +1,191 @@
+/**
+ * The YAML file with the list `issuers`. Its faults are told all at once, each with its place, its
+ * value and what is allowed. What concerns several members or several entries is looked at apart
+ * from the members themselves, so that it is told even where one of these is wrong.
+ */
+import { parseDocument } from "yaml";
+import { z } from "zod";
+import { isIdentifier } from "../tokens/identifier.js";
+import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.js";
+import { readBoundedFile } from "../runtime/config/bounded-file.js";
+import {
+  describeValue,
+  placeIn,
+  shorten,
+  valueAt,
+  type Place,
+} from "../runtime/config/file-place.js";
+import type { ConfigFault } from "../runtime/config/read-variables.js";
+import { mustBe } from "../runtime/config/variable.js";
+import { VARIABLES } from "../cli/variables.js";
+
+export const DEFAULT_TYP = "at+jwt";
+const FILE_MAX_BYTES = 1024 * 1024;
+const ISSUERS_MAX = 64;
+/** A file that is something else altogether is not told line by line. */
+const FAULTS_MAX = 100;
+
+type FileFault = Omit<ConfigFault, "where"> & { readonly place: Place };
+
+/** A text that passes `isAllowed`. The messages of all schemas here say what is allowed. */
+function text(allowed: string, isAllowed: (value: string) => boolean) {
+  return z.string({ error: allowed }).refine(isAllowed, { error: allowed });
+}
+
+function list<T extends z.ZodType>(element: T, allowed: string, max = Infinity) {
+  const told = { error: allowed };
+  return z.array(element, told).min(1, told).max(max, told);
+}
+
+function object<T extends z.ZodRawShape>(shape: T) {
+  return z.strictObject(shape, { error: `an object of ${Object.keys(shape).join(", ")}` });
+}
+
+const isName = (value: string): boolean => value.length >= 1 && value.length <= 256;
+const name = text("a text of 1 to 256 characters", isName);
+const nameOrNull = name.nullable();
+
+const { SEKISHO_JWKS_URL } = VARIABLES;
+const jwksUrl = z
+  .string({ error: SEKISHO_JWKS_URL.allowed })
+  .refine((value) => SEKISHO_JWKS_URL.parse(value) !== undefined, {
+    error: ({ input }) => mustBe(SEKISHO_JWKS_URL, String(input)).replace(/^must be /, ""),
+  });
+const tenant = text(
+  "1 to 256 characters of well-formed Unicode without control characters",
+  isIdentifier,
+);
+const algorithms = ALGORITHMS.join(", ");
+
+const claimNamesSchema = object({
+  tenant: name.default(DEFAULT_CLAIM_NAMES.tenant),
+  user: name.default(DEFAULT_CLAIM_NAMES.user),
+  session: name.default(DEFAULT_CLAIM_NAMES.session),
+  epoch: nameOrNull.default(DEFAULT_CLAIM_NAMES.epoch),
+});
+
+const issuerSchema = object({
+  issuer: name,
+  audience: name,
+  jwks_url: jwksUrl.optional(),
+  jwks_file: text("a path", (value) => value !== "").optional(),
+  algorithms: list(
+    z.enum(ALGORITHMS, { error: `one of ${algorithms}` }),
+    `a list of one or more of ${algorithms}`,
+  ).default(["ES256"]),
+  typ: name.default(DEFAULT_TYP),
+  tenants: list(tenant, "a list of at least one tenant").optional(),
+  claims: claimNamesSchema.prefault({}),
+});
+
+const fileSchema = object({
+  issuers: list(issuerSchema, `a list of 1 to ${ISSUERS_MAX} issuers`, ISSUERS_MAX),
+});
+
+/** As much of the file as has to be known to compare members and entries with each other. */
+const outlineSchema = z.object({
+  issuers: z.array(z.record(z.string(), z.unknown()).optional().catch(undefined)).max(ISSUERS_MAX),
+});
+
+/** The issuers, or faults. */
+export function readIssuersFile(path: string, faults: ConfigFault[]): readonly Issuer[] {
+  const content = readYaml(path);
+  if ("problem" in content) {
+    faults.push({ where: "SEKISHO_CONFIG", value: path, problem: content.problem });
+    return [];
+  }
+  const parsed = fileSchema.safeParse(content.value);
+  const found = [
+    ...(parsed.error?.issues ?? []).flatMap((issue) => memberFaults(issue, content.value)),
+    ...entryFaults(content.value),
+  ];
+  if (parsed.success && found.length === 0) return parsed.data.issuers.map(toIssuer);
+  for (const { place, value, problem } of found.slice(0, FAULTS_MAX)) {
+    faults.push({ where: `${path}: ${placeIn(place)}`, value, problem });
+  }
+  const more = found.length - FAULTS_MAX;
+  if (more > 0) faults.push({ where: path, value: undefined, problem: `has ${more} more` });
+  return [];
+}
+
+/** Of a fault in the text only the kind and the place: the parser's own messages quote the file. */
+function readYaml(path: string): { readonly value: unknown } | { readonly problem: string } {
+  const file = readBoundedFile(path, FILE_MAX_BYTES);
+  if ("problem" in file) return file;
+  const document = parseDocument(file.text, { logLevel: "error" });
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) {
+    const kind = fault.code.toLowerCase().replaceAll("_", " ");
+    const [at] = fault.linePos ?? [];
+    const place = at === undefined ? "" : ` at line ${at.line}, column ${at.col}`;
+    return { problem: `cannot be read as YAML: ${kind}${place}` };
+  }
+  try {
+    return { value: document.toJS() };
+  } catch {
+    return { problem: "cannot be read as YAML: its aliases lead nowhere or are too many" };
+  }
+}
+
+function memberFaults(issue: z.core.$ZodIssue, content: unknown): readonly FileFault[] {
+  if (issue.code === "unrecognized_keys") {
+    const problem = `is not known here; allowed are ${membersAt(issue.path).join(", ")}`;
+    return issue.keys.map((key) => ({ place: [...issue.path, key], value: undefined, problem }));
+  }
+  const value = valueAt(content, issue.path);
+  const at = { place: issue.path, value: undefined };
+  if (value === undefined) return [{ ...at, problem: `is missing: ${issue.message}` }];
+  // What stands at the top may be anything, if the file is not the one that was meant.
+  const shown = issue.path.length === 0 ? undefined : describeValue(value);
+  return [{ ...at, value: shown, problem: `must be ${issue.message}` }];
+}
+
+function membersAt(place: Place): readonly string[] {
+  if (place.length === 0) return Object.keys(fileSchema.shape);
+  return Object.keys((place.at(-1) === "claims" ? claimNamesSchema : issuerSchema).shape);
+}
+
+/** What is wrong between the members of an entry, or between the entries. */
+function entryFaults(content: unknown): readonly FileFault[] {
+  const { issuers = [] } = outlineSchema.safeParse(content).data ?? {};
+  const names = issuers.map((entry) => entry?.["issuer"]);
+  return issuers.flatMap((entry, index) => {
+    if (entry === undefined) return [];
+    const fault = (member: string, problem: string): FileFault => {
+      return { place: ["issuers", index, member], value: undefined, problem };
+    };
+    const faults: FileFault[] = [];
+    if (typeof entry["issuer"] === "string" && names.indexOf(entry["issuer"]) !== index) {
+      const problem = "stands twice: one entry for each issuer";
+      faults.push({ ...fault("issuer", problem), value: shorten(entry["issuer"]) });
+    }
+    if (entry["jwks_url"] === undefined && entry["jwks_file"] === undefined) {
+      const problem = `is missing, and so is jwks_file: ${SEKISHO_JWKS_URL.meaning}`;
+      faults.push(fault("jwks_url", problem));
+    }
+    if (entry["jwks_url"] !== undefined && entry["jwks_file"] !== undefined) {
+      faults.push(fault("jwks_file", "is set beside jwks_url: keys come from one place"));
+    }
+    if (issuers.length > 1 && entry["tenants"] === undefined) {
+      const problem = "is needed where there is more than one issuer: whom it may speak for";
+      faults.push(fault("tenants", problem));
+    }
+    return faults;
+  });
+}
+
+/** Called once it is known that there is exactly one of `jwks_url` and `jwks_file`. */
+function toIssuer(entry: z.infer<typeof issuerSchema>): Issuer {
+  return {
+    issuer: entry.issuer,
+    audience: entry.audience,
+    keyLocation:
+      entry.jwks_url === undefined
+        ? { kind: "file", path: entry.jwks_file ?? "" }
+        : { kind: "url", url: entry.jwks_url },
+    algorithms: entry.algorithms,
+    typ: entry.typ,
+    tenants: entry.tenants === undefined ? undefined : new Set(entry.tenants),
+    claims: entry.claims,
+  };
+}

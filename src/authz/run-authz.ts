@@ -1,0 +1,19 @@
+/** The life of the `sekisho authz` process. */
+import { setLogger } from "@grpc/grpc-js";
+import { readAuthzConfig } from "./authz-config.js";
+import { openLog } from "../runtime/log.js";
+import { startAuthz } from "./authz.js";
+import type { ExitCode } from "../runtime/exit-codes.js";
+import { logServiceLinks, runUntilStopped } from "../runtime/program-life.js";
+
+/** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
+export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
+  const config = readAuthzConfig(env);
+  const programLog = openLog(config.logLevel, { node: config.nodeId });
+  const { log } = programLog;
+  logServiceLinks(log, env);
+  // grpc-js writes to standard error by itself; whatever matters of it is told by its errors, too.
+  const tell = (message: unknown): void => log.debug({ grpc: String(message) }, "grpc");
+  setLogger({ error: tell, info: tell, debug: tell });
+  return runUntilStopped("authz", programLog, () => startAuthz(config, log));
+}

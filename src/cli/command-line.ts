@@ -1,0 +1,92 @@
+/** `sekisho`: the commands, their options, and how their ends become exit codes. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { z } from "zod";
+import { ConfigError } from "../runtime/config/config-error.js";
+import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import { addLogCommand } from "./log.js";
+import { addNodesCommand } from "./nodes.js";
+import { addRevokeCommand } from "./revoke.js";
+import { addSessionsCommand } from "./sessions-command.js";
+
+/** Where commands leave their exit code. */
+export interface CommandContext {
+  readonly env: NodeJS.ProcessEnv;
+  end(code: ExitCode): void;
+}
+
+/** Runs the command in `argv` (as Node gives it) and returns the exit code. */
+export async function runCommandLine(argv: readonly string[]): Promise<ExitCode> {
+  // Where the reader of a pipe has gone, the exit code still says what was done.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+  let code: ExitCode = EXIT.done;
+  const context: CommandContext = { env: process.env, end: (ended) => (code = ended) };
+  const program = commandLine(context);
+  try {
+    await program.parseAsync([...argv]);
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (error instanceof ConfigError) {
+      const command = argv.slice(2).filter((word) => /^[a-z]+$/.test(word))[0] ?? "";
+      process.stderr.write(`sekisho ${command}: ${error.message}\n`);
+      return EXIT.usage;
+    }
+    throw error;
+  }
+}
+
+function commandLine(context: CommandContext): Command {
+  const program = new Command("sekisho")
+    .description("Instant JWT revocation for Envoy.")
+    .version(version(), "--version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand(false)
+    .exitOverride()
+    .addHelpText(
+      "after",
+      "\nConfiguration is by variables SEKISHO_*: see the README. Exit codes: 0 done, 1 failed, " +
+        "2 wrong\nusage or configuration, 3 published but not confirmed by every node.",
+    );
+  program
+    .command("authz")
+    .description("run the sidecar: Envoy's external authorization over gRPC")
+    .action(async () => {
+      const { runAuthz } = await import("../authz/run-authz.js");
+      context.end(await runAuthz(context.env));
+    });
+  addSessionsCommand(program, context);
+  addRevokeCommand(program, context);
+  addNodesCommand(program, context);
+  addLogCommand(program, context);
+  listCommandsWhereUnknown(program);
+  return program;
+}
+
+/** An unknown command is answered with those that there are, on each level. */
+function listCommandsWhereUnknown(command: Command): void {
+  if (command.commands.length === 0) return;
+  command.helpCommand(false).configureOutput({
+    outputError: (message, write) => {
+      write(message);
+      // A command that also does something by itself calls them arguments of its own.
+      if (/unknown command|too many arguments/.test(message)) write(commandList(command));
+    },
+  });
+  command.commands.forEach(listCommandsWhereUnknown);
+}
+
+function commandList(command: Command): string {
+  const width = Math.max(8, ...command.commands.map((one) => one.name().length)) + 2;
+  const lines = command.commands.map(
+    (one) => `  ${one.name().padEnd(width)}${one.description()}\n`,
+  );
+  return `The commands are:\n${lines.join("")}`;
+}
+
+const packageSchema = z.object({ version: z.string() });
+
+function version(): string {
+  const path = new URL("../../../package.json", import.meta.url);
+  return packageSchema.parse(JSON.parse(readFileSync(path, "utf8"))).version;
+}

@@ -1,0 +1,135 @@
+/**
+ * `sekisho log`: opens a revocation log where no session service stands behind it, and closes one that
+ * is being left.
+ */
+import { randomUUID } from "node:crypto";
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { readOperatorConfig } from "./operator-config.js";
+import { redisConnections } from "../revocation-log/connection-redis.js";
+import { openLog, type OpenLogOutcome } from "../revocation-log/log-opening-redis.js";
+import { partitionKeys } from "../revocation-log/partition.js";
+import { RevocationLogError } from "../revocation-log/revocation-log.js";
+import type { CommandContext } from "./command-line.js";
+import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+
+export function addLogCommand(program: Command, context: CommandContext): void {
+  const log = program.command("log").description("open or retire a revocation log in Redis");
+  log
+    .command("init")
+    .description("open a log, or raise the horizon of the one that is there")
+    .option(
+      "--nothing-was-revoked",
+      "a new deployment: accept tokens issued before now (without it they are refused as stale)",
+    )
+    .option("--replace", "delete the log that is there, with every revocation in it")
+    .option(
+      "--min-replicas <count>",
+      "how many replicas must have a revocation before it counts as published; also changes a log that " +
+        "is there (left out: SEKISHO_REDIS_MIN_REPLICAS, for a new log only)",
+      readReplicas,
+    )
+    .action(async (options: InitOptions) => {
+      context.end(await initLog(context.env, options));
+    });
+  log
+    .command("retire")
+    .description("close a log that is being left: no node follows it, nothing is published into it")
+    .option("--undo", "open it again")
+    .option("--force", "also the log that the database names, or where it cannot be asked")
+    .addOption(
+      new Option(
+        "--lost",
+        "the Redis of a former log is gone: tell the database only that its nodes are stale",
+      ).conflicts(["undo", "force"]),
+    )
+    .action(async (options: { undo?: true; force?: true; lost?: true }) => {
+      const { markFormerLogsLost, retireLog } = await import("./log-retire.js");
+      context.end(
+        options.lost === true
+          ? await markFormerLogsLost(context.env)
+          : await retireLog(context.env, {
+              to: options.undo === true ? "in_use" : "retired",
+              force: options.force === true,
+            }),
+      );
+    });
+}
+
+interface InitOptions {
+  readonly nothingWasRevoked?: true;
+  readonly replace?: true;
+  readonly minReplicas?: number;
+}
+
+function readReplicas(text: string): number {
+  if (/^([0-9]|1[0-6])$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Allowed is a whole number from 0 to 16.");
+}
+
+async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<ExitCode> {
+  const config = readOperatorConfig(env);
+  try {
+    const outcome = await openLog(redisConnections(config.redisUrl), partitionKeys(0), {
+      generation: randomUUID(),
+      authority: "redis",
+      horizonS: config.horizonS,
+      nothingWasRevoked: options.nothingWasRevoked === true,
+      replace: options.replace === true,
+      minReplicas: options.minReplicas ?? config.redisMinReplicas,
+      changeMinReplicas: options.minReplicas !== undefined,
+    });
+    return tell(outcome, config.horizonS, options);
+  } catch (error) {
+    if (!(error instanceof RevocationLogError)) throw error;
+    process.stderr.write(`sekisho log init: no log was opened: ${error.message}\n`);
+    return EXIT.failed;
+  }
+}
+
+function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): ExitCode {
+  const covers = options.nothingWasRevoked
+    ? "It covers all time: what was revoked before, if anything was, passes at nodes that start now."
+    : "Tokens issued before now are refused as stale until they expire.";
+  const durability =
+    "Authority is Redis: a revocation is as durable as Redis (use `appendfsync always`).";
+  switch (outcome[0]) {
+    case "opened":
+      process.stdout.write(`Opened a log that remembers ${horizonS} s. ${covers}\n${durability}\n`);
+      return EXIT.done;
+    case "replaced":
+      process.stdout.write(
+        `Replaced the log, whose last entry was ${outcome[1].seq}: nodes that run keep what they know, ` +
+          `nodes that start do not.\nThe new log remembers ${horizonS} s. ${covers}\n${durability}\n`,
+      );
+      return EXIT.done;
+    case "raised":
+      process.stdout.write(
+        `Raised the log's horizon from ${outcome[1].horizonS} to ${horizonS} s. Tokens issued more ` +
+          `than ${outcome[1].horizonS} s ago are refused as stale until they expire.\n`,
+      );
+      return EXIT.done;
+    case "retired":
+      process.stderr.write(
+        "sekisho log init: the log in this Redis was retired at " +
+          `${new Date(outcome[1].retiredAtMs).toISOString()}. Nothing was changed.\n` +
+          "`sekisho log retire --undo` opens it again as it was. `--replace` deletes it with every " +
+          "revocation in it, and opens\nanother one.\n",
+      );
+      return EXIT.failed;
+    case "replicas":
+      process.stdout.write(
+        `The log demands ${options.minReplicas ?? 0} replicas now, where it demanded ` +
+          `${outcome[1].minReplicas}. Nothing else was changed.\n`,
+      );
+      return EXIT.done;
+    case "exists":
+      process.stderr.write(
+        `sekisho log init: there is a log already (its last entry is ${outcome[1].seq}, it ` +
+          `remembers ${outcome[1].horizonS} s, its authority is ${outcome[1].authority}). Nothing was changed.\n` +
+          "`--replace` deletes it with every revocation in it: revoked tokens that have not expired " +
+          "pass again at nodes\nthat start later, unless they are refused as stale (so do not add " +
+          "`--nothing-was-revoked`).\n",
+      );
+      return EXIT.failed;
+  }
+}

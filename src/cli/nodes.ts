@@ -1,0 +1,161 @@
+/** `sekisho nodes`: which node has applied how much of the log. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
+import { redisConnections } from "../revocation-log/connection-redis.js";
+import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
+import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
+import { ON_STALE } from "../revocation-log/on-stale.js";
+import { partitionKeys } from "../revocation-log/partition.js";
+import { RevocationLogError } from "../revocation-log/revocation-log.js";
+import type { CommandContext } from "./command-line.js";
+import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import { askService } from "./sessions-request.js";
+
+export function addNodesCommand(program: Command, context: CommandContext): void {
+  program
+    .command("nodes")
+    .description("list the nodes and what each has applied")
+    .option("--json", "answer in JSON")
+    .option("--break-glass", "straight from Redis, past the session service")
+    .action(async ({ json, breakGlass }: { json?: true; breakGlass?: true }) => {
+      const path = readOperatorPath(context.env, breakGlass === true);
+      const found =
+        path.kind === "service"
+          ? await readFromService(path.service)
+          : await readFromRedis(path.redis.redisUrl);
+      context.end(tell(found, json === true));
+    });
+}
+
+/** As the service answers it, and as `--json` prints it. */
+const answerSchema = z.object({
+  log: z.object({
+    generation: z.string(),
+    recorded_generation: z.string().optional(),
+    seq: z.number(),
+    authority: z.string(),
+    kept_ms_ago: z.number().optional(),
+    retired_ms_ago: z.number().optional(),
+  }),
+  nodes: z.array(
+    z.object({
+      node: z.string(),
+      state: z.enum(["in_step", "behind", "silent"]),
+      seq: z.number(),
+      seen_ms_ago: z.number(),
+      max_staleness_ms: z.number(),
+      on_stale: z.enum(ON_STALE),
+      group: z.string(),
+    }),
+  ),
+  former_nodes: z
+    .array(
+      z.object({
+        node: z.string(),
+        retired: z.boolean(),
+        max_staleness_ms: z.number(),
+        on_stale: z.enum(ON_STALE),
+      }),
+    )
+    .optional(),
+});
+
+type Found = z.infer<typeof answerSchema> | { readonly problem: string };
+
+function tell(found: Found, json: boolean): ExitCode {
+  if ("problem" in found) {
+    process.stderr.write(`sekisho nodes: ${found.problem}\n`);
+    return EXIT.failed;
+  }
+  process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : table(found));
+  return EXIT.done;
+}
+
+async function readFromService(service: ServiceAddress): Promise<Found> {
+  const answer = await askService(service, { method: "GET", path: "/v1/admin/nodes" });
+  if (!answer.ok) return { problem: answer.message };
+  const parsed = answerSchema.safeParse(answer.body);
+  if (parsed.success) return parsed.data;
+  return { problem: "the session service's answer is not understood: is it another version?" };
+}
+
+async function readFromRedis(redisUrl: string): Promise<Found> {
+  const reader = new RedisNodeRows(redisConnections(redisUrl), partitionKeys(0));
+  try {
+    const found = await reader.nodeRows();
+    const { meta } = found;
+    if (typeof meta === "string") {
+      const advice = meta === "missing" ? ": run `sekisho log init`" : "";
+      const state = meta === "restoring" ? "being restored" : meta;
+      return { problem: `the revocation log is ${state}${advice}` };
+    }
+    const { generation, seq, authority, keptMsAgo, retiredMsAgo } = reportLog(meta, found.serverMs);
+    const nodes = reportNodes(found, meta).map((one) => ({
+      ...{ node: one.node, state: one.state, seq: one.seq, group: one.group },
+      seen_ms_ago: one.seenMsAgo,
+      max_staleness_ms: one.maxStalenessMs,
+      on_stale: one.onStale,
+    }));
+    const log = {
+      ...{ generation, seq, authority },
+      ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
+      ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
+    };
+    return { log, nodes };
+  } catch (error) {
+    if (!(error instanceof RevocationLogError)) throw error;
+    return { problem: error.message };
+  } finally {
+    reader.close();
+  }
+}
+
+type Answer = z.infer<typeof answerSchema>;
+
+/** A log whose stamp is older than this is not kept any more; nodes say so, too. */
+const UNKEPT_MS = 5000;
+
+/** What is to be said of the log, and of those who are not in it. */
+function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] {
+  const { recorded_generation: recorded, kept_ms_ago: keptMsAgo } = log;
+  const lines: string[] = [];
+  if (log.retired_ms_ago !== undefined) {
+    lines.push(`the log was retired ${log.retired_ms_ago} ms ago: no node follows it`);
+  } else if (log.authority === "database") {
+    const old = (keptMsAgo ?? Infinity) > UNKEPT_MS;
+    const kept = keptMsAgo === undefined ? "never kept" : `last kept ${keptMsAgo} ms ago`;
+    lines.push(`the log was ${kept}${old ? ": no session service keeps it now" : ""}`);
+  }
+  if (recorded !== undefined && recorded !== log.generation) {
+    lines.push("the database names another log: this one was left");
+  }
+  for (const { node, retired } of former) {
+    const then = retired ? "which is retired: stale if it lives" : "and may still follow it";
+    lines.push(`${node} was seen last in a former log, ${then}`);
+  }
+  return lines;
+}
+
+function table(answer: Answer): string {
+  const { log, nodes } = answer;
+  const head = ["NODE", "STATE", "APPLIED", "SEEN", "STALE AFTER", "THEN"];
+  const cells = nodes.map((one) => [
+    one.node,
+    one.state.replace("_", " "),
+    `${one.seq}/${log.seq}`,
+    `${one.seen_ms_ago} ms ago`,
+    `${one.max_staleness_ms} ms`,
+    one.on_stale,
+  ]);
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd();
+  const lines = nodes.length === 0 ? ["no node follows this log"] : [head, ...cells].map(line);
+  return `${[...lines, ...remarks(answer)].join("\n")}\n`;
+}

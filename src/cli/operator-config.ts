@@ -1,0 +1,73 @@
+/** What the operators' commands (`log`, `revoke`, `nodes`) are told: only the Redis settings. */
+import { horizonS } from "../revocation-log/horizon.js";
+import { ConfigError } from "../runtime/config/config-error.js";
+import { readRedisUrl } from "../runtime/config/password-file.js";
+import {
+  readVariable,
+  unknownVariables,
+  type ConfigFault,
+  type Environment,
+} from "../runtime/config/read-variables.js";
+
+export interface OperatorConfig {
+  readonly redisUrl: string;
+  readonly redisMinReplicas: number;
+  readonly clockSkewS: number;
+  /** How long a log opened now has to remember. */
+  readonly horizonS: number;
+}
+
+/** Where the session service is, and as whom to ask it. */
+export interface ServiceAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Through the session service where one is configured; straight to Redis where none is. */
+export type OperatorPath =
+  | { readonly kind: "service"; readonly service: ServiceAddress }
+  | { readonly kind: "redis"; readonly redis: OperatorConfig };
+
+/** `breakGlass`: to Redis in any case. Throws a ConfigError that lists every fault. */
+export function readOperatorPath(env: Environment, breakGlass: boolean): OperatorPath {
+  const faults: ConfigFault[] = [...unknownVariables(env)];
+  const url = readVariable(env, "SEKISHO_SESSIONS_URL", faults);
+  const token = readVariable(env, "SEKISHO_SESSIONS_TOKEN", faults);
+  if (url !== undefined && token === undefined) {
+    const problem = "is not set, but SEKISHO_SESSIONS_URL is: set both or neither";
+    faults.push({ where: "SEKISHO_SESSIONS_TOKEN", value: undefined, problem });
+  }
+  if (url === undefined && token !== undefined) {
+    const problem = "is not set, but SEKISHO_SESSIONS_TOKEN is: set both or neither";
+    faults.push({ where: "SEKISHO_SESSIONS_URL", value: undefined, problem });
+  }
+  if (breakGlass || (faults.length === 0 && url === undefined)) {
+    return { kind: "redis", redis: readOperatorConfig(env) };
+  }
+  if (faults.length > 0 || url === undefined || token === undefined) throw new ConfigError(faults);
+  return { kind: "service", service: { url, token } };
+}
+
+/** Throws a ConfigError that lists every fault. */
+export function readOperatorConfig(env: Environment): OperatorConfig {
+  const faults: ConfigFault[] = [...unknownVariables(env)];
+  const redisUrl = readRedisUrl(env, faults);
+  const redisMinReplicas = readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults);
+  const clockSkewS = readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults);
+  const maxTokenLifetimeS = readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults);
+  if (
+    faults.length > 0 ||
+    redisUrl === undefined ||
+    redisMinReplicas === undefined ||
+    clockSkewS === undefined ||
+    maxTokenLifetimeS === undefined
+  ) {
+    throw new ConfigError(faults);
+  }
+  return {
+    redisUrl,
+    redisMinReplicas,
+    clockSkewS,
+    horizonS: horizonS(maxTokenLifetimeS, clockSkewS),
+  };
+}

@@ -1,0 +1,112 @@
+/** `sekisho revoke` through the session service: it decides, records, publishes and answers. */
+import { z } from "zod";
+import type { ServiceAddress } from "./operator-config.js";
+import { ON_STALE } from "../revocation-log/on-stale.js";
+import type { Revocation } from "../revocation-log/entry.js";
+import { UNCONFIRMED_REASONS } from "../revocation-log/receipt.js";
+import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import { tellReceipt } from "./revoke-answer.js";
+import { askService } from "./sessions-request.js";
+
+/** The longest that the service waits for a receipt. */
+const SERVICE_WAIT_MAX_MS = 10_000;
+
+const unconfirmedSchema = z
+  .object({
+    node: z.string(),
+    max_staleness_ms: z.number().optional(),
+    on_stale: z.enum(ON_STALE).optional(),
+    reason: z.enum(UNCONFIRMED_REASONS).optional().catch(undefined),
+  })
+  .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason }) => ({
+    ...{ node, maxStalenessMs, onStale, reason },
+  }));
+
+const answerSchema = z.object({
+  published: z.boolean(),
+  code: z.string().optional(),
+  event_ids: z.array(z.string()).min(1),
+  per_node: z.array(z.object({ node: z.string(), ms: z.number() })).optional(),
+  pending: z.array(unconfirmedSchema).optional(),
+  silent: z.array(unconfirmedSchema).optional(),
+});
+
+export interface ServiceRevocation {
+  /** Of a user: everything; the service knows the epoch. */
+  readonly revocation: Revocation;
+  readonly reason: string | undefined;
+  /** undefined: nobody waits. */
+  readonly waitMs: number | undefined;
+  readonly json: boolean;
+}
+
+export async function revokeThroughService(
+  service: ServiceAddress,
+  { revocation, reason, waitMs, json }: ServiceRevocation,
+): Promise<ExitCode> {
+  if (revocation.user === undefined) {
+    process.stderr.write(
+      "sekisho revoke: the session service needs to know whose session it is: add --user\n",
+    );
+    return EXIT.usage;
+  }
+  const answer = await askService(
+    service,
+    requestFor(revocation, revocation.user, { reason, waitMs }),
+  );
+  if (!answer.ok) {
+    process.stderr.write(`sekisho revoke: ${answer.message}\n`);
+    return EXIT.failed;
+  }
+  const parsed = answerSchema.safeParse(answer.body);
+  if (!parsed.success) {
+    process.stderr.write(
+      "sekisho revoke: the session service's answer is not understood: is it another version?\n",
+    );
+    return EXIT.failed;
+  }
+  if (json) process.stdout.write(`${JSON.stringify(answer.body)}\n`);
+  return tell(parsed.data, { waited: waitMs !== undefined, quiet: json });
+}
+
+function tell(
+  answer: z.infer<typeof answerSchema>,
+  { waited, quiet }: { readonly waited: boolean; readonly quiet: boolean },
+): ExitCode {
+  const { published, code, event_ids: eventIds, per_node: applied, pending, silent } = answer;
+  if (!published) {
+    if (quiet) return EXIT.failed;
+    process.stderr.write(
+      `Ended in the database (${eventIds.join(", ")}), but not yet published: ${code ?? "unknown"}.\n` +
+        "The session service goes on trying; until then nodes allow the tokens that are out.\n",
+    );
+    return EXIT.failed;
+  }
+  const known = applied !== undefined && pending !== undefined && silent !== undefined;
+  const receipt = known ? { applied, pending, silent } : ("unknown" as const);
+  if (!quiet) {
+    process.stdout.write(`Ended and published (${eventIds.join(", ")}).\n`);
+    if (waited) tellReceipt(receipt);
+  }
+  if (!waited) return EXIT.done;
+  return receipt === "unknown" || receipt.pending.length > 0 ? EXIT.unconfirmed : EXIT.done;
+}
+
+function requestFor(
+  revocation: Revocation,
+  user: string,
+  { reason, waitMs }: Pick<ServiceRevocation, "reason" | "waitMs">,
+): Parameters<typeof askService>[1] {
+  const [tenant, whose] = [revocation.tenant, user].map(encodeURIComponent);
+  const place = `/v1/admin/tenants/${tenant}/users/${whose}`;
+  const query = new URLSearchParams({
+    wait_ms: String(Math.min(waitMs ?? 0, SERVICE_WAIT_MAX_MS)),
+  });
+  if (revocation.kind === "session_revoked") {
+    if (reason !== undefined) query.set("reason", reason);
+    const session = encodeURIComponent(revocation.session);
+    return { method: "DELETE", path: `${place}/sessions/${session}?${query.toString()}` };
+  }
+  const body = reason === undefined ? {} : { reason };
+  return { method: "POST", path: `${place}/revoke-all?${query.toString()}`, body };
+}

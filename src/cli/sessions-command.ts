@@ -1,0 +1,35 @@
+/**
+ * `sekisho sessions`: the session service, and what an operator does beside it. Each is loaded only
+ * when it is asked for: neither the sidecar nor a short command should carry database and web server.
+ */
+import type { Command } from "commander";
+import type { CommandContext } from "./command-line.js";
+import { parseId } from "./revoke-arguments.js";
+
+export function addSessionsCommand(program: Command, context: CommandContext): void {
+  const sessions = program
+    .command("sessions")
+    .description("run the session service: login, refresh, logout, revocation, audit")
+    .action(async () => {
+      const { runSessions } = await import("../sessions/run-sessions.js");
+      context.end(await runSessions(context.env));
+    });
+  sessions
+    .command("admin")
+    .description("operators: those who may act in every tenant")
+    .command("create")
+    .description("create an operator and print a password for one login")
+    .requiredOption("--login <name>", "by which the operator logs in", parseId)
+    .option("--json", "answer in JSON")
+    .action(async ({ login, json }: { login: string; json?: true }) => {
+      const { createFirstOperator } = await import("../sessions/admin-create.js");
+      context.end(await createFirstOperator(context.env, { login, json: json === true }));
+    });
+  sessions
+    .command("after-restore")
+    .description("end every session, after the database was brought back from a backup")
+    .action(async () => {
+      const { endEverythingAfterRestore } = await import("../sessions/run-sessions.js");
+      context.end(await endEverythingAfterRestore(context.env));
+    });
+}

@@ -1,0 +1,182 @@
+/**
+ * The revocation log in Redis, as a node reads it (Redis Streams: XRANGE, XGROUP, XREADGROUP, XACK).
+ *
+ * A blocked XREADGROUP holds up everything else on its connection, so a node's reader has one of its
+ * own and writes its acknowledgements between two reads.
+ */
+import { z } from "zod";
+import { momentOf, type Clock } from "../runtime/clock.js";
+import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
+import type { RawEntry } from "./entry.js";
+import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { encodeNodeRow } from "./node-row-redis.js";
+import type { PartitionKeys } from "./partition.js";
+import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import type {
+  LogConnection,
+  LogFacts,
+  LogRead,
+  NodeRow,
+  Quorum,
+  RevocationLog,
+} from "./revocation-log.js";
+import { addressOf, replicationIn, serverIn } from "./server-info-redis.js";
+import { removeGroups, removeSilentGroups } from "./silent-groups-redis.js";
+
+/** How long a read, or an acknowledgement between two reads, may take beyond what it waits. */
+const WATCHDOG_MS = 400;
+/** How long any other command may take; the node is not fresh while it runs anyway. */
+const COMMAND_TIMEOUT_MS = 1000;
+/** Every group has one reader. */
+const CONSUMER = "reader";
+
+const streamsSchema = z.array(z.tuple([z.string(), entriesSchema])).nullable();
+
+export function revocationLogInRedis(
+  open: OpenRedisConnection,
+  keys: PartitionKeys,
+  clock: Clock,
+): RevocationLog {
+  return { connect: async () => new RedisLogConnection(await open(), keys, clock) };
+}
+
+class RedisLogConnection implements LogConnection {
+  readonly #redis: RedisConnection;
+  readonly #keys: PartitionKeys;
+  readonly #clock: Clock;
+
+  constructor(redis: RedisConnection, keys: PartitionKeys, clock: Clock) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#clock = clock;
+  }
+
+  async facts(): Promise<LogFacts> {
+    const sentAt = momentOf(this.#clock);
+    const pipeline = this.#redis.client.pipeline();
+    pipeline.call("ROLE");
+    pipeline.time();
+    pipeline.info("server");
+    pipeline.info("replication");
+    pipeline.hmget(this.#keys.meta, ...META_FIELDS);
+    const [role, time, server, replication, meta] = await runAll(
+      this.#redis,
+      COMMAND_TIMEOUT_MS,
+      "ROLE, TIME",
+      pipeline,
+    );
+    return {
+      role: roleIn(role),
+      serverMs: timeToMs(time),
+      server: serverIn(
+        parse("INFO", z.string(), server),
+        parse("INFO", z.string(), replication),
+        addressOf(this.#redis.client.options),
+      ),
+      meta: parseMeta(meta),
+      sentAt,
+      receivedAt: momentOf(this.#clock),
+    };
+  }
+
+  async page(afterId: string | undefined, count: number): Promise<readonly RawEntry[]> {
+    const from = afterId === undefined ? "-" : `(${afterId}`;
+    const command = this.#redis.client.xrange(this.#keys.log, from, "+", "COUNT", count);
+    const reply = await this.#redis.within<unknown>(COMMAND_TIMEOUT_MS, "XRANGE", command);
+    return parse("XRANGE", entriesSchema, reply);
+  }
+
+  async join(
+    group: string,
+    afterId: string,
+    row: NodeRow,
+    previous: string | undefined,
+  ): Promise<void> {
+    const { log, nodes } = this.#keys;
+    // One transaction, so that a group without a row is always one that was left behind.
+    const transaction = this.#redis.client.multi();
+    transaction.hset(nodes, group, encodeNodeRow(row));
+    transaction.xgroup("CREATE", log, group, afterId);
+    if (previous !== undefined) {
+      transaction.hdel(nodes, previous);
+      transaction.xgroup("DESTROY", log, previous);
+    }
+    await runAll(this.#redis, COMMAND_TIMEOUT_MS, "XGROUP CREATE", transaction);
+  }
+
+  async read(group: string, count: number, waitMs: number): Promise<LogRead> {
+    const { log, meta } = this.#keys;
+    const sentAt = momentOf(this.#clock);
+    const pipeline = this.#redis.client.pipeline();
+    pipeline.time();
+    pipeline.hmget(meta, ...META_FIELDS);
+    pipeline.info("replication");
+    const reader = ["GROUP", group, CONSUMER, "COUNT", count] as const;
+    const from = ["STREAMS", log, ">"] as const;
+    // BLOCK 0 would wait for ever.
+    if (waitMs > 0) pipeline.xreadgroup(...reader, "BLOCK", waitMs, ...from);
+    else pipeline.xreadgroup(...reader, ...from);
+    const withinMs = waitMs + WATCHDOG_MS;
+    const [time, facts, info, entries] = await runAll(
+      this.#redis,
+      withinMs,
+      "XREADGROUP",
+      pipeline,
+    );
+    return {
+      meta: parseMeta(facts),
+      replication: replicationIn(parse("INFO", z.string(), info)),
+      entries: toEntries(entries),
+      serverMs: timeToMs(time),
+      sentAt,
+      receivedAt: momentOf(this.#clock),
+    };
+  }
+
+  async readPending(group: string, count: number): Promise<readonly RawEntry[]> {
+    const reply = await this.#redis.within<unknown>(
+      COMMAND_TIMEOUT_MS,
+      "XREADGROUP 0",
+      this.#redis.client.xreadgroup(
+        ...(["GROUP", group, CONSUMER, "COUNT", count, "STREAMS", this.#keys.log, "0"] as const),
+      ),
+    );
+    return toEntries(reply);
+  }
+
+  /**
+   * WAIT counts by what this connection wrote last. After a write that failed it would confirm an
+   * older one, so an error in any reply is the call's.
+   */
+  async acknowledge(
+    group: string,
+    ids: readonly string[],
+    row: NodeRow,
+    quorum: Quorum | undefined,
+  ): Promise<number> {
+    const pipeline = this.#redis.client.pipeline();
+    if (ids.length > 0) pipeline.xack(this.#keys.log, group, ...ids);
+    pipeline.hset(this.#keys.nodes, group, encodeNodeRow(row));
+    if (quorum !== undefined) pipeline.wait(quorum.replicas, quorum.waitMs);
+    const withinMs = WATCHDOG_MS + (quorum?.waitMs ?? 0);
+    const replies = await runAll(this.#redis, withinMs, "XACK", pipeline);
+    return quorum === undefined ? 0 : parse("WAIT", z.int(), replies.at(-1));
+  }
+
+  async leave(group: string): Promise<void> {
+    await removeGroups(this.#redis, this.#keys, [group]);
+  }
+
+  async removeSilent(seenBeforeMs: number): Promise<number> {
+    return removeSilentGroups(this.#redis, this.#keys, seenBeforeMs);
+  }
+
+  close(): void {
+    this.#redis.close();
+  }
+}
+
+function toEntries(reply: unknown): readonly RawEntry[] {
+  const streams = parse("XREADGROUP", streamsSchema, reply) ?? [];
+  return streams.flatMap(([, entries]) => entries);
+}

@@ -1,0 +1,169 @@
+/**
+ * The port through which a node reads the revocation log of one partition.
+ *
+ * Guarantees that an adapter gives:
+ *
+ * - A connection is one conversation with one server process. It is never mended: after any
+ *   `RevocationLogError` the caller closes it and opens another.
+ * - Every call settles within a bound. A reply that does not come in time is an error, never an
+ *   empty answer, so silence cannot pass for freshness.
+ * - `read` asks for the facts first and for the entries after them, in this order on the server.
+ * - `acknowledge` counts the replicas that have everything which this connection has written.
+ * - Entries come in the order of the log; those of `read` stay pending until acknowledged.
+ */
+import type { Moment } from "../runtime/clock.js";
+import type { RawEntry } from "./entry.js";
+import type { OnStale } from "./on-stale.js";
+
+export type Authority = "database" | "redis";
+
+/** The facts that stand beside a log, `meta` in Redis. */
+export interface LogMeta {
+  /** Random; a new one starts `seq` anew. */
+  readonly generation: string;
+  /** Of the last entry. */
+  readonly seq: number;
+  /** Of the oldest entry left. */
+  readonly firstSeq: number;
+  /** The server process for which the log is known to be complete. */
+  readonly runId: string;
+  /** That process's replication ID (`master_replid`); undefined: written by an older version. */
+  readonly replId: string | undefined;
+  readonly authority: Authority;
+  readonly horizonS: number;
+  readonly partitions: number;
+  /** Unix milliseconds; the log holds every revocation since then. */
+  readonly coversFromMs: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
+  /**
+   * When the relay of the log's database last stamped it, by the server's clock, Unix milliseconds;
+   * undefined: never.
+   */
+  readonly keptAtMs: number | undefined;
+  /** When an operator closed the log for good; undefined: it is in use. Unix milliseconds. */
+  readonly retiredAtMs: number | undefined;
+  readonly restoring: boolean;
+}
+
+/**
+ * - `missing`: there is no log.
+ * - `restoring`: a restore is in progress, or was abandoned, that has deleted the facts already.
+ * - `unreadable`: there is something that is not understood.
+ */
+export type MetaReply = LogMeta | "missing" | "restoring" | "unreadable";
+
+/**
+ * How a server tells who it is. A restart changes the run ID; a promotion changes the replication ID,
+ * and so do the first replica that attaches and a backlog that expires. undefined: it does not say.
+ */
+export interface LogServer {
+  readonly runId: string | undefined;
+  readonly replId: string | undefined;
+  /** How many replicas are connected to it. */
+  readonly replicas: number | undefined;
+  /** Its address and version, for messages. */
+  readonly description: string;
+}
+
+/** What the server says of itself and of the log. */
+export interface LogFacts {
+  readonly role: string;
+  readonly server: LogServer;
+  readonly meta: MetaReply;
+  /** The server's wall clock, Unix milliseconds, read between `sentAt` and `receivedAt`. */
+  readonly serverMs: number;
+  readonly sentAt: Moment;
+  readonly receivedAt: Moment;
+}
+
+export interface LogRead {
+  /** Read on the server before the entries were, like `replication`. */
+  readonly meta: MetaReply;
+  readonly replication: Pick<LogServer, "replId" | "replicas">;
+  readonly entries: readonly RawEntry[];
+  readonly serverMs: number;
+  readonly sentAt: Moment;
+  readonly receivedAt: Moment;
+}
+
+/** What a node says of itself to those who wait for a receipt. */
+export interface NodeRow {
+  /** The server's clock when this node last heard from it, Unix milliseconds. */
+  readonly seenMs: number;
+  readonly generation: string;
+  /** The last entry that this node has applied. */
+  readonly seq: number;
+  readonly maxStalenessMs: number;
+  readonly onStale: OnStale;
+}
+
+/** Rows and groups that were not seen for so long are left behind by dead nodes. */
+export const SILENT_AFTER_MS = 300_000;
+
+const REPORT_INTERVAL_MAX_MS = 1000;
+
+/** How often a node writes its row when there is nothing to acknowledge: twice within its limit. */
+export function reportIntervalMs(maxStalenessMs: number): number {
+  return Math.min(REPORT_INTERVAL_MAX_MS, maxStalenessMs / 2);
+}
+
+export interface Quorum {
+  /** At least 1. */
+  readonly replicas: number;
+  /** At least 1. */
+  readonly waitMs: number;
+}
+
+export interface LogConnection {
+  facts(): Promise<LogFacts>;
+  /** Up to `count` entries after the ID `afterId`; from the first on if it is undefined. */
+  page(afterId: string | undefined, count: number): Promise<readonly RawEntry[]>;
+  /**
+   * Creates `group` so that it delivers everything after `afterId`, together with its row, and
+   * removes `previous` with its row. Never creates the log.
+   */
+  join(group: string, afterId: string, row: NodeRow, previous: string | undefined): Promise<void>;
+  /** New entries, at most `count`; waits for the first one for up to `waitMs` (0: not at all). */
+  read(group: string, count: number, waitMs: number): Promise<LogRead>;
+  /** Entries that were delivered to `group` and never acknowledged, oldest first. */
+  readPending(group: string, count: number): Promise<readonly RawEntry[]>;
+  /**
+   * Acknowledges entries (may be none) and writes the node's row. With a `quorum`, waits until so many
+   * replicas have that, for up to `waitMs`; returns how many have (0 without one).
+   */
+  acknowledge(
+    group: string,
+    ids: readonly string[],
+    row: NodeRow,
+    quorum: Quorum | undefined,
+  ): Promise<number>;
+  /** Removes the group and its row. */
+  leave(group: string): Promise<void>;
+  /** Removes groups and rows of nodes that were last seen before `seenBeforeMs` (server's clock). */
+  removeSilent(seenBeforeMs: number): Promise<number>;
+  close(): void;
+}
+
+export interface RevocationLog {
+  /** Opens a connection of its own, or throws a `RevocationLogError`. */
+  connect(): Promise<LogConnection>;
+}
+
+/**
+ * - `unavailable`: no answer, or the server says that it cannot serve now (LOADING, NOREPLICAS, …).
+ *   What was read so far stays good; try again.
+ * - `unexpected`: the answer is not one that a log in order gives (group or stream gone, …).
+ *   Nothing can be concluded; begin again with the whole log.
+ */
+export type RevocationLogErrorCode = "unavailable" | "unexpected";
+
+export class RevocationLogError extends Error {
+  readonly code: RevocationLogErrorCode;
+
+  constructor(code: RevocationLogErrorCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = "RevocationLogError";
+    this.code = code;
+  }
+}

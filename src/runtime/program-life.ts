@@ -1,0 +1,86 @@
+/** The life of a program that runs until it is told to stop: start, signals, exit code. */
+import { once } from "node:events";
+import { serviceLinks } from "./config/service-links.js";
+import type { Logger, ProgramLog } from "./log.js";
+import { EXIT, type ExitCode } from "./exit-codes.js";
+
+/** An orderly end takes less; a platform that waits ten seconds must not have to kill. */
+const CLOSE_TIMEOUT_MS = 9000;
+/** A namespace may have many Services; the first names show which they are. */
+const NAMES_SHOWN_MAX = 8;
+
+/** Says that variables were ignored which Kubernetes sets; nothing where there are none. */
+export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
+  const names = serviceLinks(env);
+  if (names.length === 0) return;
+  log.info(
+    { count: names.length, variables: names.slice(0, NAMES_SHOWN_MAX) },
+    "ignored variables that Kubernetes sets for Services named sekisho: " +
+      "`enableServiceLinks: false` in the pod keeps them out",
+  );
+}
+/** For the message of a program that cannot start, whose output may not be read. */
+const MESSAGE_TIMEOUT_MS = 1000;
+
+/**
+ * Runs until SIGTERM or SIGINT. Where `start` rejects, its message is for the person who started the
+ * program, and the exit code says that settings or surroundings are wrong.
+ */
+export async function runUntilStopped(
+  name: string,
+  { log, flush }: ProgramLog,
+  start: () => Promise<{ close(): Promise<void> }>,
+): Promise<ExitCode> {
+  exitOnBugs(log, flush);
+  // Listened for from the beginning, so that a signal during the start is not lost.
+  const asked = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  let running: { close(): Promise<void> };
+  try {
+    running = await start();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    await writeBounded(`sekisho ${name}: ${message}\n`);
+    flush();
+    // What was not written in time must not keep the process.
+    process.exit(EXIT.usage);
+  }
+  await asked;
+  log.info("closing");
+  const overdue = setTimeout(() => {
+    log.warn("closing took too long: ending as it is");
+    flush();
+    process.exit(EXIT.done);
+  }, CLOSE_TIMEOUT_MS);
+  // Asked a second time it ends at once.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => process.exit(EXIT.failed));
+  }
+  await running.close();
+  clearTimeout(overdue);
+  log.info("closed");
+  flush();
+  // Everything was closed in order. A stream that a client holds open is left: grpc-js cannot cut its
+  // connection (without channelz it does not know it any more), and it would keep this process.
+  process.exit(EXIT.done);
+}
+
+function writeBounded(message: string): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, MESSAGE_TIMEOUT_MS);
+    process.stderr.write(message, () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** A bug must not leave a process that answers from a state nobody thought of. */
+function exitOnBugs(log: Logger, flush: () => void): void {
+  const end = (error: unknown): void => {
+    log.fatal({ err: error }, "unexpected error: this process ends");
+    flush();
+    process.exit(EXIT.failed);
+  };
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
+}

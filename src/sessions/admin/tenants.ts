@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { CallerEnded } from "../login/caller.js";
+import { actAs } from "./act-as.js";
+import { actOf, type AdminParts, type By } from "./admin-act.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
+import { addTenant, readTenants, type TenantView } from "./tenants-sql.js";
+
+export type CreateTenantOutcome =
+  | { readonly kind: "created"; readonly tenant: TenantView }
+  | { readonly kind: "exists" }
+  | CallerEnded;
+
+/** An operator's act. The operators' own tenant exists from the beginning, so it cannot be made. */
+export async function createTenant(
+  parts: AdminParts,
+  by: By,
+  { tenant, name }: { readonly tenant: string; readonly name: string },
+): Promise<CreateTenantOutcome> {
+  const scope = { role: "operator" } as const;
+  return actAs(parts, by.caller, { scope }, async (queries): Promise<CreateTenantOutcome> => {
+    const created: TenantView = { tenant, name, createdAtMs: parts.clock.wallMs() };
+    if (!(await addTenant(queries, created))) return { kind: "exists" };
+    const atMs = created.createdAtMs;
+    const entry = { tenant, atMs, kind: "tenant_created", outcome: "done" } as const;
+    // The first row of the new tenant's own trail.
+    await recordAudit(queries, { ...entry, ...actOf(by) });
+    return { kind: "created", tenant: created };
+  });
+}
+
+const TENANTS = { of: ["tenants"], key: z.tuple([KEY_PARTS.id]) };
+
+/** All tenants by id, the operators' own among them. For operators. */
+export async function listTenants(
+  { db }: AdminParts,
+  { cursor, limit }: PageRequest,
+): Promise<Page<TenantView> | CursorInvalid> {
+  const start = startOf(TENANTS, cursor);
+  if (start === "invalid") return { kind: "cursor_invalid" };
+  const rows = await db.transaction({ role: "operator" }, (queries) =>
+    readTenants(queries, start?.[0], limit + 1),
+  );
+  return pageOf(TENANTS, rows, limit, ({ tenant }) => [tenant]);
+}

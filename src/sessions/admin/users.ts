@@ -1,0 +1,113 @@
+import { z } from "zod";
+import type { AuditKind } from "../audit/audit-trail.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import { oneTimePassword } from "../passwords/one-time-password.js";
+import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { Caller, CallerEnded } from "../login/caller.js";
+import type { Act } from "../login/ending-sql.js";
+import { actAs } from "./act-as.js";
+import { actOf, OPERATORS_TENANT, type AdminParts, type By } from "./admin-act.js";
+import {
+  KEY_PARTS,
+  pageOf,
+  startOf,
+  type CursorInvalid,
+  type Page,
+  type PageRequest,
+} from "./page.js";
+import { tenantExists } from "./tenants-sql.js";
+import { addUser, readUsers, whatIsTaken, type Role, type UserView } from "./users-sql.js";
+
+export interface UserOrder {
+  /** Chosen by the caller; otherwise by us. */
+  readonly userId?: string | undefined;
+  readonly login: string;
+  readonly role: Role;
+  /** To be kept; without one a one-time password is made. */
+  readonly password?: string | undefined;
+}
+
+export type CreateUserOutcome =
+  | {
+      readonly kind: "created";
+      readonly user: UserView;
+      /** Told this once only. undefined: the password was given. */
+      readonly oneTimePassword: string | undefined;
+    }
+  | { readonly kind: "exists"; readonly what: "user_id" | "login" }
+  | { readonly kind: "tenant_not_found" }
+  /** Operators live in their own tenant, and nobody else does. */
+  | { readonly kind: "role_unfit" }
+  | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] }
+  | CallerEnded;
+
+export async function createUser(
+  parts: AdminParts,
+  by: By,
+  tenant: string,
+  order: UserOrder,
+): Promise<CreateUserOutcome> {
+  return enrol(parts, { act: actOf(by), caller: by.caller }, tenant, order);
+}
+
+/** The same for whoever acts; `caller` undefined: nobody who has logged in (`operators.ts`). */
+export async function enrol(
+  parts: AdminParts,
+  { act, caller }: { readonly act: Act; readonly caller: Caller | undefined },
+  tenant: string,
+  order: UserOrder,
+): Promise<CreateUserOutcome> {
+  const { db, clock, hasher } = parts;
+  const { login, role } = order;
+  if ((role === "operator") !== (tenant === OPERATORS_TENANT)) return { kind: "role_unfit" };
+  const user = order.userId ?? parts.newUserId();
+  const problems =
+    order.password === undefined ? [] : passwordFaults(order.password, { login, userId: user });
+  if (problems.length > 0) return { kind: "password_unacceptable", problems };
+  const scope = { role: "tenant", tenant } as const;
+  // A first look, so that nothing is hashed in vain.
+  const obstacle = await db.transaction(scope, async (queries) => {
+    if (!(await tenantExists(queries, tenant))) return { kind: "tenant_not_found" } as const;
+    const what = await whatIsTaken(queries, { tenant, user, login });
+    return what === undefined ? undefined : ({ kind: "exists", what } as const);
+  });
+  if (obstacle !== undefined) return obstacle;
+  const password = order.password ?? oneTimePassword(parts.randomBytes);
+  const oneTime = order.password === undefined;
+  const passwordHash = await hasher.hash(password);
+  const add = async (queries: Queries): Promise<CreateUserOutcome> => {
+    const atMs = clock.wallMs();
+    const added = { tenant, user, login, role, passwordHash, oneTime, atMs };
+    if (!(await addUser(queries, added))) {
+      // Users are never deleted: whoever was faster is there.
+      return { kind: "exists", what: (await whatIsTaken(queries, added)) ?? "user_id" };
+    }
+    const kind: AuditKind = role === "operator" ? "operator_created" : "user_created";
+    const detail = { role, one_time_password: oneTime };
+    await recordAudit(queries, { tenant, atMs, kind, outcome: "done", user, detail, ...act });
+    const never = { disabledAtMs: undefined, lockedUntilMs: undefined };
+    return {
+      kind: "created",
+      user: { user, login, role, createdAtMs: atMs, ...never },
+      oneTimePassword: oneTime ? password : undefined,
+    };
+  };
+  return caller === undefined ? db.transaction(scope, add) : actAs(parts, caller, { scope }, add);
+}
+
+/** A tenant's users by id. undefined: no such tenant. */
+export async function listUsers(
+  { db }: AdminParts,
+  tenant: string,
+  { cursor, limit }: PageRequest,
+): Promise<Page<UserView> | CursorInvalid | undefined> {
+  const list = { of: ["users", tenant], key: z.tuple([KEY_PARTS.id]) };
+  const start = startOf(list, cursor);
+  return db.transaction({ role: "tenant", tenant }, async (queries) => {
+    if (!(await tenantExists(queries, tenant))) return undefined;
+    if (start === "invalid") return { kind: "cursor_invalid" } as const;
+    const rows = await readUsers(queries, tenant, start?.[0], limit + 1);
+    return pageOf(list, rows, limit, ({ user }): [string] => [user]);
+  });
+}

@@ -1,0 +1,160 @@
+/**
+ * The HTTP API of the session service. Everything has a bound: connections, headers, bodies, the time
+ * a request may take to arrive and the time that closing may take.
+ */
+import { randomUUID } from "node:crypto";
+import fastify, { type FastifyInstance } from "fastify";
+import { serializerCompiler } from "fastify-type-provider-zod";
+import { removeDeadSocket } from "../../runtime/dead-socket.js";
+import type { ListenAddress } from "../../runtime/listen-address.js";
+import { addAllRoutes } from "./all-routes.js";
+import { describeApi, showApi } from "./api-document.js";
+import type { ApiParts } from "./api-parts.js";
+import { trustedProxies } from "./client-address.js";
+import { answerClientError } from "./client-error.js";
+import { Door } from "./door.js";
+import { parseJsonBody } from "./json-body.js";
+import { problemOf } from "./problem.js";
+import { ProblemDesk } from "./problem-desk.js";
+import { parseQuery } from "./query-text.js";
+import { Routes } from "./route.js";
+
+export type { ApiParts } from "./api-parts.js";
+
+export interface ApiOptions {
+  readonly listen: ListenAddress;
+  /** Whose `X-Forwarded-For` is believed: addresses, CIDR ranges, or `unix`. */
+  readonly trustedProxies: readonly string[];
+  /** What is left out is as in DEFAULT_API_BOUNDS. */
+  readonly bounds?: Partial<ApiBounds>;
+}
+
+export interface ApiBounds {
+  readonly connectionsMax: number;
+  readonly bodyMaxBytes: number;
+  /** Of the request line and all headers. A path of three ids may take 9 KiB. */
+  readonly headersMaxBytes: number;
+  /** Until the whole request has arrived. */
+  readonly requestTimeoutMs: number;
+  /** Between two requests on a connection. */
+  readonly keepAliveMs: number;
+  /** On a connection where nothing moves, be it that we are waiting for the nodes. */
+  readonly silenceMaxMs: number;
+  /** For what is under way when the server closes. */
+  readonly closeMaxMs: number;
+}
+
+const DEFAULT_API_BOUNDS: ApiBounds = {
+  connectionsMax: 4096,
+  bodyMaxBytes: 64 * 1024,
+  headersMaxBytes: 16 * 1024,
+  requestTimeoutMs: 10_000,
+  keepAliveMs: 60_000,
+  silenceMaxMs: 90_000,
+  closeMaxMs: 15_000,
+};
+
+export interface Api {
+  readonly address: ListenAddress;
+  /** Finishes what is under way, for `closeMaxMs` at most. */
+  close(): Promise<void>;
+}
+
+/**
+ * Rejects with Node's error if the address cannot be had.
+ *
+ * @throws RangeError for a trusted proxy that is none
+ */
+export async function startApi(options: ApiOptions, parts: ApiParts): Promise<Api> {
+  const bounds = { ...DEFAULT_API_BOUNDS, ...options.bounds };
+  const trusted = trustedProxies(options.trustedProxies);
+  const desk = new ProblemDesk(parts.log);
+  const app = newServer(bounds, desk);
+  const door = new Door(parts.isReady);
+  door.guard(app, desk);
+  app.addHook("onResponse", (request, reply, done) => {
+    const { url } = request.routeOptions;
+    const operation = url === undefined ? undefined : `${request.method} ${url}`;
+    const { statusCode: status, elapsedTime: durationMs } = reply;
+    parts.log.answered({ operation, status, durationMs });
+    done();
+  });
+  await describeApi(app);
+  addAllRoutes(
+    new Routes(app, {
+      callers: parts.sessions,
+      acts: parts.sessions,
+      refusals: parts.refusals,
+      trusted,
+      desk,
+    }),
+    parts,
+  );
+  await showApi(app);
+  app.server.maxConnections = bounds.connectionsMax;
+  await listen(app, options.listen);
+  const close = async (): Promise<void> => {
+    door.close();
+    const timer = setTimeout(() => app.server.closeAllConnections(), bounds.closeMaxMs);
+    try {
+      await app.close();
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return { address: boundAddress(app, options.listen), close };
+}
+
+async function listen(app: FastifyInstance, address: ListenAddress): Promise<void> {
+  await removeDeadSocket(address);
+  if (address.kind === "unix") await app.listen({ path: address.path });
+  else await app.listen({ host: address.host, port: address.port });
+}
+
+function boundAddress(app: FastifyInstance, asked: ListenAddress): ListenAddress {
+  const bound = app.server.address();
+  if (asked.kind === "unix" || bound === null || typeof bound === "string") return asked;
+  return { ...asked, port: bound.port };
+}
+
+function newServer(bounds: ApiBounds, desk: ProblemDesk): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    genReqId: () => randomUUID(),
+    bodyLimit: bounds.bodyMaxBytes,
+    requestTimeout: bounds.requestTimeoutMs,
+    keepAliveTimeout: bounds.keepAliveMs,
+    connectionTimeout: bounds.silenceMaxMs,
+    forceCloseConnections: "idle",
+    // Answered by ourselves, as a problem.
+    return503OnClosing: false,
+    http: {
+      maxHeaderSize: bounds.headersMaxBytes,
+      headersTimeout: bounds.requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(1000, bounds.requestTimeoutMs),
+    },
+    routerOptions: {
+      // What an id of 256 characters may take: four bytes each, three characters for each byte.
+      maxParamLength: 256 * 4 * 3,
+      querystringParser: parseQuery,
+    },
+    clientErrorHandler: answerClientError,
+    // What it cannot find a route for, such as a path that cannot be decoded.
+    frameworkErrors: (error, request, reply) => {
+      desk.answerRaw(reply.hijack().raw, { requestId: request.id, problem: problemOf(error) });
+    },
+  });
+  app.setErrorHandler((error, _request, reply) => desk.answer(reply, problemOf(error), error));
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    try {
+      done(null, typeof body === "string" ? undefined : parseJsonBody(body));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error("a body could not be read"));
+    }
+  });
+  // The routes look at what they are asked themselves (`route.ts`).
+  app.setValidatorCompiler(() => (value: unknown) => ({ value }));
+  app.setSerializerCompiler(serializerCompiler);
+  return app;
+}

@@ -1,0 +1,49 @@
+/** Who calls, and whether they may. Decided before a body is read. */
+import { isIdentifier } from "../../tokens/identifier.js";
+import type { Caller } from "../login/caller.js";
+import type { Problem } from "./problem.js";
+
+/**
+ * What a route asks of its caller:
+ *
+ * - `session`: any session, be it one that may only replace its one-time password;
+ * - `user`: a full session;
+ * - `tenant_admin`: an administrator of the tenant in the path, or an operator;
+ * - `operator`.
+ */
+export type Need = "session" | "user" | "tenant_admin" | "operator";
+
+/**
+ * Why the caller may not; undefined if they may. Another tenant's administrator is answered as if the
+ * tenant did not exist, whether or not it does.
+ */
+export function refusalOf(
+  caller: Caller,
+  need: Need,
+  tenant: string | undefined,
+): Problem | undefined {
+  const { scopes } = caller;
+  const insufficient: Problem = { code: "scope_insufficient" };
+  if (need === "session") return undefined;
+  if (need === "user") return scopes.has("user") ? undefined : insufficient;
+  if (scopes.has("operator")) return undefined;
+  if (need === "operator" || !scopes.has("tenant_admin")) return insufficient;
+  // What is no id at all is refused as such afterwards, for everybody alike.
+  if (tenant === undefined || !isIdentifier(tenant)) return undefined;
+  return tenant === caller.tenant ? undefined : { code: "not_found" };
+}
+
+/** RFC 6750, section 2.1; the scheme's name in any case (RFC 9110, section 11.1). */
+const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+/** The access token of a request; several `authorization` headers are as bad as a wrong one. */
+export function bearerOf(
+  authorization: readonly string[],
+): { readonly token: string } | { readonly refused: Problem } {
+  const [header, ...others] = authorization;
+  if (header === undefined || !/^bearer( |$)/i.test(header)) {
+    return { refused: { code: others.length > 0 ? "invalid_token" : "token_missing" } };
+  }
+  const token = others.length === 0 ? BEARER.exec(header)?.[1] : undefined;
+  return token === undefined ? { refused: { code: "invalid_token" } } : { token };
+}

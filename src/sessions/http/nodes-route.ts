@@ -1,0 +1,114 @@
+import { z } from "zod";
+import type { LogReport, NodeReport } from "../../revocation-log/nodes-report.js";
+import { ON_STALE } from "../../revocation-log/on-stale.js";
+import type { FormerNode } from "../../revocation-log/receipt.js";
+import { RevocationLogError } from "../../revocation-log/revocation-log.js";
+import { RETRY_AFTER_S } from "./problem.js";
+import { API_SCHEMAS, noBody, noPath, noQuery } from "./request-fields.js";
+import { answered, refused, type Routes } from "./route.js";
+
+/** What can be said of the log and its nodes now. */
+export interface NodesReader {
+  /** undefined: there is no log to follow now. Rejects with a RevocationLogError. */
+  readNodes(): Promise<
+    | {
+        /** `recordedGeneration`: of the log that the database names. */
+        readonly log: LogReport & { readonly recordedGeneration?: string | undefined };
+        readonly nodes: readonly NodeReport[];
+        readonly former?: readonly FormerNode[];
+      }
+    | undefined
+  >;
+}
+
+const nodesAnswer = z
+  .object({
+    log: z.object({
+      generation: z.string(),
+      recorded_generation: z.string().optional(),
+      seq: z.int(),
+      authority: z.string(),
+      kept_ms_ago: z.number().optional(),
+      retired_ms_ago: z.number().optional(),
+    }),
+    nodes: z.array(
+      z.object({
+        node: z.string(),
+        state: z.enum(["in_step", "behind", "silent"]),
+        seq: z.int(),
+        seen_ms_ago: z.number(),
+        max_staleness_ms: z.number(),
+        on_stale: z.enum(ON_STALE),
+        group: z.string(),
+      }),
+    ),
+    former_nodes: z
+      .array(
+        z.object({
+          node: z.string(),
+          retired: z.boolean(),
+          max_staleness_ms: z.number(),
+          on_stale: z.enum(ON_STALE),
+        }),
+      )
+      .optional(),
+  })
+  .register(API_SCHEMAS, {
+    id: "Nodes",
+    description:
+      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it lives and answers by its `on_stale`. `kept_ms_ago`: since the session service has stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database names; another one than `generation` is not followed by the fleet. `former_nodes` were seen last in a log that was left, and not in this one yet; where that is not `retired`, they may be fresh there.",
+  });
+
+export function addNodes(routes: Routes, reader: NodesReader): void {
+  const plan = {
+    method: "GET",
+    url: "/v1/admin/nodes",
+    need: "operator",
+    summary: "List the nodes and what each has applied",
+    tag: "Nodes",
+    path: noPath,
+    query: noQuery,
+    body: noBody,
+    answers: { 200: nodesAnswer },
+    problems: ["log_unavailable"],
+  } as const;
+  routes.guarded(plan, async () => {
+    const found = await reader.readNodes().catch((error: unknown) => {
+      if (error instanceof RevocationLogError) return undefined;
+      throw error;
+    });
+    if (found === undefined) return refused("log_unavailable", { retryAfterS: RETRY_AFTER_S });
+    const { log, nodes, former = [] } = found;
+    return answered(200, {
+      ...{ log: logBody(log), nodes: nodes.map(nodeBody) },
+      ...(former.length === 0 ? {} : { former_nodes: former.map(formerBody) }),
+    });
+  });
+}
+
+function formerBody({ node, retired, maxStalenessMs, onStale }: FormerNode) {
+  return { node, retired, max_staleness_ms: maxStalenessMs, on_stale: onStale };
+}
+
+function logBody(
+  log: LogReport & { readonly recordedGeneration?: string | undefined },
+): z.input<typeof nodesAnswer>["log"] {
+  const { generation, seq, authority, recordedGeneration, keptMsAgo, retiredMsAgo } = log;
+  return {
+    ...{ generation, seq, authority },
+    ...(recordedGeneration === undefined ? {} : { recorded_generation: recordedGeneration }),
+    ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
+    ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
+  };
+}
+
+type NodeBody = z.input<typeof nodesAnswer>["nodes"][number];
+
+function nodeBody({ node, state, seq, group, ...times }: NodeReport): NodeBody {
+  return {
+    ...{ node, state, seq, group },
+    seen_ms_ago: times.seenMsAgo,
+    max_staleness_ms: times.maxStalenessMs,
+    on_stale: times.onStale,
+  };
+}

@@ -1,0 +1,149 @@
+/** What people do with their own sessions. */
+import { z } from "zod";
+import type { Outbox } from "../outbox/outbox.js";
+import type { CallerParts } from "../login/caller.js";
+import {
+  endOwnOtherSessions,
+  endOwnSession,
+  listOwnSessions,
+  type OwnSessionParts,
+} from "../login/own-sessions.js";
+import { changeOwnPassword, type PasswordChangeParts } from "../login/password-change.js";
+import type { SessionView } from "../login/session-view.js";
+import { ownSessionsAnswer, revocationAnswer } from "./answer-schemas.js";
+import {
+  noBody,
+  noPath,
+  noQuery,
+  ownSessionPath,
+  passwordField,
+  waitQuery,
+} from "./request-fields.js";
+import { answerEnded, publishAndAnswer } from "./revocation-answer.js";
+import { answered, refused, type Routes } from "./route.js";
+import { timeBody } from "./time-body.js";
+
+const TAG = "My sessions";
+
+type OwnParts = OwnSessionParts & { readonly outbox: Outbox };
+
+export function addOwnSessions(routes: Routes, parts: Pick<CallerParts, "db" | "clock">): void {
+  const plan = {
+    method: "GET",
+    url: "/v1/me/sessions",
+    need: "user",
+    summary: "List my open sessions",
+    tag: TAG,
+    path: noPath,
+    query: noQuery,
+    body: noBody,
+    answers: { 200: ownSessionsAnswer },
+    problems: [],
+  } as const;
+  routes.guarded(plan, async ({ caller }) => {
+    const sessions = await listOwnSessions(parts, caller);
+    return answered(200, { sessions: sessions.map(sessionBody) });
+  });
+}
+
+export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
+  const plan = {
+    method: "DELETE",
+    url: "/v1/me/sessions/:session",
+    kind: "session_revoked",
+    limited: true,
+    need: "user",
+    summary: "End one of my sessions",
+    tag: TAG,
+    path: ownSessionPath,
+    query: waitQuery,
+    body: noBody,
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+    problems: ["not_found"],
+  } as const;
+  routes.guarded(plan, async ({ caller, path, query, address }) => {
+    const ended = await endOwnSession(parts, caller, path.session, address);
+    if (ended === undefined) return refused("not_found");
+    if (ended.kind === "caller_ended") return refused("invalid_token");
+    return answerEnded(parts.outbox, ended, query.wait_ms);
+  });
+}
+
+export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
+  const plan = {
+    method: "POST",
+    url: "/v1/me/sessions/revoke-others",
+    kind: "other_sessions_revoked",
+    limited: true,
+    need: "user",
+    summary: "End all my sessions but the one that asks",
+    tag: TAG,
+    path: noPath,
+    query: waitQuery,
+    body: noBody,
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+    problems: [],
+  } as const;
+  routes.guarded(plan, async ({ caller, query, address }) => {
+    const ended = await endOwnOtherSessions(parts, caller, address);
+    if (ended.kind === "caller_ended") return refused("invalid_token");
+    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+  });
+}
+
+export function addOwnPassword(
+  routes: Routes,
+  parts: PasswordChangeParts & { readonly outbox: Outbox },
+): void {
+  const plan = {
+    method: "PUT",
+    url: "/v1/me/password",
+    kind: "password_changed",
+    limited: true,
+    need: "session",
+    summary: "Change my password, and end all my sessions but the one that asks",
+    tag: TAG,
+    path: noPath,
+    query: waitQuery,
+    body: z.strictObject({ current_password: passwordField, new_password: passwordField }),
+    answers: { 200: revocationAnswer, 202: revocationAnswer },
+    problems: ["password_unacceptable", "bad_credentials", "account_locked", "session_ended"],
+  } as const;
+  routes.guarded(plan, async ({ caller, query, body, address }) => {
+    const outcome = await changeOwnPassword(parts, caller, {
+      currentPassword: body.current_password,
+      newPassword: body.new_password,
+      address,
+    });
+    if (outcome.kind === "changed") {
+      return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    }
+    if (outcome.kind === "limited") {
+      return refused("rate_limited", { retryAfterS: outcome.retryAfterS });
+    }
+    switch (outcome.code) {
+      case "password_unacceptable": {
+        const field = "new_password";
+        const errors = outcome.problems.map((problem) => ({ field, problem }));
+        return refused(outcome.code, { errors });
+      }
+      case "account_locked":
+        return refused(outcome.code, { retryAfterS: outcome.retryAfterS });
+      default:
+        return refused(outcome.code);
+    }
+  });
+}
+
+function sessionBody(session: SessionView) {
+  return {
+    session_id: session.sessionId,
+    device_name: session.deviceName,
+    address: session.address,
+    created_at: timeBody(session.createdAtMs),
+    last_used_at: timeBody(session.lastUsedAtMs),
+    last_used_address: session.lastUsedAddress,
+    ...(session.endedAtMs === undefined ? {} : { ended_at: timeBody(session.endedAtMs) }),
+    current: session.current ?? false,
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * The fields of requests. Everything has a bound, and a field that is not described is refused.
+ *
+ * `API_SCHEMAS` gives fields and answers their names and descriptions in the OpenAPI document; it
+ * says nothing about what is accepted, which the schemas themselves do.
+ */
+import { z } from "zod";
+import {
+  CURSOR_MAX_CHARACTERS,
+  PAGE_LIMIT_DEFAULT,
+  PAGE_LIMIT_MAX,
+  TIME_MAX_MS,
+} from "../admin/page.js";
+import { identifierSchema } from "../../tokens/identifier.js";
+
+export const API_SCHEMAS = z.registry<Record<string, unknown>>();
+
+/** A tenant's, user's or session's id; also a login, which is one for the people who use it. */
+export const idField = identifierSchema.register(API_SCHEMAS, {
+  description: "Compared byte for byte; without control characters.",
+  minLength: 1,
+  maxLength: 256,
+});
+
+/**
+ * An id for something new. Whoever writes `.` or `..` into a URL asks for another path, so nobody
+ * could act on what is called that.
+ */
+export const newIdField = identifierSchema
+  .refine((id) => id !== "." && id !== "..", { error: "must not be `.` or `..`" })
+  .register(API_SCHEMAS, {
+    description: "Compared byte for byte; without control characters; not `.` or `..`.",
+    minLength: 1,
+    maxLength: 256,
+  });
+
+const CONTROL_CHARACTER = /\p{Cc}/u;
+
+/** A text for people, in one line. Code points are counted, as everywhere. */
+function lineOf(minCodePoints: number, maxCodePoints: number, description: string) {
+  const length = { minLength: minCodePoints, maxLength: maxCodePoints };
+  return z
+    .string()
+    .refine(
+      (text) => {
+        if (text.length > 2 * maxCodePoints || !text.isWellFormed()) return false;
+        const codePoints = Array.from(text).length;
+        const fits = codePoints >= minCodePoints && codePoints <= maxCodePoints;
+        return fits && !CONTROL_CHARACTER.test(text);
+      },
+      {
+        error: `must be ${minCodePoints} to ${maxCodePoints} characters of well-formed Unicode without control characters`,
+      },
+    )
+    .register(API_SCHEMAS, { ...length, description });
+}
+
+export const nameField = lineOf(1, 256, "A name for people.");
+export const deviceNameField = lineOf(1, 256, "By which the user knows the device again.");
+export const reasonField = lineOf(1, 256, "Why; kept in the audit trail.");
+/** An actor's name escapes both of its ids. */
+export const actorField = lineOf(1, 8192, "As the audit trail writes it, such as `user:acme/ada`.");
+
+/** Longer texts are nobody's password; shorter ones may be tried, in vain. */
+export const passwordField = z
+  .string()
+  .min(1)
+  .max(1024)
+  .register(API_SCHEMAS, { format: "password" });
+
+export const refreshTokenField = z.string().min(1).max(1024);
+
+/** A whole number in a query, written in digits only. */
+function queryNumber(
+  description: string,
+  { min, max, preset }: { min: number; max: number; preset: number },
+) {
+  return z
+    .string()
+    .refine((text) => /^[0-9]{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max, {
+      error: `must be a whole number from ${min} to ${max}`,
+    })
+    .transform(Number)
+    .default(preset)
+    .register(API_SCHEMAS, {
+      type: "integer",
+      minimum: min,
+      maximum: max,
+      description: `${description} ${preset} if left out.`,
+    });
+}
+
+export const WAIT_MAX_MS = 10_000;
+const WAIT_DEFAULT_MS = 1000;
+
+export const waitMsField = queryNumber(
+  "How long to wait for the nodes to have applied it, in milliseconds.",
+  { min: 0, max: WAIT_MAX_MS, preset: WAIT_DEFAULT_MS },
+);
+export const limitField = queryNumber("How many to list.", {
+  min: 1,
+  max: PAGE_LIMIT_MAX,
+  preset: PAGE_LIMIT_DEFAULT,
+});
+const cursorField = z
+  .string()
+  .min(1)
+  .max(CURSOR_MAX_CHARACTERS)
+  .register(API_SCHEMAS, { description: "`next_cursor` of the page before." });
+
+/** A time in a query (RFC 3339), in Unix milliseconds afterwards. */
+export const timeField = z.iso
+  .datetime({ offset: true, error: "must be a time such as 2026-01-31T12:00:00Z" })
+  .transform((text) => Date.parse(text))
+  .refine((ms) => ms >= 0 && ms <= TIME_MAX_MS, { error: "must be a time from 1970 to 9999" })
+  .register(API_SCHEMAS, { type: "string", format: "date-time", pattern: undefined });
+
+export const noPath = z.strictObject({});
+export const noQuery = z.strictObject({});
+export const waitQuery = z.strictObject({ wait_ms: waitMsField });
+export const reasonedWaitQuery = z.strictObject({
+  wait_ms: waitMsField,
+  reason: reasonField.optional(),
+});
+export const pageQuery = z.strictObject({ limit: limitField, cursor: cursorField.optional() });
+
+export const noBody = z.strictObject({});
+export const reasonBody = z.strictObject({ reason: reasonField.optional() });
+
+export const tenantPath = z.strictObject({ tenant: idField });
+export const userPath = z.strictObject({ tenant: idField, user: idField });
+export const sessionPath = z.strictObject({ tenant: idField, user: idField, session: idField });
+export const ownSessionPath = z.strictObject({ session: idField });

@@ -1,0 +1,74 @@
+/** A revocation is answered with its receipt, in the words of `sekisho revoke --json`. */
+import type { CommittedRevocation, Outbox, RevocationReceipt } from "../outbox/outbox.js";
+import type { UnconfirmedNode } from "../../revocation-log/receipt.js";
+import type { RevocationBody } from "./answer-schemas.js";
+
+export interface AnsweredRevocation {
+  /** 202: committed, and certain to be published, but not in force yet. */
+  readonly status: 200 | 202;
+  readonly body: RevocationBody;
+}
+
+/** Publishes what was committed and waits for the nodes. Never rejects. */
+export async function publishAndAnswer(
+  outbox: Outbox,
+  committed: readonly CommittedRevocation[],
+  waitMs: number,
+): Promise<AnsweredRevocation> {
+  // There was nothing to end, so there is nothing to wait for either.
+  const receipt =
+    committed.length === 0 ? { published: true } : await outbox.publish(committed, waitMs);
+  const event_ids = committed.map(({ eventId }) => eventId);
+  return { status: receipt.published ? 200 : 202, body: revocationBody(receipt, event_ids) };
+}
+
+/** The same for what may have been done before: then its receipt, and nothing is published. */
+export async function answerEnded(
+  outbox: Outbox,
+  ended: { readonly committed: readonly CommittedRevocation[]; readonly repeatedBy?: string },
+  waitMs: number,
+): Promise<AnsweredRevocation> {
+  const { committed, repeatedBy: actor } = ended;
+  const [earlier] = committed;
+  if (actor === undefined || earlier === undefined) {
+    return publishAndAnswer(outbox, committed, waitMs);
+  }
+  const receipt = await outbox.receiptAgain(earlier, { waitMs, actor });
+  return {
+    status: receipt.published ? 200 : 202,
+    body: revocationBody(receipt, [earlier.eventId]),
+  };
+}
+
+function revocationBody(
+  { published, code, nodes }: RevocationReceipt,
+  event_ids: string[],
+): RevocationBody {
+  const body: RevocationBody = {
+    published,
+    acknowledged: published,
+    event_ids,
+    ...(code === undefined ? {} : { code }),
+  };
+  if (nodes === undefined) return body;
+  const { applied } = nodes;
+  const [pending, silent] = [nodes.pending.map(told), nodes.silent.map(told)];
+  return {
+    ...body,
+    confirmed: published && pending.length === 0,
+    nodes: applied.length + pending.length + silent.length,
+    applied: applied.length,
+    per_node: applied.map(({ node, ms }) => ({ node, ms })),
+    pending,
+    silent,
+  };
+}
+
+function told({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode) {
+  return {
+    node,
+    ...(maxStalenessMs === undefined ? {} : { max_staleness_ms: maxStalenessMs }),
+    ...(onStale === undefined ? {} : { on_stale: onStale }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}

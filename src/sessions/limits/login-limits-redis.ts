@@ -1,0 +1,189 @@
+/**
+ * Limits that all instances share, counted in Redis; and in this process whenever Redis does not
+ * count at once. The limits are no reason to refuse an honest login, so they never wait for Redis
+ * longer than `answerMaxMs`, and never let anybody pass uncounted.
+ *
+ * - `starting`: not connected yet. Counted in this process, which nobody is told: it is short.
+ * - `redis`: counted in Redis. The first command that fails or takes too long, or a lost connection,
+ *   leads to `process`, and that call is counted again there.
+ * - `process`: counted in this process at once, without asking Redis. ioredis goes on connecting, a
+ *   few times a second; a connection counts one point as a probe, and only when that has worked
+ *   (`PING` also works on a Redis that may not write) all is counted in Redis again.
+ *
+ * What was counted in one place is not carried to the other: while Redis goes and comes, somebody
+ * may have as many tries again as a limit allows, in each instance, once for each change.
+ */
+import { Redis, type RedisOptions } from "ioredis";
+
+import { systemClock, type Clock } from "../../runtime/clock.js";
+import { MemoryCounters } from "./counters-memory.js";
+import { RedisCounters } from "./counters-redis.js";
+import { countAct, countLogin, countRefresh, takeBack, type Counters } from "./counters.js";
+import {
+  requireUsableLimits,
+  type ActLimitName,
+  type Actor,
+  type Admission,
+  type LimitSettings,
+  type LoginAttempt,
+  type LoginLimits,
+} from "./login-limits.js";
+
+/** What the three round trips of a login may take together; they take less than one as a rule. */
+export const ANSWER_MAX_MS = 200;
+
+/** Between two attempts to connect. */
+const RETRY_MS = 250;
+
+export interface RedisLoginLimitsOptions {
+  /** `redis://` or `rediss://`. */
+  readonly url: string;
+  readonly settings: LimitSettings;
+  /** Redis is no longer used, and why; once for each change. */
+  readonly onFallback: (reason: string) => void;
+  /** Redis is used again; once for each change. */
+  readonly onRecovered: () => void;
+  readonly answerMaxMs?: number;
+  /** For counting in this process; Redis has its own time. */
+  readonly clock?: Clock;
+}
+
+const CONNECTION = {
+  protocol: 2,
+  retryStrategy: () => RETRY_MS,
+  maxRetriesPerRequest: 0,
+  enableOfflineQueue: false,
+  enableReadyCheck: false,
+  autoResendUnfulfilledCommands: false,
+  disableClientInfo: true,
+  connectTimeout: 1000,
+  // A server that hangs does not close its side.
+  disconnectTimeout: 100,
+  noDelay: true,
+} satisfies RedisOptions;
+
+type Standing = "starting" | "redis" | "process" | "closed";
+
+export class RedisLoginLimits implements LoginLimits {
+  readonly #options: RedisLoginLimitsOptions;
+  readonly #answerMaxMs: number;
+  readonly #client: Redis;
+  readonly #inRedis: RedisCounters;
+  readonly #inProcess: MemoryCounters;
+  #standing: Standing = "starting";
+  /** How often Redis has come (back): a late failure of an earlier time says nothing any more. */
+  #arrivals = 0;
+  /** What the client said of the connection: more than the commands that are lost with it. */
+  #said: Error | undefined;
+
+  /** Begins to connect and does not wait for it. @throws RangeError */
+  constructor(options: RedisLoginLimitsOptions) {
+    requireUsableLimits(options.settings);
+    this.#options = options;
+    this.#answerMaxMs = options.answerMaxMs ?? ANSWER_MAX_MS;
+    this.#inProcess = new MemoryCounters(options.settings, options.clock ?? systemClock);
+    // The timeout also bounds the client's own AUTH, which a server that hangs would never answer.
+    const commandTimeout = this.#answerMaxMs;
+    this.#client = new Redis(options.url, { ...CONNECTION, commandTimeout });
+    this.#inRedis = new RedisCounters(this.#client, options.settings);
+    this.#client.on("error", (error: Error) => {
+      this.#said = error;
+    });
+    this.#client.on("ready", () => void this.#probe());
+    this.#client.on("close", () => this.#fallBack(new Error("the connection was closed")));
+  }
+
+  /** Where it counts just now. */
+  get countsIn(): "redis" | "process" {
+    return this.#standing === "redis" ? "redis" : "process";
+  }
+
+  async admit(attempt: LoginAttempt): Promise<Admission> {
+    return this.#count((counters) => countLogin(counters, attempt));
+  }
+
+  async admitRefresh(from: Pick<LoginAttempt, "address">): Promise<Admission> {
+    return this.#count((counters) => countRefresh(counters, from.address));
+  }
+
+  async admitAct(limit: ActLimitName, actor: Actor): Promise<Admission> {
+    return this.#count((counters) => countAct(counters, limit, actor));
+  }
+
+  async succeeded(attempt: LoginAttempt): Promise<void> {
+    await this.#count((counters) => takeBack(counters, attempt));
+  }
+
+  /** Counts in this process from now on, for whoever still asks. */
+  close(): void {
+    this.#standing = "closed";
+    if (this.#client.status !== "end") this.#client.disconnect();
+  }
+
+  async #count<T>(use: (counters: Counters) => Promise<T>): Promise<T> {
+    if (this.#isIn("redis")) {
+      const arrival = this.#arrivals;
+      try {
+        return await this.#within(use(this.#inRedis));
+      } catch (error) {
+        // Those that waited beside the first one to fail must not end the next connection.
+        if (this.#isIn("redis") && arrival === this.#arrivals) this.#giveUp(error);
+      }
+    }
+    return use(this.#inProcess);
+  }
+
+  #isIn(standing: Standing): boolean {
+    return this.#standing === standing;
+  }
+
+  async #probe(): Promise<void> {
+    this.#said = undefined;
+    try {
+      await this.#within(this.#inRedis.probe());
+    } catch (error) {
+      this.#giveUp(error);
+      return;
+    }
+    if (this.#standing === "closed" || this.#client.status !== "ready") return;
+    const wasAway = this.#standing === "process";
+    this.#standing = "redis";
+    this.#arrivals += 1;
+    if (wasAway) this.#options.onRecovered();
+  }
+
+  /** Its replies could no longer be waited for, so the connection is given up for a new one. */
+  #giveUp(error: unknown): void {
+    if (this.#standing === "closed") return;
+    this.#fallBack(error);
+    if (this.#client.status !== "end") this.#client.disconnect(true);
+  }
+
+  #fallBack(error: unknown): void {
+    if (this.#standing !== "starting" && this.#standing !== "redis") return;
+    this.#standing = "process";
+    this.#options.onFallback(reasonOf(this.#said ?? error));
+  }
+
+  async #within<T>(answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`no answer within ${this.#answerMaxMs} ms`));
+      }, this.#answerMaxMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** The message of ioredis or of Redis; they name the server's address and no password. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== "") return error.message;
+  // A connection refused on several addresses is an AggregateError without a message.
+  return "code" in error ? String(error.code) : error.name;
+}

@@ -1,0 +1,237 @@
+/**
+ * How sessions end: the transactions' common part, for users and administrators alike.
+ *
+ * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
+ * either seen and ended here, or it comes after and reads the new epoch.
+ */
+import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
+import { nextSecond, type Clock } from "../../runtime/clock.js";
+import { sessions, users } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { CommittedRevocation } from "../outbox/outbox.js";
+import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { readRevocation } from "../outbox/stored-revocations-sql.js";
+
+/** What every act has in common: who is behind it, and why. */
+export interface Act {
+  /** As in the audit trail. */
+  readonly actor: string;
+  /** Why, in the actor's words or a stable code. */
+  readonly reason: string | undefined;
+  readonly address: string | undefined;
+}
+
+export interface EndingTools {
+  readonly clock: Clock;
+  /** A new UUID for each revocation. */
+  readonly newEventId: () => string;
+}
+
+export type EndedSession =
+  | { readonly kind: "ended"; readonly committed: CommittedRevocation }
+  /** Earlier, by this revocation; undefined: that is forgotten, as every token of it has expired. */
+  | { readonly kind: "ended_before"; readonly committed: CommittedRevocation | undefined };
+
+/**
+ * Ends one session of one user. undefined: this tenant's user has no such session. One that has
+ * ended already is not revoked once more: one account could fill the database so.
+ */
+export async function endSession(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly session: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<EndedSession | undefined> {
+  const { tenant, user, session } = target;
+  const mine = and(
+    eq(sessions.tenantId, tenant),
+    eq(sessions.sessionId, session),
+    eq(sessions.userId, user),
+  );
+  const [found] = await queries
+    .select({ endedAt: sessions.endedAt, endedEvent: sessions.endedEvent })
+    .from(sessions)
+    .where(mine)
+    .for("update");
+  if (found === undefined) return undefined;
+  if (found.endedEvent !== null) {
+    const committed = await readRevocation(queries, tenant, found.endedEvent);
+    return { kind: "ended_before", committed };
+  }
+  const atMs = tools.clock.wallMs();
+  const decided = decide({ kind: "session_revoked", tenant, user, session }, atMs, act, tools);
+  const ended =
+    found.endedAt === null ? { endedAt: new Date(atMs), endedBy: act.endedBy } : undefined;
+  await queries
+    .update(sessions)
+    .set({ ...ended, endedEvent: decided.eventId })
+    .where(mine);
+  const [committed] = await recordRevocations(queries, [decided]);
+  return committed && { kind: "ended", committed };
+}
+
+/** Ends every open session of a user but one, each by itself. Returns what has to be published. */
+export async function endOtherSessions(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly keep: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<readonly CommittedRevocation[]> {
+  const { tenant, user, keep } = target;
+  // The user's row first: a login that is under way is waited for, and ended as well.
+  if ((await lockUser(queries, tenant, user)) === undefined) return [];
+  const atMs = tools.clock.wallMs();
+  const ended = await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: NEW_EVENT })
+    .where(
+      and(
+        eq(sessions.tenantId, tenant),
+        eq(sessions.userId, user),
+        ne(sessions.sessionId, keep),
+        isNull(sessions.endedAt),
+      ),
+    )
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  return recordRevocations(
+    queries,
+    ended.map((one) => endOf({ tenant, user, ...one }, atMs, act)),
+  );
+}
+
+/** There is one too many as a rule; should there ever be more, the next logins end the rest. */
+const OLDEST_ENDED_MAX = 1000;
+
+/**
+ * Ends all but the newest `keep` of a user's open sessions; what has expired is not open. Only under
+ * the user's lock. The revocations are left to the outbox.
+ */
+export async function endOldestSessions(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string; readonly keep: number },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<readonly { readonly session: string; readonly committed: CommittedRevocation }[]> {
+  const { tenant, user, keep } = target;
+  const atMs = tools.clock.wallMs();
+  const now = new Date(atMs);
+  const mine = and(eq(sessions.tenantId, tenant), eq(sessions.userId, user));
+  const isOpen = and(
+    isNull(sessions.endedAt),
+    gt(sessions.idleExpiresAt, now),
+    gt(sessions.expiresAt, now),
+  );
+  // By itself, for mostly there is nothing to end, and a join of the two could come out quadratic.
+  const tooMany = await queries
+    .select({ session: sessions.sessionId })
+    .from(sessions)
+    .where(and(mine, isOpen))
+    .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
+    .offset(keep)
+    .limit(OLDEST_ENDED_MAX);
+  if (tooMany.length === 0) return [];
+  const ids = tooMany.map(({ session }) => session);
+  const rows = await queries
+    .update(sessions)
+    .set({ endedAt: now, endedBy: act.endedBy, endedEvent: NEW_EVENT })
+    .where(and(mine, inArray(sessions.sessionId, ids), isNull(sessions.endedAt)))
+    .returning({ session: sessions.sessionId, eventId: sessions.endedEvent });
+  const committed = await recordRevocations(
+    queries,
+    rows.map((one) => endOf({ tenant, user, ...one }, atMs, act)),
+  );
+  return rows.flatMap(({ session }, i) => {
+    const one = committed[i];
+    return one === undefined ? [] : [{ session, committed: one }];
+  });
+}
+
+/** The user's row, locked until the transaction ends. */
+export interface LockedUser {
+  readonly epoch: number;
+  readonly disabledAtMs: number | undefined;
+  readonly login: string;
+  readonly role: "operator" | "tenant_admin" | "user";
+}
+
+export async function lockUser(
+  queries: Queries,
+  tenant: string,
+  user: string,
+): Promise<LockedUser | undefined> {
+  const [row] = await queries
+    .select()
+    .from(users)
+    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)))
+    .for("no key update");
+  if (row === undefined) return undefined;
+  const { userEpoch: epoch, disabledAt, login, role } = row;
+  return { epoch, disabledAtMs: disabledAt?.getTime(), login, role };
+}
+
+/**
+ * Ends everything of a user: raises the epoch and closes all sessions. undefined: no such user.
+ * The caller may already hold the user's lock in this transaction; taking it again costs nothing.
+ *
+ * The last epoch cannot rise. A cut-off at the next whole second does it then: what was issued within
+ * this second is revoked, too, so the act is answered when it is over (`log-outbox.ts`), and a login
+ * after that gets a token that is good.
+ */
+export async function endEverything(
+  queries: Queries,
+  target: { readonly tenant: string; readonly user: string },
+  act: Act & { readonly endedBy: string },
+  tools: EndingTools,
+): Promise<CommittedRevocation | undefined> {
+  const { tenant, user } = target;
+  const locked = await lockUser(queries, tenant, user);
+  if (locked === undefined) return undefined;
+  const atMs = tools.clock.wallMs();
+  const isLast = locked.epoch >= Number.MAX_SAFE_INTEGER;
+  const epoch = isLast ? locked.epoch : locked.epoch + 1;
+  await queries
+    .update(users)
+    .set({ userEpoch: epoch })
+    .where(and(eq(users.tenantId, tenant), eq(users.userId, user)));
+  const revocation = {
+    kind: "user_revoked",
+    tenant,
+    user,
+    epoch,
+    issuedBefore: isLast ? nextSecond(atMs) : undefined,
+  } as const;
+  const decided = decide(revocation, atMs, act, tools);
+  await queries
+    .update(sessions)
+    .set({ endedAt: new Date(atMs), endedBy: act.endedBy, endedEvent: decided.eventId })
+    .where(and(eq(sessions.tenantId, tenant), eq(sessions.userId, user), isNull(sessions.endedAt)));
+  return (await recordRevocations(queries, [decided]))[0];
+}
+
+/** Each of many sessions gets its own, in the statement that ends them all. */
+const NEW_EVENT = sql`gen_random_uuid()`;
+
+function endOf(
+  ended: {
+    readonly tenant: string;
+    readonly user: string;
+    readonly session: string;
+    readonly eventId: string | null;
+  },
+  atMs: number,
+  act: Act,
+): CommittedRevocation {
+  const { eventId, ...target } = ended;
+  if (eventId === null) throw new Error("a session was ended without an event");
+  const revocation = { kind: "session_revoked", ...target } as const;
+  return decide(revocation, atMs, act, { newEventId: () => eventId });
+}
+
+function decide(
+  revocation: CommittedRevocation["revocation"],
+  atMs: number,
+  { actor, reason }: Act,
+  { newEventId }: Pick<EndingTools, "newEventId">,
+): CommittedRevocation {
+  return { eventId: newEventId(), revocation, atMs, reason, actor };
+}

@@ -1,0 +1,246 @@
+/**
+ * A login: from a password to a session.
+ *
+ * 1. the limits; 2. look up the account and whether the login is locked, without locks; 3. verify the
+ * password outside of any transaction, for it takes long (nobody's hash where there is no account, so
+ * that both take the same time); 4. one transaction opens the session, after looking again under the
+ * user's lock; 5. mint.
+ *
+ * In step 4 the token's `iat` is taken first, then the lock, then the epoch. A revocation that holds
+ * the lock earlier is seen; one that holds it later raises the epoch above the token's, and ends the
+ * session. Either way nothing slips past it.
+ *
+ * If there is no key to sign with in step 5, the session is ended again: nobody was given a token.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { AccessTokenMint } from "../keys/signing-keys.js";
+import type { LimitName, LoginLimits } from "../limits/login-limits.js";
+import { PasswordHasherError, type PasswordHasher } from "../passwords/password-hasher.js";
+import { findAccount, type Account, type FoundAccount } from "./account-sql.js";
+import type { IssuedTokens } from "./issued-tokens.js";
+import { countFailure, readFailures } from "./lockout-sql.js";
+import { lockedForS, type LockoutSettings } from "./lockout.js";
+import { accountLocked, loginRefused, transactionWithTrail } from "./login-audit.js";
+import {
+  openSession,
+  type OpenedSession,
+  type Opening,
+  type VerifiedAccount,
+} from "./login-opening.js";
+import type { LoginObserver, LoginRefusal } from "./observers.js";
+import { scopesOf } from "./scopes.js";
+import type { SessionLimits } from "./session-limits.js";
+import { abandonSession } from "./session-sql.js";
+import { faultOf } from "./system-fault.js";
+
+export interface LoginParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly hasher: Pick<PasswordHasher, "verify" | "needsRehash" | "hash">;
+  readonly limits: Pick<LoginLimits, "admit" | "succeeded">;
+  readonly mint: AccessTokenMint;
+  /** From a source that nobody can predict. */
+  readonly randomBytes: (size: number) => Uint8Array;
+  /** A new UUID for each revocation. */
+  readonly newEventId: () => string;
+  readonly options: SessionLimits & { readonly lockout: LockoutSettings };
+  readonly observer: LoginObserver;
+}
+
+/** Tenant and login are identifiers, and the device's name has 256 characters at most. */
+export interface LoginRequest {
+  readonly tenant: string;
+  readonly login: string;
+  readonly password: string;
+  readonly deviceName: string;
+  readonly address: string;
+}
+
+export type LoginOutcome =
+  | { readonly kind: "opened"; readonly tokens: IssuedTokens }
+  /** `retryAfterS`: of a locked account. */
+  | { readonly kind: "refused"; readonly code: LoginRefusal; readonly retryAfterS?: number }
+  | { readonly kind: "limited"; readonly limit: LimitName; readonly retryAfterS: number };
+
+/**
+ * How often it begins anew because the password was changed, or hashed anew, while it was verified.
+ * Each turn hashes once; who changes a password three times in a second may try again.
+ */
+const TURNS_MAX = 3;
+
+/** Rejects where the system is at fault: DatabaseError, PasswordHasherError, SigningKeyError. */
+export async function login(parts: LoginParts, request: LoginRequest): Promise<LoginOutcome> {
+  try {
+    const outcome = await attempt(parts, request);
+    observe(parts.observer, outcome, request);
+    return outcome;
+  } catch (error) {
+    await recordFault(parts, request, error);
+    throw error;
+  }
+}
+
+async function attempt(parts: LoginParts, request: LoginRequest): Promise<LoginOutcome> {
+  const admission = await parts.limits.admit(request);
+  if (!admission.admitted) {
+    return { kind: "limited", limit: admission.limit, retryAfterS: admission.retryAfterS };
+  }
+  for (let turn = 1; ; turn += 1) {
+    const found = await lookUp(parts, request);
+    if (found.lockedForS !== undefined) {
+      return refuseLocked(parts, request, found, found.lockedForS);
+    }
+    const account = await verified(parts, request, found.account);
+    if (account === undefined) return refuseBad(parts, request, found);
+    const rehashed = await hashAnew(parts, request.password, account);
+    const opened = await open(parts, request, { ...account, rehashed });
+    if (opened.kind === "opened") return { kind: "opened", tokens: await issue(parts, opened) };
+    if (opened.kind === "refused") return opened;
+    if (turn === TURNS_MAX) return refuseBad(parts, request, found);
+  }
+}
+
+interface LookedUp extends FoundAccount {
+  readonly lockedForS: number | undefined;
+}
+
+async function lookUp(
+  { db, clock }: LoginParts,
+  { tenant, login: tried }: LoginRequest,
+): Promise<LookedUp> {
+  return db.transaction({ role: "tenant", tenant }, async (queries) => {
+    const failures = await readFailures(queries, { tenant, login: tried });
+    const found = await findAccount(queries, { tenant, login: tried });
+    return { ...found, lockedForS: lockedForS(failures, clock.wallMs()) };
+  });
+}
+
+/** A one-time password that was used is wrong, and takes as long as any other. */
+async function verified(
+  { hasher }: LoginParts,
+  { password }: LoginRequest,
+  account: Account | undefined,
+): Promise<Account | undefined> {
+  const isRight = await hasher.verify(account?.credential.passwordHash, password);
+  return isRight && account?.credential.used === false ? account : undefined;
+}
+
+/** undefined: the hash is as new ones are, or there is no time for it now; the next login will do. */
+async function hashAnew(
+  { hasher }: LoginParts,
+  password: string,
+  { credential }: Account,
+): Promise<string | undefined> {
+  if (credential.oneTime || !hasher.needsRehash(credential.passwordHash)) return undefined;
+  try {
+    return await hasher.hash(password);
+  } catch (error) {
+    if (error instanceof PasswordHasherError) return undefined;
+    throw error;
+  }
+}
+
+async function open(
+  parts: LoginParts,
+  request: LoginRequest,
+  account: VerifiedAccount,
+): Promise<Opening> {
+  const { tenant } = request;
+  const opening = await parts.db.transaction({ role: "tenant", tenant }, (queries) =>
+    openSession(queries, parts, request, account),
+  );
+  if (opening.kind !== "changed_meanwhile") await parts.limits.succeeded(request);
+  return opening;
+}
+
+async function issue(parts: LoginParts, opened: OpenedSession): Promise<IssuedTokens> {
+  const { tenant, user, session, epoch, role, passwordChangeOnly, refreshToken } = opened;
+  const scopes = scopesOf(role, passwordChangeOnly);
+  try {
+    const { issuedAtS, passwordChangeOnly: forServiceOnly } = opened;
+    const facts = { tenant, user, session, epoch, scopes, issuedAtS, forServiceOnly };
+    const { token: accessToken, expiresInS } = await parts.mint.mint(facts);
+    return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
+  } catch (error) {
+    // If even this fails, an open session is left that nobody has a token of; it expires.
+    const nowMs = parts.clock.wallMs();
+    await parts.db
+      .transaction({ role: "tenant", tenant }, (queries) =>
+        abandonSession(queries, { tenant, session }, nowMs),
+      )
+      .catch(() => undefined);
+    throw error;
+  }
+}
+
+async function refuseLocked(
+  { db, clock }: LoginParts,
+  request: LoginRequest,
+  { tenantKnown, account }: FoundAccount,
+  retryAfterS: number,
+): Promise<LoginOutcome> {
+  const refused = { reason: "account_locked", atMs: clock.wallMs() };
+  const entries = [loginRefused(request, account?.user, refused)];
+  await transactionWithTrail(db, request.tenant, () =>
+    Promise.resolve({ result: undefined, entries, tenantKnown }),
+  );
+  return { kind: "refused", code: "account_locked", retryAfterS };
+}
+
+/** Counts the failure. Who comes when it has just been locked is told so, right or wrong. */
+async function refuseBad(
+  { db, clock, options, observer }: LoginParts,
+  request: LoginRequest,
+  { tenantKnown, account }: FoundAccount,
+): Promise<LoginOutcome> {
+  const { tenant } = request;
+  const counted = await transactionWithTrail(db, tenant, async (queries) => {
+    const atMs = clock.wallMs();
+    const result = await countFailure(queries, request, atMs, options.lockout);
+    const reason = result.kind === "locked" ? "account_locked" : "bad_credentials";
+    const entries = [loginRefused(request, account?.user, { reason, atMs })];
+    if (result.kind === "counted" && result.lockedNow) {
+      entries.push(accountLocked(request, account?.user, atMs));
+    }
+    return { result, entries, tenantKnown };
+  });
+  if (counted.kind === "locked") {
+    return { kind: "refused", code: "account_locked", retryAfterS: counted.retryAfterS };
+  }
+  if (counted.lockedNow) observer.onLockout({ tenant, address: request.address });
+  return { kind: "refused", code: "bad_credentials" };
+}
+
+/** Told apart from what the user did wrong; and in the trail, if the database is there to write it. */
+async function recordFault(
+  { db, clock, observer }: LoginParts,
+  request: LoginRequest,
+  error: unknown,
+): Promise<void> {
+  const fault = faultOf(error);
+  observer.onLogin("failed", fault);
+  if (fault === "database") return;
+  const failed = { reason: fault, atMs: clock.wallMs() };
+  await transactionWithTrail(db, request.tenant, async (queries) => {
+    const { tenantKnown, account } = await findAccount(queries, request);
+    const entry = { ...loginRefused(request, account?.user, failed), outcome: "failed" } as const;
+    return { result: undefined, entries: [entry], tenantKnown };
+  }).catch(() => undefined);
+}
+
+function observe(
+  observer: LoginObserver,
+  outcome: LoginOutcome,
+  { tenant, address }: LoginRequest,
+): void {
+  if (outcome.kind === "opened") {
+    const { passwordChangeOnly } = outcome.tokens;
+    observer.onLogin("opened", passwordChangeOnly ? "one_time_password" : "password");
+  } else if (outcome.kind === "refused") {
+    observer.onLogin("refused", outcome.code);
+  } else {
+    observer.onLimit(outcome.limit, { tenant, address });
+    observer.onLogin("limited", outcome.limit);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What users do with their own sessions. Another user's session does not exist for them. As with the
+ * acts of administrators (`src/sessions/admin/act-as.ts`), it is under the lock on their row that their own
+ * session has to be open still.
+ */
+import { actorName, type AuditKind } from "../audit/audit-trail.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Database } from "../database/database.js";
+import type { CommittedRevocation } from "../outbox/outbox.js";
+import { CALLER_ENDED, holdsStill, type Caller, type CallerEnded } from "./caller.js";
+import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
+import { OPEN_SESSIONS_MAX } from "./session-limits.js";
+import { readOpenSessions } from "./session-sql.js";
+import type { SessionView } from "./session-view.js";
+
+export interface OwnSessionParts extends EndingTools {
+  readonly db: Database;
+}
+
+/** What was revoked and has to be published. */
+export interface Ended {
+  readonly kind: "ended";
+  readonly committed: readonly CommittedRevocation[];
+  /** Who asked for what had been done before, so that there is nothing to publish. */
+  readonly repeatedBy?: string;
+}
+
+/** The open ones, the newest first. */
+export async function listOwnSessions(
+  { db, clock }: Pick<OwnSessionParts, "db" | "clock">,
+  caller: Caller,
+): Promise<readonly SessionView[]> {
+  const { tenant } = caller;
+  const found = await db.transaction({ role: "tenant", tenant }, (queries) =>
+    readOpenSessions(queries, caller, clock.wallMs(), OPEN_SESSIONS_MAX),
+  );
+  return found.map((view) => ({ ...view, current: view.sessionId === caller.session }));
+}
+
+/** `address`: from where. undefined: the caller has no such session. */
+export async function endOwnSession(
+  parts: OwnSessionParts,
+  caller: Caller,
+  sessionId: string,
+  address: string,
+): Promise<Ended | CallerEnded | undefined> {
+  return endOne(parts, caller, { session: sessionId, address, kind: "session_revoked" });
+}
+
+/** Ends the session that calls. */
+export async function logout(
+  parts: OwnSessionParts,
+  caller: Caller,
+  address: string,
+): Promise<Ended | CallerEnded> {
+  const ended = await endOne(parts, caller, { session: caller.session, address, kind: "logout" });
+  return ended ?? CALLER_ENDED;
+}
+
+/** Ends every session of the caller's but the one that calls. */
+export async function endOwnOtherSessions(
+  parts: OwnSessionParts,
+  caller: Caller,
+  address: string,
+): Promise<Ended | CallerEnded> {
+  const { tenant, user, session } = caller;
+  const kind = "other_sessions_revoked";
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    await lockUser(queries, tenant, user);
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
+    const act = { actor: actorName(tenant, user), reason: undefined, address };
+    const target = { tenant, user, keep: session };
+    const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
+    if (committed.length === 0) return { kind: "ended", committed };
+    const who = { tenant, user, session, actor: act.actor, address };
+    const detail = { sessions: committed.length };
+    const atMs = parts.clock.wallMs();
+    await recordAudit(queries, { ...who, atMs, kind, outcome: "done", detail });
+    return { kind: "ended", committed };
+  });
+}
+
+async function endOne(
+  parts: OwnSessionParts,
+  caller: Caller,
+  which: {
+    readonly session: string;
+    readonly address: string;
+    readonly kind: Extract<AuditKind, "logout" | "session_revoked">;
+  },
+): Promise<Ended | CallerEnded | undefined> {
+  const { tenant, user } = caller;
+  const { session, address, kind } = which;
+  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    await lockUser(queries, tenant, user);
+    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
+    const act = { actor: actorName(tenant, user), reason: undefined, address };
+    const target = { tenant, user, session };
+    const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+    if (ended === undefined) return undefined;
+    const committed = ended.committed === undefined ? [] : [ended.committed];
+    if (ended.kind === "ended_before") return { kind: "ended", committed, repeatedBy: act.actor };
+    const { atMs, eventId } = ended.committed;
+    await recordAudit(queries, { ...target, ...act, atMs, eventId, kind, outcome: "done" });
+    return { kind: "ended", committed };
+  });
+}

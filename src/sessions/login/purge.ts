@@ -1,0 +1,153 @@
+/**
+ * Deletes what has expired. The audit trail is never touched.
+ *
+ * - refresh tokens: when they have expired. Until then a used one is kept, to notice its reuse.
+ * - sessions: a day after they have expired, if no refresh token is left of them. An access token may
+ *   outlive its session, and as long as it does the session must be there to be revoked: by id, and
+ *   with all the others when a password is changed.
+ * - counted failures: when they count no more.
+ * - revocations: after 35 days, if Redis has them. A log never looks back further than its horizon,
+ *   which is far less.
+ *
+ * Small transactions, and a bounded number of them in each run: what is left comes with the next.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { Queries } from "../database/queries-sql.js";
+import { systemSchedule, type Schedule } from "../../runtime/schedule.js";
+import type { LockoutSettings } from "./lockout.js";
+import {
+  nextPartition,
+  purgeLoginFailures,
+  purgeRefreshTokens,
+  purgeRevocations,
+  purgeSessions,
+} from "./purge-sql.js";
+
+export interface PurgeObserver {
+  /** How many rows one run deleted, by table. */
+  onPurged(rows: PurgedRows): void;
+  /** A run failed; the next one comes as usual. */
+  onPurgeFailed(error: unknown): void;
+}
+
+export interface PurgedRows {
+  readonly refreshTokens: number;
+  readonly sessions: number;
+  readonly loginFailures: number;
+  readonly revocations: number;
+}
+
+export interface PurgerOptions {
+  readonly db: Database;
+  readonly clock: Clock;
+  /** From 0 to less than 1, for jitter: instances that start together should not purge together. */
+  readonly random: () => number;
+  readonly observer: PurgeObserver;
+  readonly lockout: Pick<LockoutSettings, "windowMs">;
+  /** Between two runs, give or take a tenth; a minute by default. */
+  readonly intervalMs?: number;
+  readonly schedule?: Schedule;
+  /** Rows in one transaction; 500 by default. */
+  readonly batchRows?: number;
+}
+
+const INTERVAL_MS = 60_000;
+const BATCH_ROWS = 500;
+/** Of one table in one run: with the default interval 600,000 rows an hour. */
+const BATCHES_MAX = 20;
+/** More than SEKISHO_MAX_TOKEN_LIFETIME_S can be, and the clocks' skew. */
+const SESSIONS_KEPT_MS = 25 * 3_600_000;
+const REVOCATIONS_KEPT_MS = 35 * 86_400_000;
+
+/** Runs once in a while, never twice at a time. */
+export class Purger {
+  readonly #options: PurgerOptions;
+  #standing: "new" | "started" | "closed" = "new";
+  #cancel: () => void = () => undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: PurgerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (this.#standing !== "new") return;
+    this.#standing = "started";
+    this.#scheduleNext();
+  }
+
+  /** Settled once the transaction that is under way, if any, has ended. */
+  async close(): Promise<void> {
+    this.#standing = "closed";
+    this.#cancel();
+    await this.#running;
+  }
+
+  #scheduleNext(): void {
+    if (this.#standing !== "started") return;
+    const { schedule = systemSchedule, intervalMs = INTERVAL_MS, random } = this.#options;
+    const delayMs = Math.round(intervalMs * (0.9 + 0.2 * random()));
+    this.#cancel = schedule(() => {
+      this.#running = this.#run().then(() => this.#scheduleNext());
+    }, delayMs);
+  }
+
+  async #run(): Promise<void> {
+    const { observer } = this.#options;
+    try {
+      observer.onPurged(await this.#purge());
+    } catch (error) {
+      observer.onPurgeFailed(error);
+    }
+  }
+
+  async #purge(): Promise<PurgedRows> {
+    const nowMs = this.#options.clock.wallMs();
+    const { windowMs } = this.#options.lockout;
+    const expired = { expiredMs: nowMs };
+    const over = { expiredMs: nowMs - SESSIONS_KEPT_MS };
+    const failures = { lastFailedMs: nowMs - windowMs - 1, lockedUntilMs: nowMs };
+    return {
+      refreshTokens: await this.#inBatches((queries, max) =>
+        purgeRefreshTokens(queries, expired, max),
+      ),
+      sessions: await this.#inBatches((queries, max) => purgeSessions(queries, over, max)),
+      loginFailures: await this.#inBatches((queries, max) =>
+        purgeLoginFailures(queries, failures, max),
+      ),
+      revocations: await this.#purgeRevocations(nowMs - REVOCATIONS_KEPT_MS),
+    };
+  }
+
+  async #purgeRevocations(decidedMs: number): Promise<number> {
+    let count = 0;
+    let partition = await this.#nextPartition(-1);
+    while (partition !== undefined) {
+      const bound = { partition, decidedMs };
+      count += await this.#inBatches((queries, max) => purgeRevocations(queries, bound, max));
+      partition = await this.#nextPartition(partition);
+    }
+    return count;
+  }
+
+  async #nextPartition(after: number): Promise<number | undefined> {
+    if (this.#standing === "closed") return undefined;
+    return this.#options.db.transaction({ role: "purge" }, (queries) =>
+      nextPartition(queries, after),
+    );
+  }
+
+  async #inBatches(batch: (queries: Queries, max: number) => Promise<number>): Promise<number> {
+    const { db, batchRows = BATCH_ROWS } = this.#options;
+    let count = 0;
+    for (let turn = 0; turn < BATCHES_MAX && this.#standing !== "closed"; turn += 1) {
+      const deleted = await db.transaction({ role: "purge" }, (queries) =>
+        batch(queries, batchRows),
+      );
+      count += deleted;
+      if (deleted < batchRows) break;
+    }
+    return count;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * A refresh: a new access token and a new refresh token for one refresh token.
+ *
+ * One transaction: take `iat`, find the token, lock the user, lock the session, decide
+ * (`refresh-decision.ts`), write. Only then mint. As with a login, a revocation that has the locks
+ * earlier is seen, and one that has them later revokes what is minted here. What was published past
+ * the service since the log was searched last is not seen: `issueTimeMs` says why it revokes what is
+ * minted here all the same. After too long without a search nothing is given.
+ *
+ * If there is no key to sign with, what was done is taken back: the client has got nothing and still
+ * holds the token that it came with, which would otherwise count as stolen some time later.
+ */
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Refusals } from "../audit/refusal-trail.js";
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { AccessTokenMint } from "../keys/signing-keys.js";
+import type { LoginLimits } from "../limits/login-limits.js";
+import { readUnsearchedMs } from "../outbox/log-record-sql.js";
+import type { CommittedRevocation, Outbox } from "../outbox/outbox.js";
+import { endSession, lockUser } from "./ending-sql.js";
+import type { IssuedTokens } from "./issued-tokens.js";
+import type { RefreshObserver, RefreshRefusal } from "./observers.js";
+import { decideRefresh, issueTimeMs, type GivingDecision } from "./refresh-decision.js";
+import { newRefreshToken, parseRefreshToken, type PresentedRefreshToken } from "./refresh-token.js";
+import {
+  findRefreshToken,
+  giveRefreshToken,
+  readTokens,
+  takeBackRefreshToken,
+  type GivenRefreshToken,
+} from "./refresh-token-sql.js";
+import { scopesOf, type Role } from "./scopes.js";
+import type { SessionLimits } from "./session-limits.js";
+import { lockSession, useSession, type LockedSession } from "./session-sql.js";
+import { faultOf } from "./system-fault.js";
+
+export interface RefreshParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly limits: Pick<LoginLimits, "admitRefresh">;
+  readonly mint: AccessTokenMint;
+  readonly outbox: Outbox;
+  readonly refusals: Refusals;
+  readonly randomBytes: (size: number) => Uint8Array;
+  /** A new UUID for each revocation. */
+  readonly newEventId: () => string;
+  readonly options: SessionLimits;
+  readonly observer: RefreshObserver;
+}
+
+export interface RefreshRequest {
+  readonly refreshToken: string;
+  readonly address: string;
+}
+
+export type RefreshOutcome =
+  | { readonly kind: "rotated"; readonly tokens: IssuedTokens }
+  | { readonly kind: "refused"; readonly code: RefreshRefusal }
+  | { readonly kind: "limited"; readonly retryAfterS: number }
+  /** No instance has searched the revocation log for too long. The token that came stays good. */
+  | { readonly kind: "unsearched" };
+
+/** Rejects where the system is at fault: DatabaseError, SigningKeyError. */
+export async function refresh(
+  parts: RefreshParts,
+  request: RefreshRequest,
+): Promise<RefreshOutcome> {
+  try {
+    return await attempt(parts, request);
+  } catch (error) {
+    parts.observer.onRefresh("failed", faultOf(error));
+    throw error;
+  }
+}
+
+async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<RefreshOutcome> {
+  const { db, limits, observer } = parts;
+  const admission = await limits.admitRefresh(request);
+  if (!admission.admitted) {
+    observer.onLimit(admission.limit, { address: request.address });
+    observer.onRefresh("limited", "refresh");
+    return { kind: "limited", retryAfterS: admission.retryAfterS };
+  }
+  const presented = parseRefreshToken(request.refreshToken);
+  const done: Done =
+    presented === undefined
+      ? { kind: "refused", code: "refresh_token_invalid" }
+      : await db.transaction({ role: "tenant", tenant: presented.tenant }, (queries) =>
+          refreshOrEnd(queries, parts, presented, request.address),
+        );
+  if (done.kind === "used") {
+    const tokens = await issue(parts, done);
+    const { kind } = done.given.decision;
+    observer.onRefresh("rotated", kind === "rotate" ? "rotated" : kind);
+    return { kind: "rotated", tokens };
+  }
+  if (done.kind === "unsearched") {
+    observer.onRefresh("failed", "revocation_log");
+    return done;
+  }
+  if (done.kind === "reused") {
+    const { eventId, revocation } = done.committed;
+    observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
+    // Whatever is not published now, the relay publishes.
+    await parts.outbox.publish([done.committed], 0);
+  }
+  if (done.kind === "refused" && done.whose !== undefined) {
+    const { whose, code: reason } = done;
+    // Nobody has proved to be the user; whoever it is has a token of theirs.
+    const by = { actor: "anonymous", subject: whose.user, address: request.address };
+    parts.refusals.record({ ...whose, kind: "refresh", reason, ...by });
+  }
+  const code = done.kind === "reused" ? "refresh_token_reused" : done.code;
+  observer.onRefresh("refused", code);
+  return { kind: "refused", code };
+}
+
+type Done =
+  | {
+      readonly kind: "refused";
+      readonly code: RefreshRefusal;
+      /** undefined: the token was never given out, or is forgotten. */
+      readonly whose?: { readonly tenant: string; readonly user: string; readonly session: string };
+    }
+  | { readonly kind: "reused"; readonly committed: CommittedRevocation }
+  | { readonly kind: "unsearched" }
+  | UsedSession;
+
+/** All that is needed to mint, and to take back what was done if that fails. */
+interface UsedSession {
+  readonly kind: "used";
+  readonly tenant: string;
+  readonly user: string;
+  readonly session: string;
+  readonly role: Role;
+  readonly epoch: number;
+  readonly issuedAtS: number;
+  /** By so much the access token is over earlier than one that is issued now. */
+  readonly olderByS: number;
+  readonly address: string;
+  readonly refreshToken: string;
+  readonly given: GivenRefreshToken;
+  readonly passwordChangeOnly: boolean;
+}
+
+async function refreshOrEnd(
+  queries: Queries,
+  parts: RefreshParts,
+  { tenant, hash }: PresentedRefreshToken,
+  address: string,
+): Promise<Done> {
+  // Before the locks: a token must not claim to be younger than the state that it was made of.
+  const nowMs = parts.clock.wallMs();
+  const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
+  const token = await findRefreshToken(queries, tenant, hash);
+  if (token === undefined) return unknown;
+  const { user: userId, session: sessionId } = token;
+  const user = await lockUser(queries, tenant, userId);
+  const target = { tenant, user: userId, session: sessionId };
+  const session = await lockSession(queries, target);
+  const tokens = await readTokens(queries, target, token.generation);
+  if (user === undefined || session === undefined || tokens === undefined) return unknown;
+
+  const userDisabled = user.disabledAtMs !== undefined;
+  const { refreshToleranceMs: toleranceMs, refreshRetryMs: retryMs } = parts.options;
+  const facts = { ...tokens, userDisabled, session };
+  const decision = decideRefresh(facts, { nowMs, toleranceMs, retryMs });
+  if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
+  if (decision.kind === "reuse") return endReused(queries, parts, target, address);
+  // Where there has never been a log, there is nothing to search.
+  const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
+  const issuedAtMs = issueTimeMs({
+    ...{ nowMs, unsearchedMs },
+    sessionCreatedAtMs: session.createdAtMs,
+    unsearchedMaxMs: parts.options.refreshUnsearchedMaxMs,
+  });
+  if (issuedAtMs === undefined) return { kind: "unsearched" };
+
+  const { token: refreshToken, hash: tokenHash } = newRefreshToken(tenant, parts.randomBytes);
+  const generation = session.generation + 1;
+  const given = { decision, token: tokens.token, tokenHash, generation };
+  await give(queries, parts, target, { given, session, address, nowMs });
+  const { role, epoch } = user;
+  const issuedAtS = Math.floor(issuedAtMs / 1000);
+  const minting = { ...target, role, epoch, issuedAtS, refreshToken };
+  const olderByS = Math.floor(nowMs / 1000) - issuedAtS;
+  const { passwordChangeOnly } = session;
+  return { kind: "used", ...minting, olderByS, address, given, passwordChangeOnly };
+}
+
+async function give(
+  queries: Queries,
+  { options }: Pick<RefreshParts, "options">,
+  target: { readonly tenant: string; readonly user: string; readonly session: string },
+  giving: {
+    readonly given: GivenRefreshToken;
+    readonly session: LockedSession;
+    readonly address: string;
+    readonly nowMs: number;
+  },
+): Promise<void> {
+  const { given, session, address, nowMs } = giving;
+  const { generation } = given;
+  const idleExpiresAtMs = Math.min(nowMs + options.idleMs, session.expiresAtMs);
+  await useSession(queries, target, { address, nowMs, idleExpiresAtMs, generation });
+  await giveRefreshToken(queries, target, given, { nowMs, expiresAtMs: idleExpiresAtMs });
+  const { kind: reason }: GivingDecision = given.decision;
+  if (reason === "rotate") return;
+  // Nobody has proved to be the user, and a thief could be given these.
+  const by = { actor: "anonymous", address, atMs: nowMs, reason };
+  await recordAudit(queries, { ...target, kind: "refresh", outcome: "done", ...by });
+}
+
+/** Both the thief and the one who was robbed have to log in again; only one of them can. */
+async function endReused(
+  queries: Queries,
+  parts: RefreshParts,
+  target: { readonly tenant: string; readonly user: string; readonly session: string },
+  address: string,
+): Promise<Done> {
+  const kind = "refresh_token_reused";
+  const act = { actor: "sekisho", reason: kind, address };
+  const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+  if (ended?.kind !== "ended") return { kind: "refused", code: "refresh_token_invalid" };
+  const { committed } = ended;
+  const { atMs, eventId } = committed;
+  const entry = { ...target, atMs, eventId, kind, outcome: "done", ...act } as const;
+  await recordAudit(queries, entry);
+  return { kind: "reused", committed };
+}
+
+async function issue(parts: RefreshParts, used: UsedSession): Promise<IssuedTokens> {
+  const { tenant, user, session, role, epoch, issuedAtS, refreshToken, passwordChangeOnly } = used;
+  const scopes = scopesOf(role, passwordChangeOnly);
+  try {
+    const who = { tenant, user, session, epoch };
+    const facts = { ...who, scopes, issuedAtS, forServiceOnly: passwordChangeOnly };
+    const { token: accessToken, expiresInS: lifetimeS } = await parts.mint.mint(facts);
+    const expiresInS = Math.max(0, lifetimeS - used.olderByS);
+    return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
+  } catch (error) {
+    // If even this fails, it is as if the answer had been lost on its way.
+    await takeBack(parts, used, error).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function takeBack(
+  { db, clock }: RefreshParts,
+  used: UsedSession,
+  error: unknown,
+): Promise<void> {
+  const { tenant, user, session, address } = used;
+  await db.transaction({ role: "tenant", tenant }, async (queries) => {
+    await lockSession(queries, used);
+    await takeBackRefreshToken(queries, used, used.given);
+    const who = { tenant, user, session, address, actor: "anonymous" };
+    const atMs = clock.wallMs();
+    const reason = faultOf(error);
+    await recordAudit(queries, { ...who, atMs, kind: "refresh", outcome: "failed", reason });
+  });
+}

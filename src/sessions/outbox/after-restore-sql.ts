@@ -1,0 +1,94 @@
+import { sql, type SQL } from "drizzle-orm";
+import { z } from "zod";
+import { nextSecond } from "../../runtime/clock.js";
+import type { Queries } from "../database/queries-sql.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
+
+/** More than any user's epoch can have risen since the backup was made. */
+const EPOCH_LEAP = 1_000_000;
+const REASON = "restored_from_backup";
+
+export interface UserPlace {
+  readonly tenant: string;
+  readonly user: string;
+}
+
+export interface RevokedUsers {
+  /** Each tenant once. */
+  readonly tenants: readonly {
+    readonly tenant: string;
+    readonly users: number;
+    readonly sessions: number;
+  }[];
+  /** Where the next page begins; undefined: there are no users left. */
+  readonly last: UserPlace | undefined;
+}
+
+const pageSchema = z.object({
+  rows: z.array(z.object({ tenant: z.string(), user: z.string() })),
+});
+
+const countsSchema = z.object({
+  rows: z.array(
+    z.object({ tenant: z.string(), users: z.coerce.number(), sessions: z.coerce.number() }),
+  ),
+});
+
+/** The partition of a tenant, as `partitionOf` computes it. */
+export function partitionInSql(tenant: SQL, partitions: number): SQL {
+  const hash = sql`sha256(convert_to(${tenant}, 'UTF8'))`;
+  return sql`(('x' || encode(substring(${hash} FOR 4), 'hex'))::bit(32)::bigint % ${partitions}::bigint)::integer`;
+}
+
+/**
+ * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), ends
+ * their sessions and adds a revocation for each to the outbox. Who is at the last epoch may not have
+ * risen, or not as far, and gets a cut-off as well. Role recovery.
+ *
+ * Everything goes along the indexes from one user to another: joins would leave it to a planner that
+ * may not know how many there are.
+ */
+export async function revokeUsersAfter(
+  queries: Queries,
+  after: UserPlace | undefined,
+  count: number,
+  act: { readonly atMs: number; readonly actor: string },
+): Promise<RevokedUsers> {
+  const { tenant = "", user = "" } = after ?? {};
+  await queries.execute(
+    sql`SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)`,
+  );
+  const beyond = sql`(tenant_id, user_id) > (${tenant}, ${user})`;
+  const locked = await queries.execute(sql`
+    SELECT tenant_id AS "tenant", user_id AS "user" FROM sekisho.users
+    WHERE ${beyond} ORDER BY tenant_id, user_id LIMIT ${count}
+    FOR NO KEY UPDATE`);
+  const last = pageSchema.parse(locked).rows.at(-1);
+  if (last === undefined) return { tenants: [], last: undefined };
+  const these = sql`${beyond} AND (tenant_id, user_id) <= (${last.tenant}, ${last.user})`;
+  const at = sql`${new Date(act.atMs).toISOString()}::timestamptz`;
+  const counted = await queries.execute(sql`
+    WITH raised AS (
+      UPDATE sekisho.users
+      SET user_epoch = least(user_epoch + ${EPOCH_LEAP}::bigint, ${Number.MAX_SAFE_INTEGER}::bigint)
+      WHERE ${these}
+      RETURNING tenant_id, user_id, user_epoch),
+    recorded AS (
+      INSERT INTO sekisho.revocations
+        (tenant_id, event_id, partition, kind, user_id, epoch, issued_before, at, reason, actor,
+         origin)
+      SELECT tenant_id, gen_random_uuid(), ${partitionInSql(sql`tenant_id`, PARTITIONS)},
+        'user_revoked', user_id, user_epoch,
+        CASE WHEN user_epoch = ${Number.MAX_SAFE_INTEGER}::bigint
+          THEN ${nextSecond(act.atMs)}::bigint END, ${at}, ${REASON}::text, ${act.actor}::text, 'service'
+      FROM raised),
+    ended AS (
+      UPDATE sekisho.sessions SET ended_at = ${at}, ended_by = ${REASON}::text
+      WHERE ${these} AND ended_at IS NULL
+      RETURNING tenant_id)
+    SELECT tenant AS "tenant", sum(users) AS "users", sum(sessions) AS "sessions"
+    FROM (SELECT tenant_id AS tenant, 1 AS users, 0 AS sessions FROM raised
+          UNION ALL SELECT tenant_id, 0, 1 FROM ended) AS counted
+    GROUP BY tenant`);
+  return { tenants: countsSchema.parse(counted).rows, last };
+}

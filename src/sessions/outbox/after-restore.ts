@@ -1,0 +1,73 @@
+/**
+ * What has to be done after the database was brought back from a backup: it does not know what was
+ * decided since, while tokens and sessions from then are still about.
+ *
+ * Every epoch is raised far beyond what it can have reached meanwhile, and every session is ended.
+ * Users who were added since are not in the database at all, and neither may the keys be that signed
+ * their tokens: so the log is restored, and owns up to covering nothing from before now.
+ */
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
+import { revokeUsersAfter } from "./after-restore-sql.js";
+import { requestRestore } from "./log-record-sql.js";
+import { coversOnlyFromMs } from "./relay-decision.js";
+
+/** A statement for so many users takes less than a second. */
+const USERS_AT_ONCE = 5000;
+const AUDIT_ROWS_AT_ONCE = 500;
+
+export interface AfterRestoreCounts {
+  readonly tenants: number;
+  readonly users: number;
+  readonly sessions: number;
+}
+
+/**
+ * One transaction: all of it, or nothing and a DatabaseError. `actor`: as in the audit trail. The
+ * relay does the rest, as soon as an instance of the service runs; run it while none does.
+ */
+export async function afterRestore(
+  database: Database,
+  clock: Clock,
+  actor: string,
+): Promise<AfterRestoreCounts> {
+  return database.transaction({ role: "recovery" }, async (queries) => {
+    const atMs = clock.wallMs();
+    const act = { atMs, actor };
+    const byTenant = new Map<string, { users: number; sessions: number }>();
+    let sessions = 0;
+    let users = 0;
+    let after: { readonly tenant: string; readonly user: string } | undefined;
+    for (;;) {
+      const page = await revokeUsersAfter(queries, after, USERS_AT_ONCE, act);
+      for (const one of page.tenants) {
+        const before = byTenant.get(one.tenant) ?? { users: 0, sessions: 0 };
+        byTenant.set(one.tenant, {
+          users: before.users + one.users,
+          sessions: before.sessions + one.sessions,
+        });
+        users += one.users;
+        sessions += one.sessions;
+      }
+      if (page.last === undefined) break;
+      after = page.last;
+    }
+    for (let partition = 0; partition < PARTITIONS; partition += 1) {
+      await requestRestore(queries, partition, { atMs, coversFromMs: coversOnlyFromMs(atMs) });
+    }
+    const counts = { tenants: byTenant.size, users, sessions };
+    // The operators' own trail tells of the whole.
+    byTenant.delete("sekisho");
+    const row = { atMs, kind: "restored_from_backup", outcome: "done", actor } as const;
+    const rows = [
+      { ...row, tenant: "sekisho", detail: counts },
+      ...[...byTenant].map(([tenant, detail]) => ({ ...row, tenant, detail })),
+    ];
+    for (let from = 0; from < rows.length; from += AUDIT_ROWS_AT_ONCE) {
+      await recordAudit(queries, ...rows.slice(from, from + AUDIT_ROWS_AT_ONCE));
+    }
+    return counts;
+  });
+}

@@ -1,0 +1,115 @@
+/** Writes the revocations of the database into the log that a restore makes, page by page. */
+import type { Database } from "../database/database.js";
+import { whyUnreadable } from "../../revocation-log/entry-fields.js";
+import { APPEND_MAX_ENTRIES, type LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { CommittedRevocation } from "./outbox.js";
+import type { LogDemands } from "./relay-decision.js";
+import { done, RestoreError } from "./restore-error.js";
+import { decidedAfter, type StoredRevocation } from "./stored-revocations-sql.js";
+
+/** Read from the database at once. */
+const PAGE_MAX_ROWS = 2500;
+
+export interface AppendParts {
+  readonly database: Database;
+  readonly keeper: LogKeeper;
+  readonly partition: number;
+  readonly demands: LogDemands;
+}
+
+export interface Appended {
+  readonly entries: number;
+  /** The last entry's in the log. */
+  readonly seq: number;
+  readonly pending: readonly AppendedRow[];
+  /** What no node could read: left out; the log then covers only what came after. */
+  readonly unreadable: readonly CommittedRevocation[];
+}
+
+export interface AppendedRow {
+  readonly committed: CommittedRevocation;
+  readonly seq: number;
+}
+
+export interface AppendPlan {
+  readonly marker: string;
+  /** What was decided before is left out. */
+  readonly sinceMs: number;
+  /** The last entry's before the first is appended. */
+  readonly seq: number;
+}
+
+/** Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws. */
+export async function appendAll(
+  parts: AppendParts,
+  plan: AppendPlan,
+  check: () => void,
+): Promise<Appended> {
+  const pending: AppendedRow[] = [];
+  const unreadable: CommittedRevocation[] = [];
+  let { seq } = plan;
+  let page = await readPage(parts, plan.sinceMs, undefined);
+  while (page.length > 0) {
+    const last = page.at(-1);
+    const first = seq + 1;
+    const [readable, left] = separated(page);
+    unreadable.push(...left);
+    // The next page is read while this one is written.
+    const next =
+      page.length < PAGE_MAX_ROWS ? Promise.resolve([]) : readPage(parts, plan.sinceMs, last);
+    const [read, appended] = await bothSettled(
+      next,
+      appendPage(parts, { ...plan, seq }, readable, check),
+    );
+    readable.forEach((committed, i) => {
+      if (committed.pending) pending.push({ committed, seq: first + i });
+    });
+    seq = appended;
+    page = read;
+  }
+  return { entries: seq - plan.seq, seq, pending, unreadable };
+}
+
+function separated(
+  page: readonly StoredRevocation[],
+): readonly [readable: readonly StoredRevocation[], left: readonly StoredRevocation[]] {
+  const isReadable = (one: StoredRevocation): boolean =>
+    whyUnreadable({ ...one, origin: undefined }, one.atMs) === undefined;
+  if (page.every(isReadable)) return [page, []];
+  return [page.filter(isReadable), page.filter((one) => !isReadable(one))];
+}
+
+/** Returns the last one's seq. */
+async function appendPage(
+  { keeper, demands }: AppendParts,
+  { marker, seq: before }: AppendPlan,
+  page: readonly StoredRevocation[],
+  check: () => void,
+): Promise<number> {
+  let seq = before;
+  for (let from = 0; from < page.length; from += APPEND_MAX_ENTRIES) {
+    check();
+    const some = page.slice(from, from + APPEND_MAX_ENTRIES);
+    const entries = some.map((one) => ({ ...one, origin: undefined }));
+    const reached = done("append", await keeper.append(marker, demands.horizonS, entries));
+    seq += some.length;
+    if (reached !== seq) throw new RestoreError("append", "entries_lost");
+  }
+  return seq;
+}
+
+/** Nothing of it goes on in the background when it rejects. */
+async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly [A, B]> {
+  await Promise.allSettled([a, b]);
+  return [await a, await b];
+}
+
+function readPage(
+  { database, partition }: AppendParts,
+  sinceMs: number,
+  after: CommittedRevocation | undefined,
+): Promise<readonly StoredRevocation[]> {
+  return database.transaction({ role: "relay" }, (queries) =>
+    decidedAfter(queries, { partition, sinceMs }, after, PAGE_MAX_ROWS),
+  );
+}

@@ -1,0 +1,61 @@
+/**
+ * The nodes' rows in Redis, with the nodes of former logs that the database remembers.
+ *
+ * Receipts look at the rows many times a second, and what the database remembers changes seldom. So it
+ * is asked again after a while, and at once when the log in Redis is of another generation than the
+ * database named: a wait for an entry of a new log is told of every node that was in the one
+ * before.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { NodesAndLog } from "../../revocation-log/node-rows-redis.js";
+import type { NodeRowsReader } from "../../revocation-log/receipt.js";
+import { readFormerNodes, type FormerNodes } from "./log-nodes-sql.js";
+
+const REMEMBERED_MS = 250;
+
+/** Also what the database names. */
+export interface KnownNodes extends NodesAndLog {
+  readonly former: FormerNodes["nodes"];
+  readonly recordedGeneration: string | undefined;
+}
+
+export interface KnownNodesParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly rows: { nodeRows(): Promise<NodesAndLog> };
+  readonly partition: number;
+}
+
+export class KnownNodesReader implements NodeRowsReader {
+  readonly #parts: KnownNodesParts;
+  #last: { readonly atMs: number; readonly found: FormerNodes } | undefined;
+
+  constructor(parts: KnownNodesParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects with a RevocationLogError or a DatabaseError. Bounded in time. */
+  async nodeRows(): Promise<KnownNodes> {
+    const rows = await this.#parts.rows.nodeRows();
+    const { meta } = rows;
+    const { nodes, generation } = await this.#former(
+      typeof meta === "string" ? undefined : meta.generation,
+    );
+    return { ...rows, former: nodes, recordedGeneration: generation };
+  }
+
+  async #former(generation: string | undefined): Promise<FormerNodes> {
+    const { database, clock, partition } = this.#parts;
+    const atMs = clock.monotonicMs();
+    const last = this.#last;
+    if (last !== undefined && last.found.generation === generation) {
+      if (atMs - last.atMs < REMEMBERED_MS) return last.found;
+    }
+    const found = await database.transaction({ role: "relay" }, (queries) =>
+      readFormerNodes(queries, partition, clock.wallMs()),
+    );
+    this.#last = { atMs, found };
+    return found;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Searches the log for revocations that the database does not know: published past the session
+ * service (break-glass), or in a log that stood alone before, or made by a database that was lost.
+ *
+ * An entry that cannot be read may be a revocation. It cannot be published again by a restore, so
+ * the next restore has to own up to it: tokens from before are then answered as stale.
+ */
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { AuditEntry } from "../audit/audit-trail.js";
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { Queries } from "../database/queries-sql.js";
+import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { RecordedEntry } from "../../revocation-log/recorded-entry.js";
+import { importRevocations } from "./import-sql.js";
+import { importedRevocation } from "./imported-entry.js";
+import { ownUp, recordSearched } from "./log-record-sql.js";
+import { coversOnlyFromMs } from "./relay-decision.js";
+
+export interface ImportParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly keeper: LogKeeper;
+  readonly partition: number;
+}
+
+export interface ImportSearch {
+  /** Begins after this entry; undefined: with the first. */
+  readonly after: string | undefined;
+  /**
+   * The entry up to which the log is recorded as searched; read again, it is passed over. It is never
+   * trimmed: where it is not the first one read, the log has lost something, and is not searched.
+   */
+  readonly recorded: string | undefined;
+  /** What the log had reached by then, should that entry not say so itself. */
+  readonly recordedSeq: number;
+  /** Entries up to this seq are known to be in the database and need not be looked up in it. */
+  readonly knownUpToSeq: number;
+  /** Whose search is recorded; undefined: it is not, because the log is about to go. */
+  readonly generation: string | undefined;
+  /** Looks whether to go on, and throws if not. */
+  readonly check: () => void;
+}
+
+export interface SearchResult {
+  readonly imported: number;
+  readonly unreadable: number;
+  /** The last entry's ID and seq; undefined: there is none, or not the recorded one. */
+  readonly last: { readonly id: string; readonly seq: number } | undefined;
+}
+
+/** Each page in one transaction, with the place that was reached; none where nothing is new. */
+export async function searchLog(parts: ImportParts, search: ImportSearch): Promise<SearchResult> {
+  let result: SearchResult = { imported: 0, unreadable: 0, last: undefined };
+  for (;;) {
+    search.check();
+    const after = result.last?.id ?? search.after;
+    const page = await parts.keeper.entriesAfter(after, READ_BACK_MAX_ENTRIES);
+    const last = page.at(-1);
+    const isFirst = result.last === undefined;
+    if (isFirst && search.recorded !== undefined && page[0]?.id !== search.recorded) return result;
+    if (last !== undefined) {
+      const found = await importPage(parts, search, page, last.id);
+      result = {
+        imported: result.imported + found.imported,
+        unreadable: result.unreadable + found.unreadable,
+        last: { id: last.id, seq: highestSeq(page, search, result.last?.seq ?? 0) },
+      };
+    }
+    if (page.length < READ_BACK_MAX_ENTRIES) return result;
+  }
+}
+
+interface PageResult {
+  readonly imported: number;
+  readonly unreadable: number;
+}
+
+async function importPage(
+  { database, clock, partition }: ImportParts,
+  { recorded, knownUpToSeq, generation }: ImportSearch,
+  page: readonly RecordedEntry[],
+  lastId: string,
+): Promise<PageResult> {
+  const unknown = page.filter(
+    ({ id, seq }) => id !== recorded && (seq === undefined || seq > knownUpToSeq),
+  );
+  const toRecord = generation === undefined || lastId === recorded ? undefined : generation;
+  if (unknown.length === 0 && toRecord === undefined) return { imported: 0, unreadable: 0 };
+  return database.transaction({ role: "relay" }, async (queries) => {
+    const found = await importUnknown(queries, partition, unknown, clock.wallMs());
+    if (toRecord !== undefined) {
+      await recordSearched(queries, partition, { generation: toRecord, entryId: lastId });
+    }
+    return found;
+  });
+}
+
+async function importUnknown(
+  queries: Queries,
+  partition: number,
+  entries: readonly RecordedEntry[],
+  nowMs: number,
+): Promise<PageResult> {
+  const imported = await importRevocations(
+    queries,
+    entries.flatMap((one) => (one.kind === "revocation" ? importedRevocation(one, nowMs) : [])),
+    nowMs,
+  );
+  const unreadable = entries.filter(({ kind }) => kind === "unreadable");
+  if (unreadable.length > 0) {
+    await ownUp(queries, partition, coversOnlyFromMs(nowMs));
+    const rows = unreadable.map(({ id }) => unreadableEntry(partition, id, nowMs));
+    await recordAudit(queries, ...rows);
+  }
+  return { imported: imported.length, unreadable: unreadable.length };
+}
+
+function unreadableEntry(partition: number, entry: string, nowMs: number): AuditEntry {
+  return {
+    tenant: "sekisho",
+    atMs: nowMs,
+    kind: "revocation_imported",
+    outcome: "failed",
+    reason: "unreadable_entry",
+    actor: "sekisho",
+    detail: { entry, partition },
+  };
+}
+
+/** An entry that cannot be read may have no seq; it is no reason to take the log for shorter. */
+function highestSeq(
+  page: readonly RecordedEntry[],
+  { recorded, recordedSeq }: ImportSearch,
+  before: number,
+): number {
+  return page.reduce(
+    (highest, { id, seq }) => Math.max(highest, seq ?? (id === recorded ? recordedSeq : 0)),
+    before,
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * Which nodes the database knows to follow a partition's log, or to have followed one that was left.
+ * All under the role relay.
+ *
+ * A row is of the generation that the node had joined when it was seen last. While that is the one
+ * that `log_records` names, the row says no more than the node's own row in Redis. Once another
+ * generation is recorded, the node belongs to a *former* log, until it joins the new one or
+ * `FORMER_NODES_MS` have passed: it may still follow the Redis that was left, and be fresh there.
+ */
+import { and, asc, eq, gt, inArray, lte, ne, sql } from "drizzle-orm";
+import { logNodes, logRecords } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { FormerNode, KnownNode } from "../../revocation-log/receipt.js";
+
+export const FORMER_NODES_MS = 86_400_000;
+/** Of one partition; whatever is beyond is not remembered. */
+export const LOG_NODES_MAX = 10_000;
+
+export interface FormerNodes {
+  /** The generation that the database names now; undefined: none yet. */
+  readonly generation: string | undefined;
+  readonly nodes: readonly FormerNode[];
+}
+
+/** The names of those that were last seen in the log of this generation. */
+export async function nodesOf(
+  queries: Queries,
+  partition: number,
+  generation: string,
+): Promise<readonly string[]> {
+  const rows = await queries
+    .select({ node: logNodes.node })
+    .from(logNodes)
+    .where(ofGeneration(partition, generation));
+  return rows.map(({ node }) => node);
+}
+
+/** They were seen in the log of this generation, which is in use. */
+export async function recordNodes(
+  queries: Queries,
+  seen: {
+    readonly partition: number;
+    readonly generation: string;
+    readonly atMs: number;
+    readonly nodes: readonly KnownNode[];
+  },
+): Promise<void> {
+  const { partition, generation, atMs, nodes } = seen;
+  if (nodes.length === 0) return;
+  const values = nodes.map(({ node, maxStalenessMs, onStale }) => ({
+    node,
+    maxStalenessMs,
+    onStale,
+  }));
+  await queries.execute(sql`
+    INSERT INTO sekisho.log_nodes
+      (partition, node, generation, max_staleness_ms, on_stale, retired, seen_at)
+    SELECT ${partition}::integer, node, ${generation}::text, "maxStalenessMs", "onStale", false,
+      ${new Date(atMs).toISOString()}::timestamptz
+    FROM jsonb_to_recordset(${JSON.stringify(values)}::jsonb)
+      AS seen (node text, "maxStalenessMs" bigint, "onStale" text)
+    ON CONFLICT (partition, node) DO UPDATE SET generation = excluded.generation,
+      max_staleness_ms = excluded.max_staleness_ms, on_stale = excluded.on_stale,
+      retired = false, seen_at = excluded.seen_at`);
+}
+
+/** They have left the log of this generation. */
+export async function forgetNodes(
+  queries: Queries,
+  partition: number,
+  left: { readonly generation: string; readonly nodes: readonly string[] },
+): Promise<void> {
+  if (left.nodes.length === 0) return;
+  await queries
+    .delete(logNodes)
+    .where(and(ofGeneration(partition, left.generation), inArray(logNodes.node, [...left.nodes])));
+}
+
+/** Those of former logs that were last seen so long ago. */
+export async function forgetFormerNodes(
+  queries: Queries,
+  partition: number,
+  nowMs: number,
+): Promise<void> {
+  await queries
+    .delete(logNodes)
+    .where(
+      and(
+        eq(logNodes.partition, partition),
+        lte(logNodes.seenAt, new Date(nowMs - FORMER_NODES_MS)),
+      ),
+    );
+}
+
+/** The nodes of former logs that have not joined the one that the database names. */
+export async function readFormerNodes(
+  queries: Queries,
+  partition: number,
+  nowMs: number,
+): Promise<FormerNodes> {
+  const [record] = await queries
+    .select({ generation: logRecords.generation })
+    .from(logRecords)
+    .where(eq(logRecords.partition, partition));
+  const generation = record?.generation ?? undefined;
+  if (generation === undefined) return { generation, nodes: [] };
+  const nodes = await queries
+    .select()
+    .from(logNodes)
+    .where(
+      and(
+        eq(logNodes.partition, partition),
+        ne(logNodes.generation, generation),
+        gt(logNodes.seenAt, new Date(nowMs - FORMER_NODES_MS)),
+      ),
+    )
+    .orderBy(asc(logNodes.node))
+    .limit(LOG_NODES_MAX);
+  return {
+    generation,
+    nodes: nodes.map(({ node, maxStalenessMs, onStale, retired }) => ({
+      ...{ node, maxStalenessMs, onStale, retired },
+    })),
+  };
+}
+
+/** The log of this generation was closed for its nodes, or opened for them again. */
+export async function recordRetirement(
+  queries: Queries,
+  partition: number,
+  { generation, retired }: { readonly generation: string; readonly retired: boolean },
+): Promise<void> {
+  await queries.update(logNodes).set({ retired }).where(ofGeneration(partition, generation));
+}
+
+/** No log but the one that the database names exists any more. Returns how many nodes that concerns. */
+export async function retireFormerNodes(queries: Queries, partition: number): Promise<number> {
+  const current = queries
+    .select({ generation: logRecords.generation })
+    .from(logRecords)
+    .where(eq(logRecords.partition, partition));
+  const rows = await queries
+    .update(logNodes)
+    .set({ retired: true })
+    .where(and(eq(logNodes.partition, partition), sql`${logNodes.generation} <> ALL (${current})`))
+    .returning({ node: logNodes.node });
+  return rows.length;
+}
+
+function ofGeneration(partition: number, generation: string) {
+  return and(eq(logNodes.partition, partition), eq(logNodes.generation, generation));
+}

@@ -1,0 +1,249 @@
+/**
+ * Publishes at once what a request has committed, and waits for the receipt.
+ *
+ *   commit ─► script (demands the generation) ─► does the database still mean it? ─► acknowledged
+ *
+ * An instance may write to a Redis that the database does not mean any more: its log is in order, and
+ * no relay restores it. So an entry counts as published only if the database, asked after the script
+ * has answered, means the generation that it was written into; else it is the relay's, which
+ * publishes it where the database means. `restore.ts` says why nothing is missed so.
+ *
+ * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
+ * recorded as published, is the relay's.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import { partitionOf, PARTITIONS } from "../../revocation-log/partition.js";
+import type { Publisher } from "../../revocation-log/publisher.js";
+import type { EntryAddress, Receipt } from "../../revocation-log/receipt.js";
+import { GenerationCheck } from "./generation-check.js";
+import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
+import { readLogRecord } from "./log-record-sql.js";
+import { furthest, PublicationRecorder } from "./publication-recorder.js";
+import { PublishGate, type GateOutcome } from "./publish-gate.js";
+import { ReceiptPlaces } from "./receipt-places.js";
+import { readRevocation, type Publication } from "./stored-revocations-sql.js";
+
+/** Acts set cut-offs at the next whole second at the latest. */
+const CUT_OFF_WAIT_MAX_MS = 1000;
+
+/** As `ReceiptDesk` does it. */
+export interface ReceiptWaiter {
+  waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt>;
+}
+
+export interface OutboxPartition {
+  readonly publisher: Publisher;
+  readonly receipts: ReceiptWaiter;
+  /** Whether the log of a generation is meant. Left out: asks the database. */
+  readonly check?: Pick<GenerationCheck, "isMeant">;
+}
+
+export interface OutboxObserver {
+  /** So many revocations of one request are in force. */
+  onPublished(count: number): void;
+  /** So many are left to the relay; `code` says why. */
+  onLeft(count: number, code: string): void;
+  /** They are published, but the database could not be told: they will be once more. */
+  onRecordingFailed(error: unknown): void;
+}
+
+export interface LogOutboxOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** By partition number. The owner closes them. */
+  readonly partitions: readonly OutboxPartition[];
+  readonly observer: OutboxObserver;
+}
+
+/** Between two looks at whether a revocation has been published. */
+const LOOK_MS = 50;
+
+type LogPlace = EntryAddress & { readonly partition: number };
+
+interface Attempt {
+  readonly partition: number;
+  readonly committed: CommittedRevocation;
+  readonly outcome: GateOutcome | Unconfirmed;
+}
+
+/** Written into a log, and not known to be in the one that the database means. */
+type Unconfirmed = {
+  readonly published: false;
+  readonly code: "generation_differs" | "database_unavailable";
+};
+
+export class LogOutbox implements Outbox {
+  readonly #database: Database;
+  readonly #partitions: readonly (OutboxPartition & {
+    readonly gate: PublishGate;
+    readonly check: Pick<GenerationCheck, "isMeant">;
+  })[];
+  readonly #recorder: PublicationRecorder;
+  readonly #places = new ReceiptPlaces();
+  readonly #observer: OutboxObserver;
+  readonly #clock: Clock;
+
+  constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
+    if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
+    this.#partitions = partitions.map((partition, number) => ({
+      ...partition,
+      gate: new PublishGate(partition.publisher, clock),
+      check: partition.check ?? new GenerationCheck(database, number),
+    }));
+    this.#database = database;
+    this.#clock = clock;
+    this.#observer = observer;
+    this.#recorder = new PublicationRecorder(database, clock, (error) =>
+      observer.onRecordingFailed(error),
+    );
+  }
+
+  async publish(
+    committed: readonly CommittedRevocation[],
+    waitMs: number,
+  ): Promise<RevocationReceipt> {
+    const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
+    const published = attempts.flatMap(({ outcome, ...what }): Publication[] =>
+      outcome.published ? [{ ...what, ...placeOf(outcome) }] : [],
+    );
+    for (const one of published) this.#recorder.add(one);
+    if (published.length > 0) this.#observer.onPublished(published.length);
+    const left = attempts.flatMap(({ outcome }) => (outcome.published ? [] : [outcome]));
+    const [refusal] = left;
+    if (refusal !== undefined) {
+      this.#observer.onLeft(left.length, refusal.code);
+      return { published: false, code: refusal.code };
+    }
+    const [nodes] = await Promise.all([
+      this.#receipt(published, waitMs),
+      this.#cutOffsToPass(committed),
+    ]);
+    return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+  }
+
+  async receiptAgain(
+    committed: CommittedRevocation,
+    { waitMs, actor }: { readonly waitMs: number; readonly actor: string },
+  ): Promise<RevocationReceipt> {
+    const waits = waitMs > 0 && this.#places.take(actor);
+    const endMs = this.#clock.monotonicMs() + (waits ? waitMs : 0);
+    try {
+      for (;;) {
+        const found = await this.#lookAgain(committed);
+        const leftMs = endMs - this.#clock.monotonicMs();
+        if (found.published) {
+          const nodes = leftMs > 0 ? await this.#nodesAt(found.places, leftMs) : undefined;
+          return { published: true, ...(nodes === undefined ? {} : { nodes }) };
+        }
+        if (leftMs <= 0) return { published: false, code: "pending" };
+        await delay(Math.min(LOOK_MS, leftMs));
+      }
+    } finally {
+      if (waits) this.#places.leave(actor);
+    }
+  }
+
+  /** Settles when what was published is recorded, or could not be. */
+  async close(): Promise<void> {
+    await this.#recorder.close();
+  }
+
+  async #attempt(committed: CommittedRevocation): Promise<Attempt> {
+    const partition = partitionOf(committed.revocation.tenant);
+    const parts = this.#partitions[partition];
+    if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
+    const outcome = await parts.gate.publish(committed);
+    if (!outcome.published) return { partition, committed, outcome };
+    const isMeant = await parts.check.isMeant(outcome.generation);
+    if (isMeant === true) return { partition, committed, outcome };
+    const code = isMeant === false ? "generation_differs" : "database_unavailable";
+    return { partition, committed, outcome: { published: false, code } };
+  }
+
+  /** A token that is issued after the answer must not be younger than the answer says. */
+  async #cutOffsToPass(committed: readonly CommittedRevocation[]): Promise<void> {
+    const latestS = committed.reduce((latest, { revocation }) => {
+      const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
+      return Math.max(latest, cutOffS ?? 0);
+    }, 0);
+    const aheadMs = latestS * 1000 - this.#clock.wallMs();
+    if (aheadMs > 0) await delay(Math.min(aheadMs, CUT_OFF_WAIT_MAX_MS));
+  }
+
+  async #receipt(
+    published: readonly Publication[],
+    waitMs: number,
+  ): Promise<RevocationReceipt["nodes"]> {
+    const [first] = published;
+    if (waitMs <= 0 || first === undefined) return undefined;
+    const actor = first.committed.actor ?? "";
+    if (!this.#places.take(actor)) return undefined;
+    try {
+      return await this.#nodesAt(furthest(published), waitMs);
+    } finally {
+      this.#places.leave(actor);
+    }
+  }
+
+  /**
+   * A node that has applied the last entry has applied all before it. Where the log was restored in
+   * between, the new one holds what the old one did.
+   */
+  async #nodesAt(
+    entries: readonly LogPlace[],
+    waitMs: number,
+  ): Promise<RevocationReceipt["nodes"]> {
+    const last = new Map(entries.map((one) => [one.partition, one]));
+    try {
+      const receipts = await Promise.all(
+        [...last].flatMap(
+          ([partition, entry]) =>
+            this.#partitions[partition]?.receipts.waitFor(entry, waitMs) ?? [],
+        ),
+      );
+      return together(receipts);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * How far the log is known to have come is recorded together with what was published: that is the
+   * entry itself, or one after it. Its ID is not; the relay records that of the last one that it saw.
+   */
+  #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
+    readonly published: boolean;
+    readonly places: readonly LogPlace[];
+  }> {
+    const partition = partitionOf(tenant);
+    return this.#database.transaction({ role: "relay" }, async (queries) => {
+      const stored = await readRevocation(queries, tenant, eventId);
+      // One that is purged had been published long before.
+      if (stored?.pending === true) return { published: false, places: [] };
+      const record = await readLogRecord(queries, partition);
+      const { generation, seq = 0, importedEntryId: entryId } = record ?? {};
+      const places = generation ? [{ partition, generation, seq, entryId }] : [];
+      return { published: true, places };
+    });
+  }
+}
+
+/** Of what was published: where it stands. */
+function placeOf({ generation, seq, entryId }: EntryAddress): EntryAddress {
+  return { generation, seq, entryId };
+}
+
+/** A node has applied them when it has in every partition that was written to. */
+function together(receipts: readonly Receipt[]): Receipt | undefined {
+  if (receipts.length <= 1) return receipts[0];
+  const pending = receipts.flatMap((receipt) => receipt.pending);
+  const silent = receipts.flatMap((receipt) => receipt.silent);
+  const unconfirmed = new Set([...pending, ...silent].map(({ node }) => node));
+  const applied = new Map<string, number>();
+  for (const { node, ms } of receipts.flatMap((receipt) => receipt.applied)) {
+    if (!unconfirmed.has(node)) applied.set(node, Math.max(ms, applied.get(node) ?? 0));
+  }
+  return { applied: [...applied].map(([node, ms]) => ({ node, ms })), pending, silent };
+}

@@ -1,0 +1,99 @@
+/**
+ * Stamps a partition's log as kept by this database, once a second, by the instance that holds the lock: a node
+ * that follows a log without such a stamp follows one that was left behind.
+ *
+ * The database's record says which generation that is, and the stamp demands it, so an instance whose
+ * Redis holds another log stamps nothing. With the stamp come the nodes' rows. The database remembers
+ * which nodes have joined this log, because the Redis that tells may be left for another one, while
+ * some of them still follow it.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { NodeRows, KnownNode } from "../../revocation-log/receipt.js";
+import {
+  forgetFormerNodes,
+  forgetNodes,
+  LOG_NODES_MAX,
+  nodesOf,
+  recordNodes,
+} from "./log-nodes-sql.js";
+import { readLogRecord } from "./log-record-sql.js";
+
+/** How often everything is written again, also what has not changed. */
+const RECORD_ALL_MS = 60_000;
+/** As long as a node's name may be; a longer one is not a node's. */
+const NODE_NAME_MAX = 128;
+
+export interface LogStampParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly keeper: Pick<LogKeeper, "keep">;
+  readonly partition: number;
+}
+
+/** What the database was told last. */
+interface Recorded {
+  readonly generation: string;
+  /** What was written of each node, by its name. */
+  readonly nodes: ReadonlyMap<string, string>;
+  /** When everything was written last; monotonic. */
+  readonly allAtMs: number;
+}
+
+export class LogStamp {
+  readonly #parts: LogStampParts;
+  #recorded: Recorded | undefined;
+
+  constructor(parts: LogStampParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects with a DatabaseError or a RevocationLogError. Bounded in time. */
+  async renew(): Promise<void> {
+    const { database, keeper, partition } = this.#parts;
+    const record = await database.transaction({ role: "relay" }, (queries) =>
+      readLogRecord(queries, partition),
+    );
+    if (record?.generation === undefined) return;
+    const kept = await keeper.keep(record.generation);
+    if (kept !== undefined)
+      await this.#record(record.generation, joinedNodes(kept, record.generation));
+  }
+
+  async #record(generation: string, joined: ReadonlyMap<string, KnownNode>): Promise<void> {
+    const { database, clock, partition } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const last = this.#recorded?.generation === generation ? this.#recorded : undefined;
+    const isWhole = last === undefined || nowMs - last.allAtMs >= RECORD_ALL_MS;
+    const nodes = new Map([...joined].map(([name, node]) => [name, JSON.stringify(node)]));
+    const changed = [...joined.values()].filter(
+      ({ node }) => isWhole || last.nodes.get(node) !== nodes.get(node),
+    );
+    const left = isWhole ? undefined : [...last.nodes.keys()].filter((name) => !nodes.has(name));
+    if (changed.length === 0 && left?.length === 0) return;
+    await database.transaction({ role: "relay" }, async (queries) => {
+      const known = left ?? (await nodesOf(queries, partition, generation));
+      const gone = known.filter((name) => !nodes.has(name));
+      await forgetNodes(queries, partition, { generation, nodes: gone });
+      const atMs = clock.wallMs();
+      await recordNodes(queries, { partition, generation, atMs, nodes: changed });
+      if (isWhole) await forgetFormerNodes(queries, partition, atMs);
+    });
+    this.#recorded = { generation, nodes, allAtMs: isWhole ? nowMs : last.allAtMs };
+  }
+}
+
+/**
+ * Those that have read the log of this generation, by name. A row that is left from another one says
+ * nothing of where its node is now.
+ */
+function joinedNodes({ rows }: NodeRows, generation: string): ReadonlyMap<string, KnownNode> {
+  const joined = new Map<string, KnownNode>();
+  for (const { node, row } of rows) {
+    if (row.generation !== generation || node.length > NODE_NAME_MAX) continue;
+    const { maxStalenessMs, onStale } = row;
+    if (joined.size < LOG_NODES_MAX) joined.set(node, { node, maxStalenessMs, onStale });
+  }
+  return joined;
+}

@@ -1,0 +1,299 @@
+/**
+ * The relay's work on one partition, done by whoever holds the lock. One cycle:
+ *
+ * 1. compare the log's facts with the record; what falls short is restored (`restore.ts`);
+ * 2. publish what is pending;
+ * 3. search the log's end for what is not from here, and for what should be there and is not;
+ * 4. trim the log: nobody else does, and nothing leaves it that was not searched, and so imported,
+ *    before.
+ *
+ * Two relays at once, because one has lost the lock and does not know it yet, do no harm: entries
+ * may come twice, and of two restores the later one wins.
+ */
+import { momentOf } from "../../runtime/clock.js";
+import { DatabaseError } from "../database/database.js";
+import type { Publisher } from "../../revocation-log/publisher.js";
+import {
+  RevocationLogError,
+  SILENT_AFTER_MS,
+  type LogMeta,
+} from "../../revocation-log/revocation-log.js";
+import { searchLog } from "./log-import.js";
+import { readLogRecord, recordSearchDone } from "./log-record-sql.js";
+import { PENDING_PAGE_MAX, PendingPublishing } from "./pending-publishing.js";
+import {
+  judgeFromAside,
+  judgeLog,
+  justBefore,
+  type LogRecord,
+  type RelayProblem,
+} from "./relay-decision.js";
+import type { RelayObserver } from "./relay-observer.js";
+import { RestoreError } from "./restore-error.js";
+import { noteRestored } from "./restore-note.js";
+import { restoreLog, type FoundLog, type RestoreParts } from "./restore.js";
+import { pendingAfter } from "./stored-revocations-sql.js";
+
+/** Between two cycles: how soon the relay notices anything. */
+const CYCLE_MS = 100;
+/** After one that failed. Trying to reach Redis costs nothing. */
+const PAUSES_MS = {
+  redis_unavailable: 50,
+  database_unavailable: 250,
+  restore_failed: 50,
+  unexpected: 1000,
+} as const;
+/** A restore that fails again and again is tried less and less often. */
+const RESTORE_RETRY_MIN_MS = 50;
+const RESTORE_RETRY_MAX_MS = 1000;
+const SWEEP_MS = 60_000;
+/** How often what is known and older than the horizon is taken out of the log. */
+const TRIM_MS = 1000;
+/** How often the database is told that the log was searched, where there is nothing else to tell. */
+const NOTE_SEARCH_MS = 1000;
+/** So many restores without this long a peace between them: somebody else writes to this log. */
+const RESTORES_AT_ONCE_MAX = 5;
+const PEACE_MS = 10_000;
+
+export interface PartitionRelayParts extends RestoreParts {
+  readonly publisher: Publisher;
+  readonly observer: RelayObserver;
+}
+
+interface Cycle {
+  readonly pauseMs: number;
+  readonly problem?: RelayProblem;
+}
+
+interface Known {
+  readonly generation: string;
+  readonly seq: number;
+  /** What the database says of it: see `LogRecord.importedEntryId`. */
+  readonly entryId: string | undefined;
+}
+
+/** The lock is not held any more, or the program ends. */
+export class RelayStopped extends Error {}
+
+export class PartitionRelay {
+  readonly #parts: PartitionRelayParts;
+  readonly #pending: PendingPublishing;
+  #problem: RelayProblem | undefined;
+  /** What the observer was told last. */
+  #told: RelayProblem["code"] | undefined;
+  /** Up to where this relay has looked up every entry of the generation, and recorded it. */
+  #known: Known = { generation: "", seq: 0, entryId: undefined };
+  #seenFromAside: RelayProblem["code"] | undefined;
+  #restoring = false;
+  #failedRestores = 0;
+  #restoresAtOnce = 0;
+  #restoredAtMs = -Infinity;
+  #sweptAtMs = -Infinity;
+  #trimmedAtMs = -Infinity;
+
+  constructor(parts: PartitionRelayParts) {
+    this.#parts = parts;
+    this.#pending = new PendingPublishing(parts);
+  }
+
+  get problem(): RelayProblem | undefined {
+    return this.#problem;
+  }
+
+  /**
+   * One cycle; returns how many milliseconds to wait before the next one. `check` throws
+   * RelayStopped to end it between two steps. Rejects with nothing else.
+   */
+  async cycle(check: () => void): Promise<number> {
+    try {
+      const { pauseMs, problem } = await this.#work(check);
+      this.#tell(problem);
+      return pauseMs;
+    } catch (error) {
+      if (error instanceof RelayStopped) throw error;
+      return this.#failed(error);
+    }
+  }
+
+  /**
+   * Looks at the log of this instance's Redis while another instance relays: it may be another log.
+   * What is found once may be over when the other one has done its work, so it counts when it is
+   * found twice in a row. `isAside`: whether another instance still relays. Never rejects.
+   */
+  async look(isAside: () => boolean): Promise<void> {
+    const found = await this.#lookFromAside();
+    if (!isAside()) return;
+    const again = this.#seenFromAside === found?.code;
+    this.#seenFromAside = found?.code;
+    if (again) this.#tell(found);
+  }
+
+  async #lookFromAside(): Promise<RelayProblem | undefined> {
+    const { database, keeper, clock, partition, demands } = this.#parts;
+    try {
+      const record = await database.transaction({ role: "relay" }, (queries) =>
+        readLogRecord(queries, partition),
+      );
+      return judgeFromAside(await keeper.facts(), record, demands, clock.wallMs());
+    } catch (error) {
+      const problem = problemOf(error);
+      // That is told by itself, where the lock is tried.
+      return problem.code === "database_unavailable" ? undefined : problem;
+    }
+  }
+
+  /**
+   * Somebody else's problem from now on. Nobody is told that it is over: it may not be. The first
+   * cycle without it says so, should the lock come back.
+   */
+  stopped(): void {
+    this.#problem = undefined;
+  }
+
+  async #work(check: () => void): Promise<Cycle> {
+    const { database, keeper, clock, partition, demands } = this.#parts;
+    // The record first: requests publish and record meanwhile, and a log that is looked at later
+    // than its record holds at least what that says.
+    const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
+      record: await readLogRecord(queries, partition),
+      pending: await pendingAfter(queries, partition, undefined, PENDING_PAGE_MAX),
+    }));
+    const facts = await keeper.facts();
+    check();
+    const judgedAt = momentOf(clock);
+    const judged = judgeLog(facts, record, demands, judgedAt.wallMs);
+    if (judged.kind === "wait") return { pauseMs: CYCLE_MS, problem: judged.problem };
+    if (judged.kind === "restore") {
+      return this.#restore({ facts, record, cause: judged.cause, judgedAt }, check);
+    }
+    if (record === undefined) throw new Error("a log without a record is not sound");
+    const { meta } = judged;
+    if (record.restoredAtMs === undefined) await this.#noteForAnother(meta, record);
+    if (meta.minReplicas !== demands.minReplicas) {
+      await keeper.demandReplicas(meta.generation, demands.minReplicas);
+    }
+    const { published, refusal } = await this.#pending.pass(pending, meta.generation, check);
+    if (published > 0) this.#parts.observer.onPublished(published);
+    if (!(await this.#searchEnd(meta, record, check))) {
+      return this.#restore({ facts, record, cause: "entries_missing", judgedAt }, check);
+    }
+    await this.#trim();
+    await this.#sweep();
+    if (refusal === undefined) return { pauseMs: CYCLE_MS };
+    return {
+      pauseMs: CYCLE_MS,
+      problem: { code: "publishing_refused", message: `${refusal.code}: ${refusal.message}` },
+    };
+  }
+
+  /** Imports what is new; false if the log's end is not where its own facts say. */
+  async #searchEnd(meta: LogMeta, record: LogRecord, check: () => void): Promise<boolean> {
+    const { database, partition, observer } = this.#parts;
+    const { generation } = meta;
+    const recorded = record.importedEntryId;
+    // A database that remembers less than this relay has recorded, or is on another timeline (a
+    // failover to a standby that was behind), may have lost what this relay has seen in it, too. What
+    // is lost was committed last: all up to the entry that it still records was imported before.
+    const { searchedTimeline, timeline, readAtMs } = record;
+    const agrees =
+      this.#known.generation === generation &&
+      this.#known.entryId === recorded &&
+      searchedTimeline === timeline;
+    const found = await searchLog(this.#parts, {
+      after: recorded === undefined ? undefined : justBefore(recorded),
+      recorded,
+      recordedSeq: record.seq,
+      knownUpToSeq: agrees ? this.#known.seq : 0,
+      generation,
+      check,
+    });
+    if (found.imported > 0 || found.unreadable > 0) {
+      observer.onImported(found.imported, found.unreadable);
+    }
+    const seq = found.last?.seq ?? 0;
+    if (seq < meta.seq) return false;
+    this.#known = { generation, seq, entryId: found.last?.id };
+    const notedMs = readAtMs - record.searchedAtMs;
+    const isNoted = notedMs >= 0 && notedMs < NOTE_SEARCH_MS;
+    if (!isNoted || searchedTimeline !== timeline || seq > record.seq) {
+      const done = { generation, seq, timeline, atMs: readAtMs };
+      await database.transaction({ role: "relay" }, (queries) =>
+        recordSearchDone(queries, partition, done),
+      );
+    }
+    return true;
+  }
+
+  async #restore(found: FoundLog, check: () => void): Promise<Cycle> {
+    const { clock, partition, observer } = this.#parts;
+    const peaceMs = clock.monotonicMs() - this.#restoredAtMs;
+    if (peaceMs > PEACE_MS) this.#restoresAtOnce = 0;
+    else if (this.#restoresAtOnce >= RESTORES_AT_ONCE_MAX && peaceMs < RESTORE_RETRY_MAX_MS) {
+      return { pauseMs: CYCLE_MS, problem: RESTORED_AGAIN_AND_AGAIN };
+    }
+    this.#restoring = true;
+    const restored = await restoreLog(this.#parts, found, check);
+    this.#restoring = false;
+    this.#failedRestores = 0;
+    this.#restoresAtOnce += 1;
+    this.#restoredAtMs = clock.monotonicMs();
+    this.#known = { generation: restored.generation, seq: restored.seq, entryId: undefined };
+    observer.onRestored({ ...restored, partition });
+    if (restored.imported > 0 || restored.unreadable > 0) {
+      observer.onImported(restored.imported, restored.unreadable);
+    }
+    return { pauseMs: 0 };
+  }
+
+  /** A relay that was ended right after its restore had finished left this undone. */
+  #noteForAnother({ generation, coversFromMs }: LogMeta, record: LogRecord): Promise<void> {
+    const note = { generation, cause: "interrupted", coversFromMs } as const;
+    return noteRestored(this.#parts, note, record.restoreRequestedAtMs);
+  }
+
+  /** After a search, whose end is in the database by now. */
+  async #trim(): Promise<void> {
+    const { clock, keeper } = this.#parts;
+    const { generation, entryId: knownUpToId } = this.#known;
+    if (knownUpToId === undefined || clock.monotonicMs() - this.#trimmedAtMs < TRIM_MS) return;
+    this.#trimmedAtMs = clock.monotonicMs();
+    await keeper.trim({ generation, knownUpToId, nowMs: clock.wallMs() });
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, keeper } = this.#parts;
+    if (clock.monotonicMs() - this.#sweptAtMs < SWEEP_MS) return;
+    this.#sweptAtMs = clock.monotonicMs();
+    await keeper.removeSilentRows(SILENT_AFTER_MS);
+  }
+
+  #failed(error: unknown): number {
+    const problem = problemOf(error);
+    this.#tell(problem);
+    if (!this.#restoring) return PAUSES_MS[problem.code];
+    this.#restoring = false;
+    const restMs = RESTORE_RETRY_MIN_MS * 2 ** Math.min(this.#failedRestores, 10);
+    this.#failedRestores += 1;
+    return Math.max(PAUSES_MS[problem.code], Math.min(restMs, RESTORE_RETRY_MAX_MS));
+  }
+
+  #tell(problem: RelayProblem | undefined): void {
+    this.#problem = problem;
+    if (this.#told === problem?.code) return;
+    this.#told = problem?.code;
+    this.#parts.observer.onProblem(problem, this.#parts.partition);
+  }
+}
+
+const RESTORED_AGAIN_AND_AGAIN: RelayProblem = {
+  code: "restore_failed",
+  message:
+    "the log is replaced again and again: does a service with another database use this Redis?",
+};
+
+function problemOf(error: unknown): RelayProblem & { readonly code: keyof typeof PAUSES_MS } {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof RevocationLogError) return { code: "redis_unavailable", message };
+  if (error instanceof DatabaseError) return { code: "database_unavailable", message };
+  return { code: error instanceof RestoreError ? "restore_failed" : "unexpected", message };
+}

@@ -1,0 +1,156 @@
+/**
+ * Publishes what is committed and not known to be published, oldest first.
+ *
+ * A pass reads the pending rows page by page. Every pass begins with the oldest again: it selects by
+ * state, so a row that is committed late is not passed by.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { Publisher, PublishOutcome } from "../../revocation-log/publisher.js";
+import { meansGeneration, recordSeq } from "./log-record-sql.js";
+import { furthest } from "./publication-recorder.js";
+import {
+  markPublished,
+  pendingAfter,
+  type Publication,
+  type StoredRevocation,
+} from "./stored-revocations-sql.js";
+
+export const PENDING_PAGE_MAX = 500;
+const IN_FLIGHT_MAX = 32;
+/** Each attempt adds an entry to the log, so attempts that cannot succeed must be rare. */
+const REST_MIN_MS = 100;
+const REST_MAX_MS = 2000;
+
+export type Refusal = Exclude<PublishOutcome, { readonly published: true }>;
+
+export interface PassResult {
+  readonly published: number;
+  /** Why the pass ended early, or what it can never publish. */
+  readonly refusal: Refusal | undefined;
+}
+
+export interface PendingParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly publisher: Publisher;
+  readonly partition: number;
+}
+
+export class PendingPublishing {
+  readonly #parts: PendingParts;
+  /** Passes in a row that were refused. */
+  #refused = 0;
+  /** No attempt before this moment (monotonic), and why. */
+  #rest: { readonly untilMs: number; readonly refusal: Refusal } | undefined;
+
+  constructor(parts: PendingParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * `first`: the first page of pending rows; `generation`: of the log that the database meant when it
+   * was read. Never rejects because of Redis.
+   */
+  async pass(
+    first: readonly StoredRevocation[],
+    generation: string,
+    check: () => void,
+  ): Promise<PassResult> {
+    const { database, clock, partition } = this.#parts;
+    if (this.#rest !== undefined && clock.monotonicMs() < this.#rest.untilMs) {
+      return { published: 0, refusal: this.#rest.refusal };
+    }
+    this.#rest = undefined;
+    let published = 0;
+    let never: Refusal | undefined;
+    for (let page = first; page.length > 0;) {
+      check();
+      const attempt = await this.#publishPage(page, generation);
+      const recorded = await this.#record(attempt.published, generation);
+      if (recorded) published += attempt.published.length;
+      const refusal = recorded ? attempt.refusal : OTHER_LOG_MEANT;
+      if (refusal !== undefined) {
+        this.#refusedBy(refusal);
+        return { published, refusal };
+      }
+      this.#refused = 0;
+      if (attempt.own !== undefined && attempt.own.code !== "cutoff_too_late")
+        never ??= attempt.own;
+      const last = page.at(-1);
+      if (page.length < PENDING_PAGE_MAX) break;
+      page = await database.transaction({ role: "relay" }, (queries) =>
+        pendingAfter(queries, partition, last, PENDING_PAGE_MAX),
+      );
+    }
+    return { published, refusal: never };
+  }
+
+  #refusedBy(refusal: Refusal): void {
+    this.#refused += 1;
+    if (refusal.code !== "too_few_replicas") return;
+    const restMs = Math.min(REST_MIN_MS * 2 ** Math.min(this.#refused, 10), REST_MAX_MS);
+    this.#rest = { untilMs: this.#parts.clock.monotonicMs() + restMs, refusal };
+  }
+
+  async #publishPage(
+    page: readonly StoredRevocation[],
+    generation: string,
+  ): Promise<{
+    readonly published: readonly Publication[];
+    readonly refusal: Refusal | undefined;
+    /** Of one that can never be published, or not yet, whatever becomes of the others. */
+    readonly own: Refusal | undefined;
+  }> {
+    const { publisher, partition } = this.#parts;
+    const waiting = [...page];
+    const published: Publication[] = [];
+    let refusal: Refusal | undefined;
+    let own: Refusal | undefined;
+    const work = async (): Promise<void> => {
+      for (;;) {
+        const committed = refusal === undefined ? waiting.shift() : undefined;
+        if (committed === undefined) return;
+        const outcome = await publisher.publish({ ...committed, generation });
+        if (outcome.published) {
+          published.push({
+            partition,
+            committed,
+            generation: outcome.generation,
+            seq: outcome.seq,
+          });
+          // What the log refuses for its own sake stands in no other's way.
+        } else if (OWN_FAULTS.has(outcome.code)) own ??= outcome;
+        else refusal ??= outcome;
+      }
+    };
+    // After a refusal one is enough to find out whether it is over.
+    const workers = this.#refused > 0 ? 1 : IN_FLIGHT_MAX;
+    await Promise.all(Array.from({ length: workers }, work));
+    return { published, refusal, own };
+  }
+
+  /** False, and nothing counts as published, where the database means another log by now. */
+  async #record(published: readonly Publication[], generation: string): Promise<boolean> {
+    if (published.length === 0) return true;
+    const { database, clock, partition } = this.#parts;
+    return database.transaction({ role: "relay" }, async (queries) => {
+      if (!(await meansGeneration(queries, partition, generation))) return false;
+      await markPublished(queries, published, clock.wallMs());
+      for (const one of furthest(published)) await recordSeq(queries, one.partition, one);
+      return true;
+    });
+  }
+}
+
+const OWN_FAULTS: ReadonlySet<Refusal["code"]> = new Set([
+  "cutoff_too_late",
+  "entry_unreadable",
+  "out_of_range",
+]);
+
+const OTHER_LOG_MEANT: Refusal = {
+  published: false,
+  code: "generation_differs",
+  message: "the log was restored meanwhile, here or in another Redis",
+};

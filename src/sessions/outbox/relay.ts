@@ -1,0 +1,233 @@
+/**
+ * The relay: publishes what no request has published, restores logs that lost something, imports
+ * what was published past the service.
+ *
+ * One at a time over all instances. Each instance tries every half second to take the lock, which
+ * PostgreSQL gives up by itself when its holder's connection ends, so that another one takes over
+ * soon after a SIGKILL. The holder asks as often whether it still has it.
+ *
+ *   waiting ─► relaying ─► (lock lost) ─► waiting
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "../../runtime/clock.js";
+import { DatabaseError, type Database, type HeldLock } from "../database/database.js";
+import { RevocationLogError } from "../../revocation-log/revocation-log.js";
+import type { LogKeeper } from "../../revocation-log/log-keeper.js";
+import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS, type Publisher } from "../../revocation-log/publisher.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
+import { readUnsearchedMs } from "./log-record-sql.js";
+import { LogStamp } from "./log-stamp.js";
+import { PartitionRelay, RelayStopped } from "./partition-relay.js";
+import type { RelayProblem } from "./relay-decision.js";
+import type { RelayObserver } from "./relay-observer.js";
+import type { Restored } from "./restore.js";
+import { countPending, type PendingCount } from "./stored-revocations-sql.js";
+
+const LOCK_POLL_MS = 500;
+const LOCK_CONFIRM_MS = 400;
+const COUNT_MS = 2000;
+/** How often an instance that does not relay looks at the log of its own Redis. */
+const LOOK_MS = 1000;
+/** How often the log is stamped as kept. Nodes call it degraded after 5 s without a stamp. */
+const STAMP_MS = 1000;
+
+export interface RelayOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** By partition number. The publisher should be another than the requests', which may hang. */
+  readonly partitions: readonly { readonly keeper: LogKeeper; readonly publisher: Publisher }[];
+  readonly horizonS: number;
+  /** How many replicas must have an entry before it counts as published. */
+  readonly minReplicas: number;
+  readonly newId: () => string;
+  readonly observer: RelayObserver;
+}
+
+export interface RelayStatus {
+  /** Whether this instance is the one that relays. */
+  readonly relaying: boolean;
+  /** Committed and not known to be published, in the whole database; undefined: not known now. */
+  readonly pending:
+    { readonly count: number; readonly oldestAgeMs: number | undefined } | undefined;
+  /** How long no instance had searched the log a moment ago; undefined: no log, or not known. */
+  readonly unsearchedMs: number | undefined;
+  /** What keeps this relay from its work. */
+  readonly problem: RelayProblem | undefined;
+  /** By this instance. */
+  readonly restores: number;
+  readonly lastRestore: (Restored & { readonly atMs: number }) | undefined;
+}
+
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #partitions: readonly PartitionRelay[];
+  readonly #closing = new AbortController();
+  #running: Promise<unknown> | undefined;
+  #relaying = false;
+  #lockProblem: RelayProblem | undefined;
+  #pending: PendingCount | undefined;
+  #unsearchedMs: number | undefined;
+  #restores = 0;
+  #lastRestore: RelayStatus["lastRestore"];
+
+  constructor(options: RelayOptions) {
+    const { database, clock, partitions, horizonS, minReplicas, newId } = options;
+    if (partitions.length !== PARTITIONS) throw new RangeError("one keeper for each partition");
+    this.#options = options;
+    const demands = {
+      horizonS,
+      partitions: PARTITIONS,
+      minReplicas,
+      clockDifferenceMaxMs: PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
+    };
+    const observer: RelayObserver = {
+      onLock: (held) => options.observer.onLock(held),
+      onPublished: (count) => options.observer.onPublished(count),
+      onImported: (imported, unreadable) => options.observer.onImported(imported, unreadable),
+      onProblem: (problem, partition) => options.observer.onProblem(problem, partition),
+      onRestored: (restored) => {
+        this.#restores += 1;
+        this.#lastRestore = { ...restored, atMs: clock.wallMs() };
+        options.observer.onRestored(restored);
+      },
+    };
+    const shared = { database, clock, demands, newId, observer };
+    this.#partitions = partitions.map(
+      (one, partition) => new PartitionRelay({ ...shared, ...one, partition }),
+    );
+  }
+
+  start(): void {
+    this.#running ??= Promise.all([this.#takeTurns(), this.#keepCounting(), this.#keepLooking()]);
+  }
+
+  status(): RelayStatus {
+    const { clock } = this.#options;
+    const problems = this.#partitions.flatMap(({ problem }) => problem ?? []);
+    const oldestAtMs = this.#pending?.oldestAtMs;
+    return {
+      relaying: this.#relaying,
+      pending: this.#pending && {
+        count: this.#pending.count,
+        oldestAgeMs:
+          oldestAtMs === undefined ? undefined : Math.max(0, clock.wallMs() - oldestAtMs),
+      },
+      unsearchedMs: this.#unsearchedMs,
+      problem: problems[0] ?? this.#lockProblem,
+      restores: this.#restores,
+      lastRestore: this.#lastRestore,
+    };
+  }
+
+  /** Ends between two steps, and gives the lock up. Publishers and keepers are their owner's. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #takeTurns(): Promise<void> {
+    const closing = this.#closing.signal;
+    while (!closing.aborted) {
+      const lock = await this.#tryLock();
+      if (lock === undefined) await hasPassed(LOCK_POLL_MS, closing);
+      else await this.#relayUnder(lock);
+    }
+  }
+
+  async #tryLock(): Promise<HeldLock | undefined> {
+    try {
+      const lock = await this.#options.database.tryLock("relay");
+      this.#lockProblem = undefined;
+      return lock;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const code = error instanceof DatabaseError ? "database_unavailable" : "unexpected";
+      this.#lockProblem = { code, message };
+      return undefined;
+    }
+  }
+
+  async #relayUnder(lock: HeldLock): Promise<void> {
+    const { database, clock, observer } = this.#options;
+    const lost = new AbortController();
+    const stop = AbortSignal.any([this.#closing.signal, lost.signal]);
+    this.#relaying = true;
+    observer.onLock(true);
+    try {
+      await Promise.all([
+        this.#keepConfirming(lock, lost, stop),
+        ...this.#partitions.map((partition) => this.#keepRelaying(partition, stop)),
+        ...this.#options.partitions.map(({ keeper }, partition) =>
+          this.#keepStamping(new LogStamp({ database, clock, keeper, partition }), partition, stop),
+        ),
+      ]);
+    } finally {
+      this.#relaying = false;
+      observer.onLock(false);
+      await lock.release();
+    }
+  }
+
+  async #keepConfirming(lock: HeldLock, lost: AbortController, stop: AbortSignal): Promise<void> {
+    while (await hasPassed(LOCK_CONFIRM_MS, stop)) {
+      if (!(await lock.confirm())) lost.abort();
+    }
+  }
+
+  async #keepRelaying(partition: PartitionRelay, stop: AbortSignal): Promise<void> {
+    const check = (): void => {
+      if (stop.aborted) throw new RelayStopped();
+    };
+    try {
+      while (await hasPassed(await partition.cycle(check), stop));
+    } catch (error) {
+      if (!(error instanceof RelayStopped)) throw error;
+    } finally {
+      partition.stopped();
+    }
+  }
+
+  async #keepLooking(): Promise<void> {
+    const isAside = (): boolean => !this.#relaying;
+    while (await hasPassed(LOOK_MS, this.#closing.signal)) {
+      if (!isAside()) continue;
+      await Promise.all(this.#partitions.map((partition) => partition.look(isAside)));
+    }
+  }
+
+  /** Beside the cycles, which a long pass or a large log may hold up. */
+  async #keepStamping(stamp: LogStamp, partition: number, stop: AbortSignal): Promise<void> {
+    do {
+      try {
+        await stamp.renew();
+      } catch (error) {
+        // A database or a Redis that is away is met by the cycles too, which tell it.
+        if (error instanceof DatabaseError || error instanceof RevocationLogError) continue;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#options.observer.onProblem({ code: "unexpected", message }, partition);
+      }
+    } while (await hasPassed(STAMP_MS, stop));
+  }
+
+  async #keepCounting(): Promise<void> {
+    const { database } = this.#options;
+    const closing = this.#closing.signal;
+    do {
+      try {
+        await database.transaction({ role: "relay" }, async (queries) => {
+          this.#unsearchedMs = await readUnsearchedMs(queries);
+          this.#pending = await countPending(queries);
+        });
+      } catch {
+        this.#pending = undefined;
+        this.#unsearchedMs = undefined;
+      }
+    } while (await hasPassed(COUNT_MS, closing));
+  }
+}
+
+/** Whether so much time has passed without `stop` having said so; ends early if it does. */
+async function hasPassed(ms: number, stop: AbortSignal): Promise<boolean> {
+  if (stop.aborted) return false;
+  return delay(ms, true, { signal: stop }).catch(() => false);
+}

@@ -1,0 +1,29 @@
+import type { RestoreRefusal, RestoreStep } from "../../revocation-log/log-keeper.js";
+
+/** `superseded`: another instance has begun a restore, here or in another Redis. */
+type RestoreFault = RestoreRefusal | "superseded";
+
+/** A step that was refused: it is another's log now, or another server's. */
+export class RestoreError extends Error {
+  readonly code: RestoreFault;
+
+  constructor(step: string, code: RestoreFault) {
+    super(`${step}: ${REFUSALS[code]}`);
+    this.name = "RestoreError";
+    this.code = code;
+  }
+}
+
+const REFUSALS: Readonly<Record<RestoreFault, string>> = {
+  marker_lost: "another instance has begun to restore the log, or it was opened or deleted",
+  server_changed: "Redis was restarted meanwhile",
+  entries_lost: "entries were deleted from the log meanwhile, or added to it",
+  log_retired: "the log was retired meanwhile",
+  superseded: "another instance has begun to restore the log, perhaps in another Redis",
+};
+
+/** The seq that a step has reached; throws a RestoreError if it was refused. */
+export function done(what: string, step: RestoreStep): number {
+  if (step.done) return step.seq;
+  throw new RestoreError(what, step.code);
+}

@@ -1,0 +1,56 @@
+/**
+ * Puts a restore that has finished down in the record and in the audit trail: by the relay that did
+ * it or, where that was ended before it came to it, by the next one.
+ */
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Clock } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import { recordRestored } from "./log-record-sql.js";
+import type { RestoreCause } from "./relay-decision.js";
+
+export interface NoteParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly partition: number;
+}
+
+export interface RestoreNote {
+  readonly generation: string;
+  /** `interrupted`: by one that cannot tell any more. */
+  readonly cause: RestoreCause | "interrupted";
+  /** How many revocations were published again. */
+  readonly entries?: number;
+  readonly imported?: number;
+  readonly unreadable?: number;
+  readonly coversFromMs: number;
+}
+
+/** `requestedAtMs`: the request for a restore that this one has answered. */
+export async function noteRestored(
+  { database, clock, partition }: NoteParts,
+  note: RestoreNote,
+  requestedAtMs: number | undefined,
+): Promise<void> {
+  const { generation, cause, coversFromMs, entries, imported, unreadable } = note;
+  const atMs = clock.wallMs();
+  const counts = Object.entries({ entries, imported, unreadable }).flatMap(([name, count]) =>
+    count === undefined ? [] : [[name, count] as const],
+  );
+  await database.transaction({ role: "relay" }, async (queries) => {
+    if (!(await recordRestored(queries, partition, { generation, atMs, requestedAtMs }))) return;
+    await recordAudit(queries, {
+      tenant: "sekisho",
+      atMs,
+      kind: "log_restored",
+      outcome: "done",
+      reason: cause,
+      actor: "sekisho",
+      detail: {
+        partition,
+        generation,
+        covers_from_ms: coversFromMs,
+        ...Object.fromEntries(counts),
+      },
+    });
+  });
+}

@@ -1,0 +1,224 @@
+/**
+ * Makes a partition's log anew from the database:
+ *
+ *   marker ─► search the old log ─► own up, begin ─► clear ─► append all ─► record ─► finish ─► note
+ *
+ * Why nothing can be missing from the new log. *Acknowledged* (`log-outbox.ts`), and marked as
+ * published, is only what the database says that it means the log of, when it is asked after the entry
+ * was written there. `begin` writes into the database that this restore is to make generation G: from
+ * then on it means no log, until `record` says that it means G; and `record` fails if another restore
+ * has begun since. So whatever was acknowledged before `record` was acknowledged before `begin`, in
+ * whichever log and by whichever instance, and had been committed before that. Every page is read
+ * after `begin`, and so sees it, in its place in an order that never changes. One that a page does not
+ * see, because it was committed later, was not acknowledged: its entry in an old log, if it has one,
+ * counts for nothing, it is still pending, and is published after `finish`. Pages are ordered by when
+ * a revocation was decided and begin one horizon ago; what was decided earlier concerns only tokens
+ * that have expired. So READ COMMITTED is enough, and no page needs another's snapshot.
+ *
+ * What was appended counts as published in G as a whole: rows that were published in an earlier
+ * generation keep that in their columns, and are not touched; those that were pending are marked.
+ *
+ * The marker does in Redis what `begin` does in the database: nothing is written to this log until
+ * `finish`, and no node reads it. By itself it would not do: the log that is left may be in another
+ * Redis, where nothing marks it.
+ *
+ * What was published past the service before the marker stands in the old log, and is committed to
+ * the database before `clear`. What may be in neither is owned up to, also before `clear`, so that
+ * the restore that takes over from one that was killed still knows of it.
+ *
+ * The generation is recorded before `finish`: a log that calls itself by another was made by
+ * another database. Until `finish` the marker tells that it is not complete. What remains after
+ * `finish`, the audit's row first of all, is done by whoever finds it undone (`noteRestored`).
+ *
+ * The clock is the one that was judged before the restore began: pages begin one horizon before that
+ * moment, and a clock that falls meanwhile is not followed. One that leaps ahead would leave out what
+ * is still needed.
+ *
+ * A restore that stops anywhere leaves the marker; the next one begins anew.
+ */
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Clock, Moment } from "../../runtime/clock.js";
+import type { Database } from "../database/database.js";
+import type { KeeperFacts, LogKeeper } from "../../revocation-log/log-keeper.js";
+import { RevocationLogError } from "../../revocation-log/revocation-log.js";
+import { appendAll, type AppendedRow } from "./append-stored.js";
+import { searchLog } from "./log-import.js";
+import type { CommittedRevocation } from "./outbox.js";
+import { beginGeneration, ownUp, recordGeneration } from "./log-record-sql.js";
+import {
+  coversOnlyFromMs,
+  inheritedCoversFromMs,
+  searchedUpTo,
+  type LogDemands,
+  type LogRecord,
+  type RestoreCause,
+} from "./relay-decision.js";
+import { done, RestoreError } from "./restore-error.js";
+import { noteRestored } from "./restore-note.js";
+import { markPublished } from "./stored-revocations-sql.js";
+
+const MARKED_AT_ONCE_MAX = 1000;
+
+export interface RestoreParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly keeper: LogKeeper;
+  readonly partition: number;
+  readonly demands: LogDemands;
+  /** A random text that was never used before. */
+  readonly newId: () => string;
+}
+
+/** What made the restore necessary. */
+export interface FoundLog {
+  readonly facts: KeeperFacts;
+  readonly record: LogRecord | undefined;
+  readonly cause: RestoreCause;
+  /** When its facts were compared with this machine's clock. */
+  readonly judgedAt: Moment;
+}
+
+export interface Restored {
+  readonly generation: string;
+  readonly cause: RestoreCause;
+  /** The last entry's. */
+  readonly seq: number;
+  /** How many revocations were published again. */
+  readonly entries: number;
+  readonly imported: number;
+  readonly unreadable: number;
+  readonly coversFromMs: number;
+  readonly tookMs: number;
+}
+
+/**
+ * Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws, and
+ * then the log stays marked. `check` is called between the steps.
+ */
+export async function restoreLog(
+  given: RestoreParts,
+  found: FoundLog,
+  check: () => void,
+): Promise<Restored> {
+  const parts = { ...given, clock: notBefore(given.clock, found.judgedAt) };
+  const { database, clock, keeper, partition, demands } = parts;
+  const startedMs = clock.monotonicMs();
+  const [marker, generation] = [parts.newId(), parts.newId()];
+  const begun = await keeper.beginRestore(marker);
+  if (!begun.done) throw new RestoreError("begin", begun.code);
+  const old = await searchOldLog(parts, found, check);
+  const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
+  const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
+  const owned = await database.transaction({ role: "relay" }, async (queries) => {
+    const ownedMs = await ownUp(queries, partition, Math.max(inherited, lost));
+    await beginGeneration(queries, partition, generation);
+    return ownedMs;
+  });
+  check();
+  const cleared = done("clear", await keeper.clear(marker));
+  const sinceMs = found.judgedAt.wallMs - demands.horizonS * 1000;
+  const again = await appendAll(parts, { marker, sinceMs, seq: cleared }, check);
+  const { seq, unreadable } = again;
+  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(parts, unreadable);
+  const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
+    recordGeneration(queries, partition, { generation, seq }),
+  );
+  if (!isRecorded) throw new RestoreError("record", "superseded");
+  check();
+  const { horizonS, partitions, minReplicas } = demands;
+  const log = { generation, horizonS, partitions, coversFromMs, minReplicas };
+  const finished = done("finish", await keeper.finish(marker, log));
+  if (finished !== seq) throw new RestoreError("finish", "entries_lost");
+  const restored = {
+    generation,
+    cause: found.cause,
+    seq,
+    entries: again.entries,
+    imported: old.imported,
+    unreadable: old.unreadable + unreadable.length,
+    coversFromMs,
+    tookMs: Math.round(clock.monotonicMs() - startedMs),
+  };
+  await noteRestored(parts, restored, found.record?.restoreRequestedAtMs);
+  await markAll(parts, generation, again.pending);
+  return restored;
+}
+
+/** What is in the database and cannot be in the log: tokens from before now are answered as stale. */
+async function leftOut(
+  { database, clock, partition }: RestoreParts,
+  unreadable: readonly CommittedRevocation[],
+): Promise<number> {
+  const atMs = clock.wallMs();
+  const [first] = unreadable;
+  return database.transaction({ role: "relay" }, async (queries) => {
+    await recordAudit(queries, {
+      ...{ tenant: "sekisho", atMs, kind: "log_restored", outcome: "failed" },
+      ...{ reason: "unreadable_revocation", actor: "sekisho" },
+      detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
+    });
+    return ownUp(queries, partition, coversOnlyFromMs(atMs));
+  });
+}
+
+/** The wall clock, but never behind what was judged and the time that has passed since. */
+function notBefore(clock: Clock, judgedAt: Moment): Clock {
+  const monotonicMs = (): number => clock.monotonicMs();
+  return {
+    monotonicMs,
+    wallMs: () => {
+      const passedMs = Math.floor(monotonicMs() - judgedAt.monotonicMs);
+      return Math.max(clock.wallMs(), judgedAt.wallMs + passedMs);
+    },
+  };
+}
+
+interface OldLog {
+  readonly imported: number;
+  readonly unreadable: number;
+  /** Something in it could not be read, and will be gone. */
+  readonly lost: boolean;
+}
+
+async function searchOldLog(
+  parts: RestoreParts,
+  { facts, record, cause }: FoundLog,
+  check: () => void,
+): Promise<OldLog> {
+  try {
+    const { imported, unreadable } = await searchLog(parts, {
+      // What stands in a log that has lost entries may be new in any place.
+      after: cause === "entries_missing" ? undefined : searchedUpTo(facts, record),
+      recorded: undefined,
+      recordedSeq: 0,
+      knownUpToSeq: 0,
+      generation: undefined,
+      check,
+    });
+    return { imported, unreadable, lost: unreadable > 0 };
+  } catch (error) {
+    // Not a stream at all, or one that is damaged: there is nothing to be had from it, now or later.
+    if (error instanceof RevocationLogError && error.code === "unexpected") {
+      return { imported: 0, unreadable: 0, lost: true };
+    }
+    throw error;
+  }
+}
+
+/**
+ * They are in the log of this generation, and carried over into those that follow: whatever becomes
+ * of it meanwhile, it is not wrong to say so.
+ */
+async function markAll(
+  { database, clock, partition }: RestoreParts,
+  generation: string,
+  appended: readonly AppendedRow[],
+): Promise<void> {
+  for (let from = 0; from < appended.length; from += MARKED_AT_ONCE_MAX) {
+    const some = appended.slice(from, from + MARKED_AT_ONCE_MAX);
+    const published = some.map((one) => ({ ...one, partition, generation }));
+    await database.transaction({ role: "relay" }, (queries) =>
+      markPublished(queries, published, clock.wallMs()),
+    );
+  }
+}

@@ -1,0 +1,173 @@
+/** The revocations in the database. Under the role relay, but for `readRevocation`. */
+import { and, asc, eq, gte, isNull, sql, type SQL } from "drizzle-orm";
+import { z } from "zod";
+import { revocations } from "../database/schema-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import type { Revocation } from "../../revocation-log/entry.js";
+import type { CommittedRevocation } from "./outbox.js";
+
+export interface StoredRevocation extends CommittedRevocation {
+  /** Not known to be published. */
+  readonly pending: boolean;
+}
+
+/** The oldest that are not known to be published, after `after` in the order of their times. */
+export function pendingAfter(
+  queries: Queries,
+  partition: number,
+  after: CommittedRevocation | undefined,
+  count: number,
+): Promise<readonly StoredRevocation[]> {
+  return readAfter(queries, after, {
+    count,
+    where: and(eq(revocations.partition, partition), isNull(revocations.publishedAt)),
+  });
+}
+
+/**
+ * All that were decided at `sinceMs` or later, after `after` in the order of their times.
+ *
+ * A planner without statistics (PGlite never gathers any) takes the table for small and sorts all of
+ * it for every page, so it is left no other way than along the index.
+ */
+export async function decidedAfter(
+  queries: Queries,
+  window: { readonly partition: number; readonly sinceMs: number },
+  after: CommittedRevocation | undefined,
+  count: number,
+): Promise<readonly StoredRevocation[]> {
+  await queries.execute(
+    sql`SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)`,
+  );
+  return readAfter(queries, after, {
+    count,
+    where: and(
+      eq(revocations.partition, window.partition),
+      gte(revocations.at, new Date(window.sinceMs)),
+    ),
+  });
+}
+
+async function readAfter(
+  queries: Queries,
+  after: CommittedRevocation | undefined,
+  wanted: { readonly count: number; readonly where: SQL | undefined },
+): Promise<readonly StoredRevocation[]> {
+  const beyond =
+    after === undefined
+      ? undefined
+      : sql`(${revocations.at}, ${revocations.tenantId}, ${revocations.eventId}) > (${new Date(after.atMs).toISOString()}::timestamptz, ${after.revocation.tenant}, ${after.eventId}::uuid)`;
+  const rows = await queries
+    .select()
+    .from(revocations)
+    .where(and(wanted.where, beyond))
+    .orderBy(asc(revocations.at), asc(revocations.tenantId), asc(revocations.eventId))
+    .limit(wanted.count);
+  return rows.map(toStored);
+}
+
+/** One of them, for its tenant or the relay. undefined: there is none, or none any more. */
+export async function readRevocation(
+  queries: Queries,
+  tenant: string,
+  eventId: string,
+): Promise<StoredRevocation | undefined> {
+  const [row] = await queries
+    .select()
+    .from(revocations)
+    .where(and(eq(revocations.tenantId, tenant), eq(revocations.eventId, eventId)));
+  return row && toStored(row);
+}
+
+function toStored(row: typeof revocations.$inferSelect): StoredRevocation {
+  return {
+    eventId: row.eventId,
+    revocation: toRevocation(row),
+    atMs: row.at.getTime(),
+    reason: row.reason ?? undefined,
+    actor: row.actor ?? undefined,
+    pending: row.publishedAt === null,
+  };
+}
+
+function toRevocation(row: typeof revocations.$inferSelect): Revocation {
+  const { kind, tenantId: tenant, userId: user, sessionId: session } = row;
+  if (kind === "session_revoked" && session !== null) {
+    return { kind, tenant, session, user: user ?? undefined };
+  }
+  if (kind === "user_revoked" && user !== null) {
+    const [epoch, issuedBefore] = [row.epoch ?? undefined, row.issuedBefore ?? undefined];
+    return { kind, tenant, user, epoch, issuedBefore };
+  }
+  throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
+}
+
+/** A revocation that was written into a log which the database meant after that. */
+export interface Publication {
+  readonly partition: number;
+  readonly committed: CommittedRevocation;
+  readonly generation: string;
+  readonly seq: number;
+  /** In the stream; left out: not known, and no receipt is waited for. */
+  readonly entryId?: string | undefined;
+}
+
+/**
+ * Says that they are published, and where; those that were known to be stay as they are. One statement
+ * for each generation, of which there is one as a rule.
+ *
+ * Each is looked up by the primary key, once, and updated where it was found. A join would leave it
+ * to a planner without statistics, which looks through all of the keys for each pending row; and so
+ * would IS NULL. One that is moved meanwhile stays pending, and is published once more.
+ */
+export async function markPublished(
+  queries: Queries,
+  published: readonly Publication[],
+  atMs: number,
+): Promise<void> {
+  const at = sql`${new Date(atMs).toISOString()}::timestamptz`;
+  for (const generation of new Set(published.map((one) => one.generation))) {
+    const these = published.filter((one) => one.generation === generation);
+    const keys = these.map(({ committed }) => keyOf(committed));
+    const seqs = Object.fromEntries(
+      these.map(({ committed, seq }) => [Object.values(keyOf(committed)).join(" "), seq]),
+    );
+    await queries.execute(sql`
+      UPDATE sekisho.revocations SET published_at = ${at}, published_generation = ${generation},
+        published_seq = (${JSON.stringify(seqs)}::jsonb->>(event_id || ' ' || tenant_id))::bigint
+      WHERE ctid = ANY(ARRAY(
+          SELECT (SELECT ctid FROM sekisho.revocations
+                  WHERE tenant_id = tenant AND event_id = "eventId")
+          FROM jsonb_to_recordset(${JSON.stringify(keys)}::jsonb)
+            AS keys ("eventId" uuid, tenant text)))
+        AND coalesce(published_at, 'infinity') = 'infinity'`);
+  }
+}
+
+function keyOf({ eventId, revocation: { tenant } }: CommittedRevocation) {
+  return { eventId, tenant };
+}
+
+export interface PendingCount {
+  /** At most `PENDING_COUNT_MAX`. */
+  readonly count: number;
+  /** Unix milliseconds. */
+  readonly oldestAtMs: number | undefined;
+}
+
+/** Counting further than this would cost more than it says. */
+const PENDING_COUNT_MAX = 10_001;
+
+const countSchema = z.object({
+  rows: z.tuple([z.object({ count: z.coerce.number(), oldest: z.coerce.number().nullable() })]),
+});
+
+/** How many are not known to be published, and since when the oldest. */
+export async function countPending(queries: Queries): Promise<PendingCount> {
+  const found = await queries.execute(sql`
+    SELECT count(*) AS "count", extract(epoch FROM min(at)) * 1000 AS "oldest"
+    FROM (SELECT at FROM sekisho.revocations WHERE published_at IS NULL
+          ORDER BY partition, at LIMIT ${PENDING_COUNT_MAX}) AS pending`);
+  const [{ count, oldest }] = countSchema.parse(found).rows;
+  return { count, oldestAtMs: oldest ?? undefined };
+}

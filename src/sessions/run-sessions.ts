@@ -1,0 +1,46 @@
+/** The life of the `sekisho sessions` process, and of what is done beside it. */
+import { systemClock } from "../runtime/clock.js";
+import { readMaintenanceConfig, readSessionsConfig } from "./sessions-config.js";
+import { DatabaseError, type Database } from "./database/database.js";
+import { openLog } from "../runtime/log.js";
+import { afterRestore } from "./outbox/after-restore.js";
+import { CUT_OFF_MARGIN_S } from "../revocation-log/horizon.js";
+import { commandActor } from "../runtime/command-actor.js";
+import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import { openDatabase } from "./open-database.js";
+import { logServiceLinks, runUntilStopped } from "../runtime/program-life.js";
+import { startSessions } from "./sessions.js";
+
+/** On top of the skew: for how long beyond now the log covers nothing, and whole seconds in tokens. */
+const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
+
+/** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
+export async function runSessions(env: NodeJS.ProcessEnv): Promise<ExitCode> {
+  const config = readSessionsConfig(env);
+  const programLog = openLog(config.logLevel, {});
+  logServiceLinks(programLog.log, env);
+  return runUntilStopped("sessions", programLog, () => startSessions(config, programLog.log));
+}
+
+export async function endEverythingAfterRestore(env: NodeJS.ProcessEnv): Promise<ExitCode> {
+  const config = readMaintenanceConfig(env);
+  let db: Database | undefined;
+  try {
+    db = await openDatabase(config.database);
+    await db.migrate();
+    const { tenants, users, sessions } = await afterRestore(db, systemClock, commandActor());
+    process.stdout.write(
+      `Raised the epochs of ${users} users in ${tenants} tenants and ended ${sessions} sessions.\n` +
+        "The session service publishes that as soon as it runs. Until tokens from before now have expired,\n" +
+        "nodes answer those of users whom this database does not know as stale.\n" +
+        `So they do for whoever logs in within the next ${config.clockSkewS + FRESH_AFTER_S} s: start the service after that.\n`,
+    );
+    return EXIT.done;
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    process.stderr.write(`sekisho sessions after-restore: nothing was changed: ${error.message}\n`);
+    return EXIT.failed;
+  } finally {
+    await db?.close();
+  }
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "@jest/globals";
+import {
+  INITIAL_STATE,
+  joinedIn,
+  next,
+  type FollowerEvent,
+  type FollowerState,
+} from "../../../../src/authz/follow/follower-state.js";
+import type { LogMeta, LogServer } from "../../../../src/revocation-log/revocation-log.js";
+import { META, SERVER } from "../../../support/log-meta.js";
+
+const meta: LogMeta = { ...META, authority: "database", coversFromMs: 7 };
+const server = SERVER;
+const sentAt = { wallMs: 1000, monotonicMs: 1 };
+const fitLog = (change: Partial<LogMeta> = {}, on: Partial<LogServer> = {}): FollowerEvent => ({
+  kind: "fit",
+  meta: { ...meta, ...change },
+  server: { ...server, ...on },
+});
+const joining: readonly FollowerEvent[] = [
+  { kind: "connected" },
+  fitLog(),
+  { kind: "paged", seq: 10, group: "n:0:1" },
+  { kind: "joined" },
+];
+const after = (...events: readonly FollowerEvent[]): FollowerState =>
+  events.reduce(next, INITIAL_STATE);
+const following = after(...joining);
+const outOfStep: FollowerEvent = { kind: "out_of_step", cause: "gap", why: "lost" };
+
+describe("a follower's state", () => {
+  it("goes from connecting over paging to following", () => {
+    const names = joining.map((_event, at) => after(...joining.slice(0, at + 1)).phase.name);
+    expect(names).toEqual(["examining", "paging", "paging", "following"]);
+    expect(following).toMatchObject({ group: "n:0:1", groupsMade: 1 });
+    expect(following.applied).toEqual({ generation: "g1", seq: 10 });
+    expect(following.freshness.provenAt).toBeUndefined();
+  });
+
+  it("is proven only by a proof, and no fall back takes that away or adds to it", () => {
+    const proven = next(following, { kind: "proven", sentAt, coversFromMs: 7 });
+    expect(proven.freshness).toEqual({ provenAt: sentAt, coversFromMs: 7 });
+    for (const event of [{ kind: "lost" } as const, outOfStep]) {
+      expect(next(proven, event).freshness).toEqual(proven.freshness);
+      expect(next(proven, event).applied).toEqual(proven.applied);
+      expect(next(proven, event).phase.name).toBe("connecting");
+    }
+  });
+
+  it("goes on with its group after a lost connection", () => {
+    const back = [{ kind: "lost" }, { kind: "connected" }, fitLog()] as const;
+    expect(back.reduce(next, following).phase).toEqual(following.phase);
+  });
+
+  it.each([
+    ["server_changed", fitLog({ runId: "run-2" }, { runId: "run-2" })],
+    ["server_changed", fitLog({ replId: "repl-2" }, { replId: "repl-2" })],
+    ["server_changed", fitLog({ horizonS: 971 })],
+    ["server_changed", fitLog({ authority: "redis" })],
+    ["generation_changed", fitLog({ generation: "g2" })],
+  ])("reads the whole log again: %s", (cause, event) => {
+    const back = [{ kind: "lost" }, { kind: "connected" }, event] as const;
+    const { phase } = back.reduce(next, following);
+    expect(phase).toMatchObject({ name: "paging", position: { kind: "none", cause } });
+  });
+
+  it("goes on with its group after a promotion where Redis itself is the authority", () => {
+    const redis = { authority: "redis" } as const;
+    const joined = after({ kind: "connected" }, fitLog(redis), ...joining.slice(2));
+    const promoted = fitLog({ ...redis, replId: "repl-2" }, { replId: "repl-2" });
+    const back = [{ kind: "lost" }, { kind: "connected" }, promoted] as const;
+    expect(back.reduce(next, joined).phase.name).toBe("following");
+  });
+
+  it("keeps the first reason for reading the whole log until it has been read", () => {
+    const unfit: FollowerEvent = {
+      kind: "unfit",
+      problem: { code: "log_missing", message: "gone" },
+    };
+    const cause = (state: FollowerState) =>
+      state.phase.position.kind === "none" ? state.phase.position.cause : undefined;
+    const lost = [outOfStep, { kind: "connected" }, unfit, { kind: "lost" }] as const;
+    expect(cause(lost.reduce(next, following))).toBe("gap");
+    expect(cause(next(next(following, { kind: "connected" }), unfit))).toBe("log_changed");
+    expect(cause(after({ kind: "connected" }, unfit))).toBe("start");
+  });
+
+  it("remembers a group that could not be joined, so that it is removed", () => {
+    const failed = after(...joining.slice(0, 3), { kind: "lost" });
+    expect(failed).toMatchObject({ group: "n:0:1", phase: { position: { kind: "none" } } });
+  });
+
+  it("takes an event that cannot happen for a bug", () => {
+    const proof = { kind: "proven", sentAt, coversFromMs: 0 } as const;
+    for (const event of [
+      proof,
+      { kind: "joined" } as const,
+      { kind: "advanced", seq: 1 } as const,
+    ]) {
+      expect(() => next(INITIAL_STATE, event)).toThrow();
+    }
+    expect(() => joinedIn(INITIAL_STATE)).toThrow(/connecting/);
+  });
+
+  it("ends where it is closed", () => {
+    expect(next(following, { kind: "closed" }).phase.name).toBe("closed");
+  });
+});

@@ -1,0 +1,229 @@
+import { describe, expect, it } from "@jest/globals";
+import fc from "fast-check";
+import { LocalState } from "../../../../src/authz/follow/local-state-lru.js";
+import { ManualClock } from "../../../support/manual-clock.js";
+
+const HOUR_MS = 3_600_000;
+
+function fresh(maxEntries = 100) {
+  const clock = new ManualClock();
+  return {
+    clock,
+    state: new LocalState(maxEntries, clock),
+    inMs: (ms: number) => clock.wallMs() + ms,
+  };
+}
+const session = (id: string, tenant = "acme") =>
+  ({ kind: "session_revoked", tenant, session: id, user: undefined }) as const;
+const user = (id: string, epoch?: number, issuedBefore?: number, tenant = "acme") =>
+  ({ kind: "user_revoked", tenant, user: id, epoch, issuedBefore }) as const;
+
+describe("what a node knows to be revoked", () => {
+  it("knows nothing at first, and that nothing is revoked", () => {
+    const { state } = fresh();
+    expect(state.lookUp("acme", "ann", "s")).toEqual({
+      sessionRevoked: false,
+      epoch: 0,
+      issuedBefore: 0,
+      doubt: undefined,
+    });
+  });
+
+  it("keeps tenants, users and sessions apart, whatever their ids contain", () => {
+    const { state, inMs } = fresh();
+    state.apply(session("b:c", "a"), inMs(HOUR_MS));
+    state.apply(user("c", 5, undefined, "a:b"), inMs(HOUR_MS));
+    expect(state.lookUp("a", "x", "b:c").sessionRevoked).toBe(true);
+    expect(state.lookUp("a:b", "x", "c").sessionRevoked).toBe(false);
+    expect(state.lookUp("a", "b:c", "x").epoch).toBe(0);
+    expect(state.lookUp("a:b", "c", "x").epoch).toBe(5);
+  });
+
+  it("merges by the greater value, in any order and any number of times", () => {
+    const entries = [
+      user("ann", 4),
+      user("ann", 9),
+      user("ann", undefined, 70),
+      user("ann", 2, 50),
+    ];
+    fc.assert(
+      fc.property(fc.shuffledSubarray([...entries, ...entries], { minLength: 8 }), (order) => {
+        const { state, inMs } = fresh();
+        for (const entry of order) state.apply(entry, inMs(HOUR_MS));
+        expect(state.lookUp("acme", "ann", "s")).toMatchObject({ epoch: 9, issuedBefore: 70 });
+        expect(state.counts).toEqual({ session: 0, user: 1, tenant: 0 });
+      }),
+    );
+  });
+
+  it("forgets at forget_at, not a millisecond before", () => {
+    const { state, clock, inMs } = fresh();
+    state.apply(session("s"), inMs(1000));
+    clock.advance(999);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+    clock.advance(1);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(false);
+    expect(state.counts.session).toBe(0);
+  });
+
+  it("does not forget because the wall clock was set forth", () => {
+    const { state, clock, inMs } = fresh();
+    state.apply(session("s"), inMs(1000));
+    clock.setWall(HOUR_MS);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+  });
+
+  it("does not forget because only the monotonic clock went on", () => {
+    const { state, clock, inMs } = fresh();
+    state.apply(session("s"), inMs(1000));
+    clock.advanceMonotonic(HOUR_MS);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+  });
+
+  it("keeps an entry as long as its latest revocation says", () => {
+    const { state, clock, inMs } = fresh();
+    state.apply(session("s"), inMs(5000));
+    state.apply(session("s"), inMs(1000));
+    clock.advance(4999);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+  });
+
+  it("is saturated from the eviction of a live entry until its forget_at", () => {
+    const { state, clock, inMs } = fresh(2);
+    state.apply(session("a"), inMs(1000));
+    state.apply(session("b"), inMs(2000));
+    expect(state.saturated).toBe(false);
+    state.apply(session("c"), inMs(3000));
+    expect(state.saturated).toBe(true);
+    expect(state.lookUp("acme", "u", "a")).toMatchObject({ doubt: "saturated" });
+    expect(state.lookUp("acme", "u", "b").sessionRevoked).toBe(true);
+    expect(state.counts.session).toBe(2);
+    clock.advance(999);
+    expect(state.saturated).toBe(true);
+    clock.advance(1);
+    expect(state.saturated).toBe(false);
+    expect(state.lookUp("acme", "u", "x").doubt).toBeUndefined();
+  });
+
+  it("is not saturated by the eviction of an entry that no longer matters", () => {
+    const { state, clock, inMs } = fresh(1);
+    state.apply(session("a"), inMs(1000));
+    clock.advance(1000);
+    state.apply(session("b"), inMs(1000));
+    expect(state.saturated).toBe(false);
+  });
+
+  it("does not count a look as a use: what is oldest goes first", () => {
+    const { state, inMs } = fresh(2);
+    state.apply(session("a"), inMs(1000));
+    state.apply(session("b"), inMs(2000));
+    state.lookUp("acme", "u", "a");
+    state.apply(session("c"), inMs(3000));
+    expect(state.lookUp("acme", "u", "a").sessionRevoked).toBe(false);
+    expect(state.lookUp("acme", "u", "b").sessionRevoked).toBe(true);
+  });
+
+  it("does not count a look at a user as a use either", () => {
+    const { state, inMs } = fresh(2);
+    state.apply(user("a", 1), inMs(1000));
+    state.apply(user("b", 1), inMs(2000));
+    state.lookUp("acme", "a", "s");
+    state.apply(user("c", 1), inMs(3000));
+    expect(state.lookUp("acme", "a", "s").epoch).toBe(0);
+    expect(state.lookUp("acme", "b", "s").epoch).toBe(1);
+  });
+
+  it("keeps the later deadline on each clock when an entry comes again", () => {
+    const { state, clock, inMs } = fresh();
+    const forgetAtMs = inMs(5000);
+    state.apply(session("s"), forgetAtMs);
+    clock.setWall(4000);
+    state.apply(session("s"), forgetAtMs);
+    clock.advance(1000);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(true);
+    clock.advance(4000);
+    state.forgetPassed();
+    expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(false);
+  });
+
+  it("doubts one tenant until the entry's end, and nobody else", () => {
+    const { state, clock, inMs } = fresh();
+    state.doubtTenant("acme", inMs(1000));
+    expect(state.lookUp("acme", "u", "s").doubt).toBe("unreadable_entry");
+    expect(state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+    clock.advance(1000);
+    expect(state.lookUp("acme", "u", "s").doubt).toBeUndefined();
+  });
+
+  it("doubts everyone until the horizon has passed an entry that could be anyone's", () => {
+    const { state, clock, inMs } = fresh();
+    state.doubtEverything(inMs(1000));
+    state.doubtEverything(inMs(500));
+    clock.advance(999);
+    expect(state.lookUp("globex", "u", "s").doubt).toBe("unreadable_entry");
+    clock.advance(1);
+    expect(state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+  });
+
+  it("never answers a revoked key with a certain no before its forget_at", () => {
+    const ids = ["a", "b", "c", "d", "e"];
+    const step = fc.oneof(
+      fc.record({
+        do: fc.constant("session" as const),
+        id: fc.constantFrom(...ids),
+        ms: fc.nat(5000),
+      }),
+      fc.record({
+        do: fc.constant("user" as const),
+        id: fc.constantFrom(...ids),
+        ms: fc.nat(5000),
+      }),
+      fc.record({ do: fc.constant("pass" as const), id: fc.constant(""), ms: fc.nat(2000) }),
+      fc.record({ do: fc.constant("forget" as const), id: fc.constant(""), ms: fc.constant(0) }),
+      fc.record({
+        do: fc.constant("doubt" as const),
+        id: fc.constantFrom(...ids),
+        ms: fc.nat(5000),
+      }),
+      fc.record({
+        do: fc.constant("look" as const),
+        id: fc.constantFrom(...ids),
+        ms: fc.constant(0),
+      }),
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(step, { maxLength: 60 }),
+        (max, steps) => {
+          const { state, clock, inMs } = fresh(max);
+          const until = new Map<string, number>();
+          const remember = (key: string, ms: number) =>
+            until.set(key, Math.max(until.get(key) ?? 0, inMs(ms)));
+          for (const one of steps) {
+            if (one.do === "session") state.apply(session(one.id), inMs(one.ms));
+            if (one.do === "user") state.apply(user(one.id, 1), inMs(one.ms));
+            if (one.do === "doubt") state.doubtTenant("acme", inMs(one.ms));
+            if (one.do === "session" || one.do === "user") remember(`${one.do} ${one.id}`, one.ms);
+            if (one.do === "pass") clock.advance(one.ms);
+            if (one.do === "forget") state.forgetPassed();
+            for (const id of ids) {
+              const known = state.lookUp("acme", id, id);
+              const alive = (key: string) => (until.get(key) ?? 0) > clock.wallMs();
+              const certain = known.doubt === undefined;
+              if (alive(`session ${id}`)) expect(known.sessionRevoked || !certain).toBe(true);
+              if (alive(`user ${id}`)) expect(known.epoch >= 1 || !certain).toBe(true);
+            }
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,8 +1,0 @@
-import { pino } from "pino";
-import type { Logger } from "../../../src/ops/log.js";
-
-/** A log whose lines are kept. */
-export function captureLog(): { readonly log: Logger; readonly lines: readonly string[] } {
-  const lines: string[] = [];
-  return { log: pino({ level: "info" }, { write: (line: string) => lines.push(line) }), lines };
-}
