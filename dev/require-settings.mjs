@@ -12,11 +12,12 @@ import { SetUpFault } from "./set-up-fault.mjs";
  * @param {string[]} context.used the variables that the script uses
  */
 export async function requireSettings({ root, env, used }) {
-  const compiled = join(root, "dist", "src", "config", "read-variables.js");
-  const { describeFaults, readVariable, unknownVariables } = await import(
-    pathToFileURL(compiled).href
+  const compiled = (...path) => pathToFileURL(join(root, "dist", "src", ...path)).href;
+  const { VARIABLES, faultsOfNames } = await import(compiled("cli", "variables.js"));
+  const { VariableReader, describeFaults } = await import(
+    compiled("runtime", "config", "read-variables.js")
   );
-  const faults = [...unknownVariables(env)];
-  for (const name of used) readVariable(env, name, faults);
-  if (faults.length > 0) throw new SetUpFault(describeFaults(faults), 2);
+  const read = new VariableReader(VARIABLES, env, faultsOfNames(env));
+  for (const name of used) read.value(name);
+  if (read.faults.length > 0) throw new SetUpFault(describeFaults(read.faults), 2);
 }

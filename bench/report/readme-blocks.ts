@@ -1,7 +1,8 @@
 /** The parts of the documents that are written by a program: each stands between two markers. */
 import { REASONS } from "../../src/authz/check/reason.js";
-import { SESSION_VARIABLES } from "../../src/sessions/session-variables.js";
-import { VARIABLES } from "../../src/cli/variables.js";
+import { COMMAND_VARIABLES, SCRIPT_VARIABLES, VARIABLES } from "../../src/cli/variables.js";
+import { COMMON_VARIABLES } from "../../src/runtime/config/common-variables.js";
+import { SESSIONS_VARIABLES } from "../../src/sessions/sessions-variables.js";
 import { PROBLEMS } from "../../src/sessions/http/problem-codes.js";
 import type { BenchmarkResult } from "./result.js";
 import type { SessionResult } from "./session-result.js";
@@ -91,21 +92,12 @@ const DEFAULT_IN_WORDS: Readonly<Record<string, string>> = { SEKISHO_NODE_ID: "t
 export const VARIABLE_GROUPS = ["common", "sidecar", "sessions", "commands", "scripts"] as const;
 type VariableGroup = (typeof VARIABLE_GROUPS)[number];
 
-const COMMON: readonly string[] = [
-  ...["SEKISHO_REDIS_URL", "SEKISHO_REDIS_PASSWORD_FILE", "SEKISHO_REDIS_MIN_REPLICAS"],
-  ...["SEKISHO_ISSUER", "SEKISHO_AUDIENCE"],
-  ...["SEKISHO_MAX_TOKEN_LIFETIME_S", "SEKISHO_CLOCK_SKEW_S", "SEKISHO_LOG_LEVEL"],
-  "SEKISHO_LISTEN_MODE",
-];
-const COMMANDS: readonly string[] = ["SEKISHO_SESSIONS_URL", "SEKISHO_SESSIONS_TOKEN"];
-const SCRIPTS: readonly string[] = ["SEKISHO_ENVOY", "SEKISHO_POSTGRES"];
-
 /** Who reads it. */
 function groupOf(name: string): VariableGroup {
-  if (COMMON.includes(name)) return "common";
-  if (COMMANDS.includes(name)) return "commands";
-  if (SCRIPTS.includes(name)) return "scripts";
-  return Object.hasOwn(SESSION_VARIABLES, name) ? "sessions" : "sidecar";
+  if (Object.hasOwn(COMMON_VARIABLES, name)) return "common";
+  if (Object.hasOwn(COMMAND_VARIABLES, name)) return "commands";
+  if (Object.hasOwn(SCRIPT_VARIABLES, name)) return "scripts";
+  return Object.hasOwn(SESSIONS_VARIABLES, name) ? "sessions" : "sidecar";
 }
 
 export function variablesTable(group: VariableGroup): string {

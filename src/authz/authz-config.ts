@@ -6,12 +6,11 @@ import { ConfigError } from "../runtime/config/config-error.js";
 import { readIssuers } from "./issuers-config.js";
 import { readRedisUrl } from "../runtime/config/password-file.js";
 import {
-  readVariable,
-  unknownVariables,
+  VariableReader,
   type ConfigFault,
   type Environment,
 } from "../runtime/config/read-variables.js";
-import { defaultNodeId } from "../cli/variables.js";
+import { AUTHZ_VARIABLES, defaultNodeId } from "./authz-variables.js";
 
 export interface AuthzConfig {
   readonly listen: ListenAddress;
@@ -38,32 +37,38 @@ export interface AuthzConfig {
   readonly logLevel: string;
 }
 
-/** Throws a ConfigError that lists every fault. */
-export function readAuthzConfig(env: Environment): AuthzConfig {
-  const faults: ConfigFault[] = [...unknownVariables(env)];
+/**
+ * Throws a ConfigError that lists every fault.
+ * @param unknown the faults of variables that no program has
+ */
+export function readAuthzConfig(
+  env: Environment,
+  unknown: readonly ConfigFault[] = [],
+): AuthzConfig {
+  const read = new VariableReader(AUTHZ_VARIABLES, env, unknown);
   const values = {
-    redisUrl: readRedisUrl(env, faults),
-    redisMinReplicas: readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults),
-    logUnkeptMaxS: readVariable(env, "SEKISHO_LOG_UNKEPT_MAX_S", faults),
-    listen: readVariable(env, "SEKISHO_LISTEN", faults),
-    opsListen: readVariable(env, "SEKISHO_OPS_LISTEN", faults),
-    listenMode: readVariable(env, "SEKISHO_LISTEN_MODE", faults),
-    connectionsMax: readVariable(env, "SEKISHO_CONNECTIONS_MAX", faults),
-    connectionMaxIdleS: readVariable(env, "SEKISHO_CONNECTION_MAX_IDLE_S", faults),
-    connectionMaxAgeS: readVariable(env, "SEKISHO_CONNECTION_MAX_AGE_S", faults),
-    issuers: readIssuers(env, faults),
-    jwksMaxAgeS: readVariable(env, "SEKISHO_JWKS_MAX_AGE_S", faults),
-    maxTokenLifetimeS: readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults),
-    clockSkewS: readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults),
-    maxStalenessMs: readVariable(env, "SEKISHO_MAX_STALENESS_MS", faults),
-    onStale: readVariable(env, "SEKISHO_ON_STALE", faults),
-    revocationsMaxEntries: readVariable(env, "SEKISHO_REVOCATIONS_MAX_ENTRIES", faults),
-    tokenCacheMaxEntries: readVariable(env, "SEKISHO_TOKEN_CACHE_MAX_ENTRIES", faults),
-    verificationsMaxPending: readVariable(env, "SEKISHO_VERIFICATIONS_MAX_PENDING", faults),
-    nodeId: readVariable(env, "SEKISHO_NODE_ID", faults) ?? defaultNodeId(),
-    logLevel: readVariable(env, "SEKISHO_LOG_LEVEL", faults),
+    redisUrl: readRedisUrl(read),
+    redisMinReplicas: read.value("SEKISHO_REDIS_MIN_REPLICAS"),
+    logUnkeptMaxS: read.value("SEKISHO_LOG_UNKEPT_MAX_S"),
+    listen: read.value("SEKISHO_LISTEN"),
+    opsListen: read.value("SEKISHO_OPS_LISTEN"),
+    listenMode: read.value("SEKISHO_LISTEN_MODE"),
+    connectionsMax: read.value("SEKISHO_CONNECTIONS_MAX"),
+    connectionMaxIdleS: read.value("SEKISHO_CONNECTION_MAX_IDLE_S"),
+    connectionMaxAgeS: read.value("SEKISHO_CONNECTION_MAX_AGE_S"),
+    issuers: readIssuers(read),
+    jwksMaxAgeS: read.value("SEKISHO_JWKS_MAX_AGE_S"),
+    maxTokenLifetimeS: read.value("SEKISHO_MAX_TOKEN_LIFETIME_S"),
+    clockSkewS: read.value("SEKISHO_CLOCK_SKEW_S"),
+    maxStalenessMs: read.value("SEKISHO_MAX_STALENESS_MS"),
+    onStale: read.value("SEKISHO_ON_STALE"),
+    revocationsMaxEntries: read.value("SEKISHO_REVOCATIONS_MAX_ENTRIES"),
+    tokenCacheMaxEntries: read.value("SEKISHO_TOKEN_CACHE_MAX_ENTRIES"),
+    verificationsMaxPending: read.value("SEKISHO_VERIFICATIONS_MAX_PENDING"),
+    nodeId: read.value("SEKISHO_NODE_ID") ?? defaultNodeId(),
+    logLevel: read.value("SEKISHO_LOG_LEVEL"),
   };
-  if (faults.length > 0 || !isComplete(values)) throw new ConfigError(faults);
+  if (read.faults.length > 0 || !isComplete(values)) throw new ConfigError(read.faults);
   return values;
 }
 

@@ -1,14 +1,10 @@
 /** Whose tokens are accepted: one issuer from variables, or several from a YAML file. */
 import { DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.js";
 import { DEFAULT_TYP, readIssuersFile } from "./issuers-file.js";
-import {
-  maskSecrets,
-  readVariable,
-  requireVariable,
-  type ConfigFault,
-  type Environment,
-} from "../runtime/config/read-variables.js";
-import { VARIABLES, type VariableName } from "../cli/variables.js";
+import { maskSecrets, type VariableReader } from "../runtime/config/read-variables.js";
+import { AUTHZ_VARIABLES } from "./authz-variables.js";
+
+type Reader = VariableReader<typeof AUTHZ_VARIABLES>;
 
 /** The variables that describe a sole issuer, and therefore exclude a file. */
 const SOLE_ISSUER = [
@@ -17,12 +13,13 @@ const SOLE_ISSUER = [
   "SEKISHO_JWKS_URL",
   "SEKISHO_JWKS_FILE",
   "SEKISHO_ALGORITHMS",
-] as const satisfies readonly VariableName[];
+] as const satisfies readonly (keyof typeof AUTHZ_VARIABLES)[];
 
 /** The issuers, or faults. */
-export function readIssuers(env: Environment, faults: ConfigFault[]): readonly Issuer[] {
-  const path = readVariable(env, "SEKISHO_CONFIG", faults);
-  if (path === undefined) return readSoleIssuer(env, faults);
+export function readIssuers(read: Reader): readonly Issuer[] {
+  const { env, faults } = read;
+  const path = read.value("SEKISHO_CONFIG");
+  if (path === undefined) return readSoleIssuer(read);
   for (const variable of SOLE_ISSUER) {
     if (env[variable] === undefined || env[variable] === "") continue;
     const problem = "describes a sole issuer, but SEKISHO_CONFIG names a file with all of them";
@@ -31,14 +28,15 @@ export function readIssuers(env: Environment, faults: ConfigFault[]): readonly I
   return readIssuersFile(path, faults);
 }
 
-function readSoleIssuer(env: Environment, faults: ConfigFault[]): readonly Issuer[] {
-  const issuer = requireVariable(env, "SEKISHO_ISSUER", faults);
-  const audience = requireVariable(env, "SEKISHO_AUDIENCE", faults);
+function readSoleIssuer(read: Reader): readonly Issuer[] {
+  const { faults } = read;
+  const issuer = read.required("SEKISHO_ISSUER");
+  const audience = read.required("SEKISHO_AUDIENCE");
   const faultsBefore = faults.length;
-  const url = readVariable(env, "SEKISHO_JWKS_URL", faults);
-  const path = readVariable(env, "SEKISHO_JWKS_FILE", faults);
+  const url = read.value("SEKISHO_JWKS_URL");
+  const path = read.value("SEKISHO_JWKS_FILE");
   if (url === undefined && path === undefined && faults.length === faultsBefore) {
-    const { meaning } = VARIABLES.SEKISHO_JWKS_URL;
+    const { meaning } = AUTHZ_VARIABLES.SEKISHO_JWKS_URL;
     const problem = `is not set, nor is SEKISHO_JWKS_FILE: ${meaning}`;
     faults.push({ where: "SEKISHO_JWKS_URL", value: undefined, problem });
   }
@@ -46,7 +44,7 @@ function readSoleIssuer(env: Environment, faults: ConfigFault[]): readonly Issue
     const problem = "is set beside SEKISHO_JWKS_URL: keys come from one place";
     faults.push({ where: "SEKISHO_JWKS_FILE", value: path, problem });
   }
-  const algorithms = readVariable(env, "SEKISHO_ALGORITHMS", faults);
+  const algorithms = read.value("SEKISHO_ALGORITHMS");
   if (issuer === undefined || audience === undefined || algorithms === undefined) return [];
   const keyLocation =
     url === undefined

@@ -17,7 +17,7 @@ import {
 } from "../runtime/config/file-place.js";
 import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { mustBe } from "../runtime/config/variable.js";
-import { VARIABLES } from "../cli/variables.js";
+import { AUTHZ_VARIABLES } from "./authz-variables.js";
 
 export const DEFAULT_TYP = "at+jwt";
 const FILE_MAX_BYTES = 1024 * 1024;
@@ -45,7 +45,7 @@ const isName = (value: string): boolean => value.length >= 1 && value.length <= 
 const name = text("a text of 1 to 256 characters", isName);
 const nameOrNull = name.nullable();
 
-const { SEKISHO_JWKS_URL } = VARIABLES;
+const { SEKISHO_JWKS_URL } = AUTHZ_VARIABLES;
 const jwksUrl = z
   .string({ error: SEKISHO_JWKS_URL.allowed })
   .refine((value) => SEKISHO_JWKS_URL.parse(value) !== undefined, {

@@ -1,5 +1,6 @@
 /** The life of the `sekisho authz` process. */
 import { setLogger } from "@grpc/grpc-js";
+import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { readAuthzConfig } from "./authz-config.js";
 import { openLog } from "../runtime/log.js";
 import { startAuthz } from "./authz.js";
@@ -7,8 +8,11 @@ import type { ExitCode } from "../runtime/exit-codes.js";
 import { logServiceLinks, runUntilStopped } from "../runtime/program-life.js";
 
 /** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
-export async function runAuthz(env: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const config = readAuthzConfig(env);
+export async function runAuthz(
+  env: NodeJS.ProcessEnv,
+  unknown: readonly ConfigFault[],
+): Promise<ExitCode> {
+  const config = readAuthzConfig(env, unknown);
   const programLog = openLog(config.logLevel, { node: config.nodeId });
   const { log } = programLog;
   logServiceLinks(log, env);

@@ -4,16 +4,12 @@ import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import type { CommandContext } from "./command-context.js";
 import { addLogCommand } from "./log.js";
 import { addNodesCommand } from "./nodes.js";
 import { addRevokeCommand } from "./revoke.js";
 import { addSessionsCommand } from "./sessions-command.js";
-
-/** Where commands leave their exit code. */
-export interface CommandContext {
-  readonly env: NodeJS.ProcessEnv;
-  end(code: ExitCode): void;
-}
+import { faultsOfNames } from "./variables.js";
 
 /** Runs the command in `argv` (as Node gives it) and returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<ExitCode> {
@@ -53,7 +49,7 @@ function commandLine(context: CommandContext): Command {
     .description("run the sidecar: Envoy's external authorization over gRPC")
     .action(async () => {
       const { runAuthz } = await import("../authz/run-authz.js");
-      context.end(await runAuthz(context.env));
+      context.end(await runAuthz(context.env, faultsOfNames(context.env)));
     });
   addSessionsCommand(program, context);
   addRevokeCommand(program, context);

@@ -9,7 +9,7 @@ import { redisConnections } from "../revocation-log/connection-redis.js";
 import { openLog, type OpenLogOutcome } from "../revocation-log/log-opening-redis.js";
 import { partitionKeys } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
-import type { CommandContext } from "./command-line.js";
+import type { CommandContext } from "./command-context.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 
 export function addLogCommand(program: Command, context: CommandContext): void {

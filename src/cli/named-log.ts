@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { readOperatorPath } from "./operator-config.js";
+import { faultsOfNames } from "./variables.js";
 import { readMaintenanceConfig } from "../sessions/sessions-config.js";
 import { DatabaseError, type Database } from "../sessions/database/database.js";
 import { readLogRecord } from "../sessions/outbox/log-record-sql.js";
@@ -15,7 +16,7 @@ import { askService } from "./sessions-request.js";
 /** undefined: no database is named in the settings. Throws a ConfigError or a DatabaseError. */
 export async function openNamedDatabase(env: NodeJS.ProcessEnv): Promise<Database | undefined> {
   if (isUnset(env["SEKISHO_DATABASE_URL"]) && isUnset(env["SEKISHO_DATA_DIR"])) return undefined;
-  const { database: place } = readMaintenanceConfig(env);
+  const { database: place } = readMaintenanceConfig(env, faultsOfNames(env));
   // Opening would make one.
   if (place.kind === "folder" && !existsSync(place.path)) {
     throw new DatabaseError("data_folder", `there is no folder ${place.path} (SEKISHO_DATA_DIR)`);

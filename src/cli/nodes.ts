@@ -8,7 +8,7 @@ import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
 import { ON_STALE } from "../revocation-log/on-stale.js";
 import { partitionKeys } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
-import type { CommandContext } from "./command-line.js";
+import type { CommandContext } from "./command-context.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { askService } from "./sessions-request.js";
 

@@ -2,12 +2,8 @@
 import { horizonS } from "../revocation-log/horizon.js";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { readRedisUrl } from "../runtime/config/password-file.js";
-import {
-  readVariable,
-  unknownVariables,
-  type ConfigFault,
-  type Environment,
-} from "../runtime/config/read-variables.js";
+import { VariableReader, type Environment } from "../runtime/config/read-variables.js";
+import { COMMAND_VARIABLES, faultsOfNames } from "./variables.js";
 
 export interface OperatorConfig {
   readonly redisUrl: string;
@@ -30,9 +26,10 @@ export type OperatorPath =
 
 /** `breakGlass`: to Redis in any case. Throws a ConfigError that lists every fault. */
 export function readOperatorPath(env: Environment, breakGlass: boolean): OperatorPath {
-  const faults: ConfigFault[] = [...unknownVariables(env)];
-  const url = readVariable(env, "SEKISHO_SESSIONS_URL", faults);
-  const token = readVariable(env, "SEKISHO_SESSIONS_TOKEN", faults);
+  const read = new VariableReader(COMMAND_VARIABLES, env, faultsOfNames(env));
+  const { faults } = read;
+  const url = read.value("SEKISHO_SESSIONS_URL");
+  const token = read.value("SEKISHO_SESSIONS_TOKEN");
   if (url !== undefined && token === undefined) {
     const problem = "is not set, but SEKISHO_SESSIONS_URL is: set both or neither";
     faults.push({ where: "SEKISHO_SESSIONS_TOKEN", value: undefined, problem });
@@ -50,11 +47,12 @@ export function readOperatorPath(env: Environment, breakGlass: boolean): Operato
 
 /** Throws a ConfigError that lists every fault. */
 export function readOperatorConfig(env: Environment): OperatorConfig {
-  const faults: ConfigFault[] = [...unknownVariables(env)];
-  const redisUrl = readRedisUrl(env, faults);
-  const redisMinReplicas = readVariable(env, "SEKISHO_REDIS_MIN_REPLICAS", faults);
-  const clockSkewS = readVariable(env, "SEKISHO_CLOCK_SKEW_S", faults);
-  const maxTokenLifetimeS = readVariable(env, "SEKISHO_MAX_TOKEN_LIFETIME_S", faults);
+  const read = new VariableReader(COMMAND_VARIABLES, env, faultsOfNames(env));
+  const { faults } = read;
+  const redisUrl = readRedisUrl(read);
+  const redisMinReplicas = read.value("SEKISHO_REDIS_MIN_REPLICAS");
+  const clockSkewS = read.value("SEKISHO_CLOCK_SKEW_S");
+  const maxTokenLifetimeS = read.value("SEKISHO_MAX_TOKEN_LIFETIME_S");
   if (
     faults.length > 0 ||
     redisUrl === undefined ||

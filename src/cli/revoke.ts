@@ -3,7 +3,7 @@ import { Option, type Command } from "commander";
 import { systemClock } from "../runtime/clock.js";
 import { readOperatorPath } from "./operator-config.js";
 import type { Revocation } from "../revocation-log/entry.js";
-import type { CommandContext } from "./command-line.js";
+import type { CommandContext } from "./command-context.js";
 import type { ExitCode } from "../runtime/exit-codes.js";
 import { parseEpoch, parseId, parseReason, parseTime, parseWait } from "./revoke-arguments.js";
 import { revokeThroughRedis } from "./revoke-through-redis.js";

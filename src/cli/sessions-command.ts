@@ -3,8 +3,9 @@
  * when it is asked for: neither the sidecar nor a short command should carry database and web server.
  */
 import type { Command } from "commander";
-import type { CommandContext } from "./command-line.js";
+import type { CommandContext } from "./command-context.js";
 import { parseId } from "./revoke-arguments.js";
+import { faultsOfNames } from "./variables.js";
 
 export function addSessionsCommand(program: Command, context: CommandContext): void {
   const sessions = program
@@ -12,7 +13,7 @@ export function addSessionsCommand(program: Command, context: CommandContext): v
     .description("run the session service: login, refresh, logout, revocation, audit")
     .action(async () => {
       const { runSessions } = await import("../sessions/run-sessions.js");
-      context.end(await runSessions(context.env));
+      context.end(await runSessions(context.env, faultsOfNames(context.env)));
     });
   sessions
     .command("admin")
@@ -23,13 +24,15 @@ export function addSessionsCommand(program: Command, context: CommandContext): v
     .option("--json", "answer in JSON")
     .action(async ({ login, json }: { login: string; json?: true }) => {
       const { createFirstOperator } = await import("../sessions/admin-create.js");
-      context.end(await createFirstOperator(context.env, { login, json: json === true }));
+      const unknown = faultsOfNames(context.env);
+      const options = { login, json: json === true };
+      context.end(await createFirstOperator(context.env, unknown, options));
     });
   sessions
     .command("after-restore")
     .description("end every session, after the database was brought back from a backup")
     .action(async () => {
       const { endEverythingAfterRestore } = await import("../sessions/run-sessions.js");
-      context.end(await endEverythingAfterRestore(context.env));
+      context.end(await endEverythingAfterRestore(context.env, faultsOfNames(context.env)));
     });
 }

@@ -1,162 +1,36 @@
-/** Every variable that Sekisho's programs and scripts read: the one table of them. */
-import { hostname } from "node:os";
-import { parseListenAddress } from "../runtime/listen-address.js";
-import { ON_STALE } from "../revocation-log/on-stale.js";
-import { ALGORITHMS } from "../tokens/issuer.js";
-import { faultOfHttpUrl, faultOfRedisUrl } from "../runtime/config/connection-url.js";
-import { SESSION_VARIABLES } from "../sessions/session-variables.js";
+/** Every variable that Sekisho's programs, commands and scripts read, in one table. */
+import { AUTHZ_VARIABLES } from "../authz/authz-variables.js";
+import { COMMON_VARIABLES } from "../runtime/config/common-variables.js";
+import { faultOfServiceUrl } from "../runtime/config/connection-url.js";
 import {
-  HTTP_URL,
-  oneOf,
-  passwordFile,
-  text,
-  url,
-  variable,
-  wholeNumber,
-} from "../runtime/config/variable.js";
+  unknownVariables,
+  type ConfigFault,
+  type Environment,
+} from "../runtime/config/read-variables.js";
+import { HTTP_URL, text, url, variable } from "../runtime/config/variable.js";
+import { SESSIONS_VARIABLES } from "../sessions/sessions-variables.js";
 
-const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-
-/** The owner, which is the server, needs both bits; `umask` and `chmod` write modes the same way. */
-function parseSocketMode(text: string): number | undefined {
-  return /^0?[67][0-7]{2}$/.test(text) ? Number.parseInt(text, 8) : undefined;
-}
-
-const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
-
-function parseAlgorithms(value: string): readonly (typeof ALGORITHMS)[number][] | undefined {
-  const names = value.split(/[\s,]+/).filter((name) => name !== "");
-  const known = ALGORITHMS.filter((algorithm) => names.includes(algorithm));
-  return known.length > 0 && known.length === new Set(names).size ? known : undefined;
-}
-
-export const VARIABLES = {
-  SEKISHO_LISTEN: variable(
-    "where the sidecar listens for Envoy (gRPC); port 0 takes a free one and logs it",
-    "HOST:PORT or unix:/PATH",
-    "127.0.0.1:9191",
-    parseListenAddress,
-  ),
-  SEKISHO_LISTEN_MODE: variable(
-    "the mode of the Unix sockets, where a program listens on such: who may write may connect",
-    "an octal mode from 0600 to 0777, such as 0660",
-    "0660",
-    parseSocketMode,
-  ),
-  SEKISHO_CONNECTIONS_MAX: wholeNumber(
-    "how many connections to the sidecar's gRPC port may be open; beyond that the least used ends",
-    256,
-    8,
-    65_536,
-  ),
-  SEKISHO_CONNECTION_MAX_IDLE_S: wholeNumber(
-    "how long a connection there may carry no request, in seconds",
-    300,
-    1,
-    86_400,
-  ),
-  SEKISHO_CONNECTION_MAX_AGE_S: wholeNumber(
-    "how long a connection there may be open, in seconds; 0: for ever",
-    0,
-    0,
-    86_400,
-  ),
-  SEKISHO_OPS_LISTEN: variable(
-    "where it listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",
-    "HOST:PORT or unix:/PATH",
-    "127.0.0.1:9192",
-    parseListenAddress,
-  ),
-  SEKISHO_REDIS_URL: url(
-    "the Redis that holds the revocation log",
-    "redis://[name:password@]host[:port], or rediss:// for TLS; always database 0",
-    faultOfRedisUrl,
-  ),
-  SEKISHO_REDIS_PASSWORD_FILE: passwordFile("SEKISHO_REDIS_URL"),
-  SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
-    "how many replicas must have a revocation before it counts as published, and confirm each proof " +
-      "of a node that it has the whole log; the log may demand more",
-    0,
-    0,
-    16,
-  ),
-  SEKISHO_LOG_UNKEPT_MAX_S: wholeNumber(
-    "for how long a node relies on a log that its session service does not stamp any more, in " +
-      "seconds; 0: for ever",
-    0,
-    0,
-    86_400,
-  ),
-  SEKISHO_ISSUER: text("whose tokens are accepted: their `iss`", "any text"),
-  SEKISHO_AUDIENCE: text("for whom the tokens must be meant: one of their `aud`", "any text"),
-  SEKISHO_JWKS_URL: url(
-    "where the issuer publishes its keys (a JWK Set)",
+/** Of the operators' commands. */
+export const COMMAND_VARIABLES = {
+  ...COMMON_VARIABLES,
+  SEKISHO_SESSIONS_URL: url(
+    "the session service that `sekisho revoke` and `nodes` go through",
     HTTP_URL,
-    faultOfHttpUrl,
+    faultOfServiceUrl,
   ),
-  SEKISHO_JWKS_FILE: text("the same as a file", "a path"),
-  SEKISHO_ALGORITHMS: variable(
-    "the signature algorithms that are accepted",
-    `one or more of ${ALGORITHMS.join(", ")}, separated by commas`,
-    "ES256",
-    parseAlgorithms,
-  ),
-  SEKISHO_JWKS_MAX_AGE_S: wholeNumber(
-    "how long keys are used after they were last confirmed, in seconds",
-    86_400,
-    60,
-    2_592_000,
-  ),
-  SEKISHO_MAX_TOKEN_LIFETIME_S: wholeNumber(
-    "the longest `exp` − `iat` of a token, in seconds; the same on every node",
-    900,
-    1,
-    86_400,
-  ),
-  SEKISHO_CLOCK_SKEW_S: wholeNumber(
-    "the largest difference between any two machines' clocks, in seconds",
-    5,
-    1,
-    30,
-  ),
-  SEKISHO_MAX_STALENESS_MS: wholeNumber(
-    "how old the last proof of having applied the whole log may be, in milliseconds",
-    1000,
-    750,
-    60_000,
-  ),
-  SEKISHO_ON_STALE: oneOf(
-    "what to answer beyond that, where the route does not say",
-    ON_STALE,
-    "deny",
-  ),
-  SEKISHO_REVOCATIONS_MAX_ENTRIES: wholeNumber(
-    "how many revoked sessions and users are held in memory",
-    200_000,
-    1,
-    10_000_000,
-  ),
-  SEKISHO_TOKEN_CACHE_MAX_ENTRIES: wholeNumber(
-    "how many verified tokens are remembered",
-    50_000,
-    1,
-    1_000_000,
-  ),
-  SEKISHO_VERIFICATIONS_MAX_PENDING: wholeNumber(
-    "how many signatures may be waiting to be verified at once",
-    256,
-    1,
-    65_536,
-  ),
-  SEKISHO_NODE_ID: variable(
-    "the name of this node in receipts and `sekisho nodes`",
-    "1 to 128 letters, digits, dots, hyphens and underscores",
-    undefined,
-    (value) => (NODE_ID.test(value) ? value : undefined),
-  ),
-  SEKISHO_LOG_LEVEL: oneOf("how much is logged", LOG_LEVELS, "info"),
-  SEKISHO_CONFIG: text("a YAML file with the list `issuers`, for more than one issuer", "a path"),
-  ...SESSION_VARIABLES,
+  SEKISHO_SESSIONS_TOKEN: {
+    ...variable(
+      "the administrator's access token for it",
+      "an access token, in one line without spaces",
+      undefined,
+      (value) => (/^[\x21-\x7e]+$/.test(value.trim()) ? value.trim() : undefined),
+    ),
+    secret: true as const,
+  },
+} as const;
+
+/** Of demo, tests and benchmark. */
+export const SCRIPT_VARIABLES = {
   SEKISHO_ENVOY: text("the Envoy to use in the demo, tests and benchmark", "a path"),
   SEKISHO_POSTGRES: text(
     "the folder of PostgreSQL's programs (initdb, postgres) to use in tests and benchmark",
@@ -164,12 +38,16 @@ export const VARIABLES = {
   ),
 } as const;
 
+export const VARIABLES = {
+  ...AUTHZ_VARIABLES,
+  ...SESSIONS_VARIABLES,
+  ...COMMAND_VARIABLES,
+  ...SCRIPT_VARIABLES,
+} as const;
+
 export type VariableName = keyof typeof VARIABLES;
 
-/** The host's name as a node id: characters that it may not contain become hyphens. */
-export function defaultNodeId(): string {
-  const name = hostname()
-    .replace(/[^A-Za-z0-9._-]/g, "-")
-    .slice(0, 128);
-  return name === "" ? "node" : name;
+/** Faults for every `SEKISHO_` variable that is none of these. */
+export function faultsOfNames(env: Environment): readonly ConfigFault[] {
+  return unknownVariables(env, Object.keys(VARIABLES));
 }

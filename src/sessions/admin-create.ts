@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { OPERATORS_TENANT } from "./admin/admin-act.js";
 import { createOperator } from "./admin/operators.js";
 import { systemClock } from "../runtime/clock.js";
+import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { readMaintenanceConfig } from "./sessions-config.js";
 import { DatabaseError, type Database } from "./database/database.js";
 import { Argon2PasswordHasher } from "./passwords/password-hasher-argon2.js";
@@ -12,9 +13,10 @@ import { openDatabase } from "./open-database.js";
 
 export async function createFirstOperator(
   env: NodeJS.ProcessEnv,
+  unknown: readonly ConfigFault[],
   { login, json }: { readonly login: string; readonly json: boolean },
 ): Promise<ExitCode> {
-  const config = readMaintenanceConfig(env);
+  const config = readMaintenanceConfig(env, unknown);
   const hasher = new Argon2PasswordHasher();
   let db: Database | undefined;
   try {

@@ -1,5 +1,6 @@
 /** The life of the `sekisho sessions` process, and of what is done beside it. */
 import { systemClock } from "../runtime/clock.js";
+import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { readMaintenanceConfig, readSessionsConfig } from "./sessions-config.js";
 import { DatabaseError, type Database } from "./database/database.js";
 import { openLog } from "../runtime/log.js";
@@ -15,15 +16,21 @@ import { startSessions } from "./sessions.js";
 const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
 
 /** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
-export async function runSessions(env: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const config = readSessionsConfig(env);
+export async function runSessions(
+  env: NodeJS.ProcessEnv,
+  unknown: readonly ConfigFault[],
+): Promise<ExitCode> {
+  const config = readSessionsConfig(env, unknown);
   const programLog = openLog(config.logLevel, {});
   logServiceLinks(programLog.log, env);
   return runUntilStopped("sessions", programLog, () => startSessions(config, programLog.log));
 }
 
-export async function endEverythingAfterRestore(env: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const config = readMaintenanceConfig(env);
+export async function endEverythingAfterRestore(
+  env: NodeJS.ProcessEnv,
+  unknown: readonly ConfigFault[],
+): Promise<ExitCode> {
+  const config = readMaintenanceConfig(env, unknown);
   let db: Database | undefined;
   try {
     db = await openDatabase(config.database);

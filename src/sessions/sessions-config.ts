@@ -3,14 +3,18 @@ import type { ListenAddress } from "../runtime/listen-address.js";
 import { faultOfSchedule } from "./keys/key-rotation.js";
 import { horizonS } from "../revocation-log/horizon.js";
 import { ConfigError } from "../runtime/config/config-error.js";
-import { readDatabaseUrl, readRedisUrl } from "../runtime/config/password-file.js";
+import { readBoundedFile } from "../runtime/config/bounded-file.js";
+import { databaseUrlFiles, databaseUrlWithPassword } from "../runtime/config/connection-url.js";
+import { readRedisUrl, urlWithPassword } from "../runtime/config/password-file.js";
 import {
-  readVariable,
-  requireVariable,
-  unknownVariables,
+  VariableReader,
   type ConfigFault,
   type Environment,
 } from "../runtime/config/read-variables.js";
+import type { Variable } from "../runtime/config/variable.js";
+import { SESSIONS_VARIABLES } from "./sessions-variables.js";
+
+const CERTIFICATES_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Where users, sessions, revocations and the audit trail are kept. */
 export type DatabasePlace =
@@ -60,10 +64,16 @@ export interface SessionsConfig {
 /** What the commands beside the service need: only where the data is. */
 export type MaintenanceConfig = Pick<SessionsConfig, "database" | "hashing" | "clockSkewS">;
 
-/** Throws a ConfigError that lists every fault. */
-export function readSessionsConfig(env: Environment): SessionsConfig {
-  const faults: ConfigFault[] = [...unknownVariables(env)];
-  const read = reader(env, faults);
+/**
+ * Throws a ConfigError that lists every fault.
+ * @param unknown the faults of variables that no program has
+ */
+export function readSessionsConfig(
+  env: Environment,
+  unknown: readonly ConfigFault[] = [],
+): SessionsConfig {
+  const read = readerOf(env, unknown);
+  const { faults } = read;
   const clockSkewS = read.number("SEKISHO_CLOCK_SKEW_S");
   const maxTokenLifetimeS = read.number("SEKISHO_MAX_TOKEN_LIFETIME_S");
   const tokenLifetimeS = read.number("SEKISHO_SESSIONS_TOKEN_LIFETIME_S");
@@ -74,7 +84,7 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
       problem: `must be at most SEKISHO_MAX_TOKEN_LIFETIME_S (${maxTokenLifetimeS}): nodes would refuse every token`,
     });
   }
-  const rest = readTunables(env, read, faults);
+  const rest = readTunables(read);
   const impossible =
     faults.length > 0
       ? undefined
@@ -84,13 +94,13 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
     const value = String(rest.keys.rotationS);
     faults.push({ where: "SEKISHO_SESSIONS_KEY_ROTATION_S", value, problem });
   }
-  const listen = readVariable(env, "SEKISHO_SESSIONS_LISTEN", faults);
-  const opsListen = readVariable(env, "SEKISHO_SESSIONS_OPS_LISTEN", faults);
-  const database = readDatabasePlace(env, faults);
-  const redisUrl = readRedisUrl(env, faults);
-  const issuer = requireVariable(env, "SEKISHO_ISSUER", faults);
-  const audience = requireVariable(env, "SEKISHO_AUDIENCE", faults);
-  const secret = requireVariable(env, "SEKISHO_SESSIONS_KEY_SECRET", faults);
+  const listen = read.value("SEKISHO_SESSIONS_LISTEN");
+  const opsListen = read.value("SEKISHO_SESSIONS_OPS_LISTEN");
+  const database = readDatabasePlace(read);
+  const redisUrl = readRedisUrl(read);
+  const issuer = read.required("SEKISHO_ISSUER");
+  const audience = read.required("SEKISHO_AUDIENCE");
+  const secret = read.required("SEKISHO_SESSIONS_KEY_SECRET");
   if (
     faults.length > 0 ||
     listen === undefined ||
@@ -115,12 +125,12 @@ export function readSessionsConfig(env: Environment): SessionsConfig {
 }
 
 /** Everything that has a default. */
-function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
+function readTunables(read: Reader) {
   return {
     listenMode: read.number("SEKISHO_LISTEN_MODE"),
     redisMinReplicas: read.number("SEKISHO_REDIS_MIN_REPLICAS"),
     keys: {
-      previousSecret: readVariable(env, "SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS", faults),
+      previousSecret: read.value("SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS"),
       rotationS: read.number("SEKISHO_SESSIONS_KEY_ROTATION_S"),
       prepublishS: read.number("SEKISHO_SESSIONS_KEY_PREPUBLISH_S"),
     },
@@ -129,7 +139,7 @@ function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
     refreshUnsearchedMaxS: read.number("SEKISHO_REFRESH_UNSEARCHED_MAX_S"),
     idleS: read.number("SEKISHO_SESSIONS_IDLE_S"),
     maxAgeS: read.number("SEKISHO_SESSIONS_MAX_AGE_S"),
-    trustedProxies: readVariable(env, "SEKISHO_TRUSTED_PROXIES", faults) ?? [],
+    trustedProxies: read.value("SEKISHO_TRUSTED_PROXIES") ?? [],
     hashing: readHashing(read),
     limits: {
       loginsPerAccount: read.number("SEKISHO_SESSIONS_LOGINS_PER_ACCOUNT"),
@@ -143,53 +153,38 @@ function readTunables(env: Environment, read: Reader, faults: ConfigFault[]) {
       failures: read.number("SEKISHO_SESSIONS_LOCKOUT_FAILURES"),
       lockedS: read.number("SEKISHO_SESSIONS_LOCKOUT_S"),
     },
-    logLevel: readVariable(env, "SEKISHO_LOG_LEVEL", faults) ?? "",
+    logLevel: read.value("SEKISHO_LOG_LEVEL") ?? "",
   };
 }
 
 /** For `sekisho sessions admin create` and `after-restore`. Throws a ConfigError. */
-export function readMaintenanceConfig(env: Environment): MaintenanceConfig {
-  const faults: ConfigFault[] = [...unknownVariables(env)];
-  const read = reader(env, faults);
-  const database = readDatabasePlace(env, faults);
+export function readMaintenanceConfig(
+  env: Environment,
+  unknown: readonly ConfigFault[] = [],
+): MaintenanceConfig {
+  const read = readerOf(env, unknown);
+  const { faults } = read;
+  const database = readDatabasePlace(read);
   const hashing = readHashing(read);
   const clockSkewS = read.number("SEKISHO_CLOCK_SKEW_S");
   if (faults.length > 0 || database === undefined) throw new ConfigError(faults);
   return { database, hashing, clockSkewS };
 }
 
-type NumberName =
-  | "SEKISHO_CLOCK_SKEW_S"
-  | "SEKISHO_LISTEN_MODE"
-  | "SEKISHO_MAX_TOKEN_LIFETIME_S"
-  | "SEKISHO_REDIS_MIN_REPLICAS"
-  | "SEKISHO_DATABASE_POOL_MAX"
-  | "SEKISHO_REFRESH_TOLERANCE_S"
-  | "SEKISHO_REFRESH_RETRY_S"
-  | "SEKISHO_REFRESH_UNSEARCHED_MAX_S"
-  | "SEKISHO_SESSIONS_TOKEN_LIFETIME_S"
-  | "SEKISHO_SESSIONS_IDLE_S"
-  | "SEKISHO_SESSIONS_MAX_AGE_S"
-  | "SEKISHO_SESSIONS_KEY_ROTATION_S"
-  | "SEKISHO_SESSIONS_KEY_PREPUBLISH_S"
-  | "SEKISHO_SESSIONS_HASHES_MAX"
-  | "SEKISHO_SESSIONS_HASH_QUEUE_MAX"
-  | "SEKISHO_SESSIONS_LOGINS_PER_ACCOUNT"
-  | "SEKISHO_SESSIONS_LOGINS_PER_ADDRESS"
-  | "SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS"
-  | "SEKISHO_SESSIONS_REFRESHES_PER_ADDRESS"
-  | "SEKISHO_SESSIONS_ACTS_PER_USER"
-  | "SEKISHO_SESSIONS_ACTS_PER_ADMIN"
-  | "SEKISHO_SESSIONS_LOCKOUT_FAILURES"
-  | "SEKISHO_SESSIONS_LOCKOUT_S";
-
-interface Reader {
+type Reader = VariableReader<typeof SESSIONS_VARIABLES> & {
   /** These all have defaults. 0 stands for one with a fault, which ends the reading anyway. */
   readonly number: (name: NumberName) => number;
-}
+};
 
-function reader(env: Environment, faults: ConfigFault[]): Reader {
-  return { number: (name) => readVariable(env, name, faults) ?? 0 };
+type NumberName = {
+  [N in keyof typeof SESSIONS_VARIABLES]: (typeof SESSIONS_VARIABLES)[N] extends Variable<number>
+    ? N
+    : never;
+}[keyof typeof SESSIONS_VARIABLES];
+
+function readerOf(env: Environment, unknown: readonly ConfigFault[]): Reader {
+  const read = new VariableReader(SESSIONS_VARIABLES, env, unknown);
+  return Object.assign(read, { number: (name: NumberName) => read.value(name) ?? 0 });
 }
 
 function readHashing(read: Reader): SessionsConfig["hashing"] {
@@ -199,11 +194,12 @@ function readHashing(read: Reader): SessionsConfig["hashing"] {
   };
 }
 
-function readDatabasePlace(env: Environment, faults: ConfigFault[]): DatabasePlace | undefined {
+function readDatabasePlace(read: Reader): DatabasePlace | undefined {
+  const { faults } = read;
   const faultsBefore = faults.length;
-  const url = readDatabaseUrl(env, faults);
-  const path = readVariable(env, "SEKISHO_DATA_DIR", faults);
-  const poolMax = readVariable(env, "SEKISHO_DATABASE_POOL_MAX", faults);
+  const url = readDatabaseUrl(read);
+  const path = read.value("SEKISHO_DATA_DIR");
+  const poolMax = read.value("SEKISHO_DATABASE_POOL_MAX");
   if (faults.length > faultsBefore || poolMax === undefined) return undefined;
   if (url !== undefined && path !== undefined) {
     const problem =
@@ -220,4 +216,26 @@ function readDatabasePlace(env: Environment, faults: ConfigFault[]): DatabasePla
       "is not set, and neither is SEKISHO_DATA_DIR: name a PostgreSQL, or a folder for a database inside the service",
   });
   return undefined;
+}
+
+/** Undefined where it is not set, or after a fault. */
+export function readDatabaseUrl(
+  read: VariableReader<typeof SESSIONS_VARIABLES>,
+): string | undefined {
+  const { faults } = read;
+  const faultsBefore = faults.length;
+  const url = read.value("SEKISHO_DATABASE_URL");
+  const file = "SEKISHO_DATABASE_PASSWORD_FILE";
+  const path = read.value(file);
+  if (url === undefined && path !== undefined && faults.length === faultsBefore) {
+    faults.push({ where: file, value: path, problem: "is set, but SEKISHO_DATABASE_URL is not" });
+  }
+  for (const [parameter, named] of url === undefined ? [] : databaseUrlFiles(url)) {
+    const certificate = readBoundedFile(named, CERTIFICATES_MAX_BYTES);
+    if (!("problem" in certificate)) continue;
+    const problem = `names a file in its parameter ${parameter} that ${certificate.problem}`;
+    faults.push({ where: "SEKISHO_DATABASE_URL", value: named, problem });
+  }
+  const password = { variable: file, path, insert: databaseUrlWithPassword };
+  return urlWithPassword({ variable: "SEKISHO_DATABASE_URL", url }, password, faults);
 }

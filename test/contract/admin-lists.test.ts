@@ -1,7 +1,8 @@
 /** What administrators look up, on both databases. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
-import { readAudit, type AuditFilter } from "../../src/sessions/admin/audit-query.js";
+import type { AuditFilter } from "../../src/sessions/admin/audit-query-sql.js";
+import { readAudit } from "../../src/sessions/admin/audit-query.js";
 import type { AuditRecord } from "../../src/sessions/admin/audit-query-sql.js";
 import { endUserSession, revokeAll, unlockUser } from "../../src/sessions/admin/user-acts.js";
 import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";

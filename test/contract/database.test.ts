@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { eq, sql } from "drizzle-orm";
 
-import { DatabaseError, type Database, type Scope } from "../../src/sessions/database/database.js";
+import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
+import type { Scope } from "../../src/sessions/database/scope.js";
 import { refreshTokens, tenants, users } from "../../src/sessions/database/schema-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { asOwner, rowsOf } from "../support/row-security.js";

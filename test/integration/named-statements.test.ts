@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { count, sql } from "drizzle-orm";
 
 import { PostgresServer } from "../../dev/postgres-server.js";
-import type { Database, Scope } from "../../src/sessions/database/database.js";
+import type { Database } from "../../src/sessions/database/database.js";
+import type { Scope } from "../../src/sessions/database/scope.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import { StatementNames } from "../../src/sessions/database/named-statements-postgres.js";
 import { tenants } from "../../src/sessions/database/schema-sql.js";

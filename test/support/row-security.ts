@@ -2,7 +2,8 @@
 import { sql } from "drizzle-orm";
 import { z } from "zod";
 
-import { DatabaseError, type Database, type Scope } from "../../src/sessions/database/database.js";
+import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
+import type { Scope } from "../../src/sessions/database/scope.js";
 import type { Queries } from "../../src/sessions/database/queries-sql.js";
 import {
   audit,

@@ -1,70 +1,41 @@
-/** The URLs of Redis and PostgreSQL with the password that a file may hold; read once, at the start. */
+/** A URL with the password that a file may hold; read once, at the start. */
 import { readBoundedFile } from "./bounded-file.js";
-import {
-  databaseUrlFiles,
-  databaseUrlWithPassword,
-  hasPassword,
-  redisUrlWithPassword,
-} from "./connection-url.js";
-import {
-  readVariable,
-  requireVariable,
-  type ConfigFault,
-  type Environment,
-} from "./read-variables.js";
+import type { COMMON_VARIABLES } from "./common-variables.js";
+import { hasPassword, redisUrlWithPassword } from "./connection-url.js";
+import type { ConfigFault, VariableReader } from "./read-variables.js";
 
 /** Far more than any password or token that such a server takes. */
 const PASSWORD_MAX_BYTES = 16 * 1024;
 
-const CERTIFICATES_MAX_BYTES = 4 * 1024 * 1024;
-
-const FILES = {
-  SEKISHO_REDIS_URL: { file: "SEKISHO_REDIS_PASSWORD_FILE", insert: redisUrlWithPassword },
-  SEKISHO_DATABASE_URL: { file: "SEKISHO_DATABASE_PASSWORD_FILE", insert: databaseUrlWithPassword },
-} as const;
-
 /** Needed wherever it is read; undefined after a fault. */
-export function readRedisUrl(env: Environment, faults: ConfigFault[]): string | undefined {
-  const url = requireVariable(env, "SEKISHO_REDIS_URL", faults);
-  return withPassword("SEKISHO_REDIS_URL", url, env, faults);
+export function readRedisUrl(read: VariableReader<typeof COMMON_VARIABLES>): string | undefined {
+  const url = read.required("SEKISHO_REDIS_URL");
+  const file = "SEKISHO_REDIS_PASSWORD_FILE";
+  const password = { variable: file, path: read.value(file), insert: redisUrlWithPassword };
+  return urlWithPassword({ variable: "SEKISHO_REDIS_URL", url }, password, read.faults);
 }
 
-/** Undefined where it is not set, or after a fault. */
-export function readDatabaseUrl(env: Environment, faults: ConfigFault[]): string | undefined {
-  const faultsBefore = faults.length;
-  const url = readVariable(env, "SEKISHO_DATABASE_URL", faults);
-  const { file } = FILES.SEKISHO_DATABASE_URL;
-  const path = readVariable(env, file, faults);
-  if (url === undefined && path !== undefined && faults.length === faultsBefore) {
-    faults.push({ where: file, value: path, problem: "is set, but SEKISHO_DATABASE_URL is not" });
-  }
-  for (const [parameter, named] of url === undefined ? [] : databaseUrlFiles(url)) {
-    const read = readBoundedFile(named, CERTIFICATES_MAX_BYTES);
-    if (!("problem" in read)) continue;
-    const problem = `names a file in its parameter ${parameter} that ${read.problem}`;
-    faults.push({ where: "SEKISHO_DATABASE_URL", value: named, problem });
-  }
-  return withPassword("SEKISHO_DATABASE_URL", url, env, faults);
-}
-
-function withPassword(
-  name: keyof typeof FILES,
-  url: string | undefined,
-  env: Environment,
+/** The URL with the password of the file, where one is named; undefined after a fault. */
+export function urlWithPassword(
+  { variable, url }: { readonly variable: string; readonly url: string | undefined },
+  file: {
+    readonly variable: string;
+    readonly path: string | undefined;
+    readonly insert: (url: string, password: string) => string;
+  },
   faults: ConfigFault[],
 ): string | undefined {
-  const { file, insert } = FILES[name];
-  const path = readVariable(env, file, faults);
+  const { path } = file;
   if (path === undefined) return url;
   const read = readPassword(path);
-  if ("problem" in read) faults.push({ where: file, value: path, problem: read.problem });
+  if ("problem" in read) faults.push({ where: file.variable, value: path, problem: read.problem });
   if (url === undefined) return undefined;
   if (hasPassword(url)) {
-    const problem = `is set, and ${name} holds a password as well: leave one of them out`;
-    faults.push({ where: file, value: path, problem });
+    const problem = `is set, and ${variable} holds a password as well: leave one of them out`;
+    faults.push({ where: file.variable, value: path, problem });
     return undefined;
   }
-  return "problem" in read ? undefined : insert(url, read.password);
+  return "problem" in read ? undefined : file.insert(url, read.password);
 }
 
 /** The file's only line, without the line break that an editor or `echo` puts behind it. */

@@ -1,7 +1,6 @@
-/** Reads the variables that a program uses, and finds every fault in them at once. */
+/** Reads variables by a table of them, and finds every fault at once. */
 import { isServiceLink } from "./service-links.js";
-import { mustBe, type Variable } from "./variable.js";
-import { VARIABLES, type VariableName } from "../../cli/variables.js";
+import { mustBe, type Variable, type VariableTable } from "./variable.js";
 
 /** Something wrong in the configuration: where, what, and what is allowed. */
 export interface ConfigFault {
@@ -12,67 +11,72 @@ export interface ConfigFault {
   readonly problem: string;
 }
 
-type Parsed<N extends VariableName> = Exclude<
-  ReturnType<(typeof VARIABLES)[N]["parse"]>,
-  undefined
->;
+type ValueOf<V> = V extends Variable<infer T> ? T : never;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "SEKISHO_";
 
+/** Reads the variables of one program, and collects what is wrong with them. */
+export class VariableReader<T extends VariableTable> {
+  readonly env: Environment;
+  readonly faults: ConfigFault[];
+  readonly #table: T;
+
+  /** @param faults those that were found before, of variables that no program has */
+  constructor(table: T, env: Environment, faults: readonly ConfigFault[] = []) {
+    this.#table = table;
+    this.env = env;
+    this.faults = [...faults];
+  }
+
+  /** The value of one variable, its default if it is unset or empty; a fault if it is not allowed. */
+  value<N extends keyof T & string>(name: N): ValueOf<T[N]> | undefined;
+  value(name: keyof T & string): unknown {
+    const variable: Variable<unknown> | undefined = this.#table[name];
+    const set = this.env[name] === "" ? undefined : this.env[name];
+    const text = set ?? variable?.fallback;
+    if (variable === undefined || text === undefined) return undefined;
+    const value = variable.parse(text);
+    if (value !== undefined) return value;
+    this.faults.push({
+      where: name,
+      value: variable.secret === true ? "***" : maskSecrets(text),
+      problem: mustBe(variable, text),
+    });
+    return undefined;
+  }
+
+  /** The same of a variable that is needed: a fault also where it is not set and has no default. */
+  required<N extends keyof T & string>(name: N): ValueOf<T[N]> | undefined {
+    const faultsBefore = this.faults.length;
+    const value = this.value(name);
+    const variable = this.#table[name];
+    if (value === undefined && this.faults.length === faultsBefore && variable !== undefined) {
+      const problem = `is not set and has no default: ${variable.meaning} (${variable.allowed})`;
+      this.faults.push({ where: name, value: undefined, problem });
+    }
+    return value;
+  }
+}
+
 /**
- * Faults for every set variable that begins with `SEKISHO_` and is none of ours, but for those that
- * Kubernetes sets by itself.
+ * Faults for every set variable that begins with `SEKISHO_` and is none of the known ones, but for
+ * those that Kubernetes sets by itself.
  */
-export function unknownVariables(env: Environment): readonly ConfigFault[] {
+export function unknownVariables(
+  env: Environment,
+  known: readonly string[],
+): readonly ConfigFault[] {
   return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !Object.hasOwn(VARIABLES, name))
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name))
     .filter((name) => !isServiceLink(name, env[name] ?? ""))
     .sort()
     .map((name) => ({
       where: name,
       value: undefined,
-      problem: `is not a variable of Sekisho; did you mean ${nearestName(name)}?`,
+      problem: `is not a variable of Sekisho; did you mean ${nearestName(name, known)}?`,
     }));
-}
-
-/** The value of one variable, its default if it is unset or empty; a fault if it is not allowed. */
-export function readVariable<N extends VariableName>(
-  env: Environment,
-  name: N,
-  faults: ConfigFault[],
-): Parsed<N> | undefined;
-export function readVariable(env: Environment, name: VariableName, faults: ConfigFault[]): unknown {
-  const variable: Variable<unknown> = VARIABLES[name];
-  const { fallback, parse } = variable;
-  const set = env[name] === "" ? undefined : env[name];
-  const text = set ?? fallback;
-  if (text === undefined) return undefined;
-  const value = parse(text);
-  if (value !== undefined) return value;
-  faults.push({
-    where: name,
-    value: variable.secret === true ? "***" : maskSecrets(text),
-    problem: mustBe(variable, text),
-  });
-  return undefined;
-}
-
-/** The same of a variable that is needed: a fault also where it is not set and has no default. */
-export function requireVariable<N extends VariableName>(
-  env: Environment,
-  name: N,
-  faults: ConfigFault[],
-): Parsed<N> | undefined {
-  const faultsBefore = faults.length;
-  const value = readVariable(env, name, faults);
-  if (value === undefined && faults.length === faultsBefore) {
-    const { meaning, allowed } = VARIABLES[name];
-    const problem = `is not set and has no default: ${meaning} (${allowed})`;
-    faults.push({ where: name, value: undefined, problem });
-  }
-  return value;
 }
 
 /**
@@ -92,10 +96,10 @@ export function describeFaults(faults: readonly ConfigFault[]): string {
   return [`${count} in the configuration:`, ...lines].join("\n");
 }
 
-function nearestName(name: string): string {
+function nearestName(name: string, names: readonly string[]): string {
   let nearest = "";
   let nearestDistance = Infinity;
-  for (const known of Object.keys(VARIABLES)) {
+  for (const known of names) {
     const distance = editDistance(name, known);
     if (distance < nearestDistance) [nearest, nearestDistance] = [known, distance];
   }

@@ -16,6 +16,8 @@ export interface Variable<T> {
   readonly secret?: true;
 }
 
+export type VariableTable = Readonly<Record<string, Variable<unknown>>>;
+
 export function variable<T>(
   meaning: string,
   allowed: string,

@@ -14,7 +14,7 @@
  * could put their own revocation off. What one administrator does at the same time is therefore done
  * one after the other.
  */
-import type { Scope } from "../database/database.js";
+import type { Scope } from "../database/scope.js";
 import { takeScope, type Queries } from "../database/queries-sql.js";
 import { CALLER_ENDED, holdsStill, type Caller, type CallerEnded } from "../login/caller.js";
 import { lockUser } from "../login/ending-sql.js";

@@ -1,9 +1,19 @@
 import { and, desc, eq, gte, lt } from "drizzle-orm";
 import { z } from "zod";
-import type { AuditOutcome } from "../audit/audit-trail.js";
+import type { AuditKind, AuditOutcome } from "../audit/audit-trail.js";
 import type { Queries } from "../database/queries-sql.js";
 import { audit } from "../database/schema-sql.js";
-import type { AuditFilter } from "./audit-query.js";
+
+/** What is left out does not narrow the search. */
+export interface AuditFilter {
+  readonly user?: string | undefined;
+  readonly actor?: string | undefined;
+  readonly kind?: AuditKind | undefined;
+  /** Unix milliseconds: from this one on. */
+  readonly fromMs?: number | undefined;
+  /** Unix milliseconds: before this one. */
+  readonly toMs?: number | undefined;
+}
 
 export interface AuditRecord {
   /** Rises with the order in which rows were added, over all tenants. */

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import type { AuditKind } from "../audit/audit-trail.js";
 import type { Database } from "../database/database.js";
-import { readAuditRows, type AuditRecord } from "./audit-query-sql.js";
+import { readAuditRows, type AuditFilter, type AuditRecord } from "./audit-query-sql.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -11,17 +10,6 @@ import {
   type PageRequest,
 } from "./page.js";
 import { tenantExists } from "./tenants-sql.js";
-
-/** What is left out does not narrow the search. */
-export interface AuditFilter {
-  readonly user?: string | undefined;
-  readonly actor?: string | undefined;
-  readonly kind?: AuditKind | undefined;
-  /** Unix milliseconds: from this one on. */
-  readonly fromMs?: number | undefined;
-  /** Unix milliseconds: before this one. */
-  readonly toMs?: number | undefined;
-}
 
 /** A tenant's trail, the newest first. undefined: no such tenant. */
 export async function readAudit(

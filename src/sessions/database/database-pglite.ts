@@ -16,8 +16,8 @@ import {
   type HeldLock,
   type LockName,
   type PoolCounts,
-  type Scope,
 } from "./database.js";
+import type { Scope } from "./scope.js";
 import { toDatabaseError } from "./error-sql.js";
 import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrations-sql.js";
 import { takeScope, type Queries } from "./queries-sql.js";

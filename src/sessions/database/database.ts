@@ -6,11 +6,7 @@
  * session. `work` may be called once only; nothing of it may reach outside before it is committed.
  */
 import type { Queries } from "./queries-sql.js";
-
-/** As whom a transaction sees the tables (`migrations/0001_roles.sql`). */
-export type Scope =
-  | { readonly role: "tenant"; readonly tenant: string }
-  | { readonly role: "operator" | "relay" | "keys" | "purge" | "recovery" };
+import type { Scope } from "./scope.js";
 
 export interface Database {
   /** Rejects with a DatabaseError, or with whatever `work` threw. Bounded in time. */

@@ -1,7 +1,7 @@
 /** What queries are made with, whichever database is behind it. */
 import { sql as fragment } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import type { Scope } from "./database.js";
+import type { Scope } from "./scope.js";
 
 /** Within one transaction: another one cannot be begun in it. */
 export type Queries = Omit<PgDatabase<PgQueryResultHKT>, "transaction">;

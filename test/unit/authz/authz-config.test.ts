@@ -1,8 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { readAuthzConfig } from "../../../src/authz/authz-config.js";
 import { ConfigError } from "../../../src/runtime/config/config-error.js";
+import { faultsOfNames } from "../../../src/cli/variables.js";
 import { readOperatorConfig } from "../../../src/cli/operator-config.js";
-import { defaultNodeId } from "../../../src/cli/variables.js";
+import { defaultNodeId } from "../../../src/authz/authz-variables.js";
 import { DEFAULT_CLAIM_NAMES } from "../../../src/tokens/issuer.js";
 
 const LEAST = {
@@ -23,7 +24,7 @@ function faultsOf(readConfig: () => unknown): ConfigError {
 }
 
 const wheresOf = (env: Record<string, string>) =>
-  faultsOf(() => readAuthzConfig(env)).faults.map(({ where }) => where);
+  faultsOf(() => readAuthzConfig(env, faultsOfNames(env))).faults.map(({ where }) => where);
 
 describe("the sidecar's configuration", () => {
   test("needs four variables; everything else has a default", () => {
@@ -149,7 +150,7 @@ describe("the sidecar's configuration", () => {
       SEKISHO_LOG_LEVEL: "loud",
       SEKISHO_BOGUS: "x",
     };
-    const { faults, message } = faultsOf(() => readAuthzConfig(faulty));
+    const { faults, message } = faultsOf(() => readAuthzConfig(faulty, faultsOfNames(faulty)));
     const named = [...Object.keys(faulty), "SEKISHO_ISSUER"].sort();
     expect(faults.map(({ where }) => where).sort()).toEqual(named);
     expect(message.split("\n")).toHaveLength(1 + named.length);

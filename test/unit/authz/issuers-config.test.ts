@@ -3,8 +3,9 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AUTHZ_VARIABLES } from "../../../src/authz/authz-variables.js";
 import { readIssuers } from "../../../src/authz/issuers-config.js";
-import { describeFaults, type ConfigFault } from "../../../src/runtime/config/read-variables.js";
+import { VariableReader, describeFaults } from "../../../src/runtime/config/read-variables.js";
 import { DEFAULT_CLAIM_NAMES } from "../../../src/tokens/issuer.js";
 
 let folder: string;
@@ -17,8 +18,9 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 function readFile(text: string, env: Record<string, string> = {}) {
   const path = join(folder, "issuers.yaml");
   writeFileSync(path, text);
-  const faults: ConfigFault[] = [];
-  const issuers = readIssuers({ ...env, SEKISHO_CONFIG: path }, faults);
+  const read = new VariableReader(AUTHZ_VARIABLES, { ...env, SEKISHO_CONFIG: path });
+  const issuers = readIssuers(read);
+  const { faults } = read;
   return {
     issuers,
     faults: faults.map(({ where, problem }) => `${where.replace(`${path}: `, "")} ${problem}`),
@@ -28,8 +30,9 @@ function readFile(text: string, env: Record<string, string> = {}) {
 
 /** What is told of a file that is not one of issuers, with the place where it stands left out. */
 function problemOf(path: string): string | undefined {
-  const faults: ConfigFault[] = [];
-  expect(readIssuers({ SEKISHO_CONFIG: path }, faults)).toEqual([]);
+  const reader = new VariableReader(AUTHZ_VARIABLES, { SEKISHO_CONFIG: path });
+  expect(readIssuers(reader)).toEqual([]);
+  const { faults } = reader;
   expect(faults).toHaveLength(1);
   expect(faults[0]).toMatchObject({ where: "SEKISHO_CONFIG", value: path });
   return faults[0]?.problem;
@@ -112,9 +115,9 @@ issuers:
       ]);
       expect(readFile(`issuers:${ONE}`, { [name]: "" }).faults).toEqual([]);
     }
-    const faults: ConfigFault[] = [];
-    readIssuers({ ...sole, SEKISHO_CONFIG: "/nowhere" }, faults);
-    expect(JSON.stringify(faults)).not.toContain("hunter2");
+    const read = new VariableReader(AUTHZ_VARIABLES, { ...sole, SEKISHO_CONFIG: "/nowhere" });
+    readIssuers(read);
+    expect(JSON.stringify(read.faults)).not.toContain("hunter2");
   });
 
   test("needs tenants where there is more than one issuer", () => {

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import { ConfigError } from "../../../../src/runtime/config/config-error.js";
-import { readVariable, type ConfigFault } from "../../../../src/runtime/config/read-variables.js";
+import { VariableReader } from "../../../../src/runtime/config/read-variables.js";
 import { VARIABLES, type VariableName } from "../../../../src/cli/variables.js";
 
 /** The words after "must be …: ", or whatever else became of it. */
 function detailOf(name: VariableName, text: string): string | undefined {
-  const faults: ConfigFault[] = [];
-  const value = readVariable({ [name]: text }, name, faults);
+  const read = new VariableReader(VARIABLES, { [name]: text });
+  const value = read.value(name);
+  const { faults } = read;
   if (value !== undefined) return "allowed";
   expect(faults).toHaveLength(1);
   const { message } = new ConfigError(faults);
@@ -108,11 +109,9 @@ describe("a URL that its client could not use is a fault that says what to do", 
   });
 
   test.each(["a b", "a\nb", "tokén"])("SEKISHO_SESSIONS_TOKEN=%j is not shown", (text) => {
-    const faults: ConfigFault[] = [];
-    expect(
-      readVariable({ SEKISHO_SESSIONS_TOKEN: text }, "SEKISHO_SESSIONS_TOKEN", faults),
-    ).toBeUndefined();
-    expect(faults).toMatchObject([{ where: "SEKISHO_SESSIONS_TOKEN", value: "***" }]);
+    const read = new VariableReader(VARIABLES, { SEKISHO_SESSIONS_TOKEN: text });
+    expect(read.value("SEKISHO_SESSIONS_TOKEN")).toBeUndefined();
+    expect(read.faults).toMatchObject([{ where: "SEKISHO_SESSIONS_TOKEN", value: "***" }]);
   });
 });
 

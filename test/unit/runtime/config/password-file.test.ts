@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { parse } from "pg-connection-string";
 import { ConfigError } from "../../../../src/runtime/config/config-error.js";
-import { readDatabaseUrl, readRedisUrl } from "../../../../src/runtime/config/password-file.js";
-import type { ConfigFault } from "../../../../src/runtime/config/read-variables.js";
+import { readRedisUrl } from "../../../../src/runtime/config/password-file.js";
+import { readDatabaseUrl } from "../../../../src/sessions/sessions-config.js";
+import { SESSIONS_VARIABLES } from "../../../../src/sessions/sessions-variables.js";
+import { VariableReader } from "../../../../src/runtime/config/read-variables.js";
 
 let folder: string;
 let path: string;
@@ -27,9 +29,10 @@ function read(
 ) {
   if (content === undefined) rmSync(path, { force: true });
   else writeFileSync(path, content);
-  const faults: ConfigFault[] = [];
   const env = { [`${prefix}_URL`]: url, [`${prefix}_PASSWORD_FILE`]: path };
-  const value = readUrl(env, faults);
+  const reader = new VariableReader(SESSIONS_VARIABLES, env);
+  const value = readUrl(reader);
+  const { faults } = reader;
   expect(new ConfigError(faults).message).not.toMatch(/hunter2|other/);
   return { value, faults: faults.map(({ where, problem }) => [where, problem] as const) };
 }
@@ -93,8 +96,12 @@ describe.each(KINDS)("%s_PASSWORD_FILE", (...kind) => {
   test("that is a folder is a fault", () => {
     rmSync(path, { force: true });
     mkdirSync(path);
-    const faults: ConfigFault[] = [];
-    kind[1]({ [`${prefix}_URL`]: url, [file]: path }, faults);
+    const reader = new VariableReader(SESSIONS_VARIABLES, {
+      [`${prefix}_URL`]: url,
+      [file]: path,
+    });
+    kind[1](reader);
+    const { faults } = reader;
     rmSync(path, { recursive: true });
     expect(faults).toMatchObject([{ where: file, value: path, problem: "is not a file" }]);
   });
@@ -122,11 +129,12 @@ test("a password for no database is a fault", () => {
 });
 
 test("a certificate that cannot be read is a fault of the URL that names it", () => {
-  const faults: ConfigFault[] = [];
   const certificate = join(folder, "ca.pem");
   const url = `postgres://db/s?sslmode=verify-full&sslrootcert=${certificate}`;
-  readDatabaseUrl({ SEKISHO_DATABASE_URL: url }, faults);
-  expect(faults).toEqual([
+  const reader = () => new VariableReader(SESSIONS_VARIABLES, { SEKISHO_DATABASE_URL: url });
+  const missing = reader();
+  readDatabaseUrl(missing);
+  expect(missing.faults).toEqual([
     {
       where: "SEKISHO_DATABASE_URL",
       value: certificate,
@@ -135,7 +143,7 @@ test("a certificate that cannot be read is a fault of the URL that names it", ()
     },
   ]);
   writeFileSync(certificate, "-----BEGIN CERTIFICATE-----\n");
-  const none: ConfigFault[] = [];
-  expect(readDatabaseUrl({ SEKISHO_DATABASE_URL: url }, none)).toBe(url);
-  expect(none).toEqual([]);
+  const present = reader();
+  expect(readDatabaseUrl(present)).toBe(url);
+  expect(present.faults).toEqual([]);
 });

@@ -1,26 +1,25 @@
 import { describe, expect, test } from "@jest/globals";
 import { hostname } from "node:os";
 import { ConfigError } from "../../../../src/runtime/config/config-error.js";
+import { VariableReader, maskSecrets } from "../../../../src/runtime/config/read-variables.js";
+import { AUTHZ_VARIABLES, defaultNodeId } from "../../../../src/authz/authz-variables.js";
 import {
-  maskSecrets,
-  readVariable,
-  unknownVariables,
-  type ConfigFault,
-} from "../../../../src/runtime/config/read-variables.js";
-import { SESSION_VARIABLES } from "../../../../src/sessions/session-variables.js";
-import { defaultNodeId, VARIABLES, type VariableName } from "../../../../src/cli/variables.js";
+  faultsOfNames,
+  SCRIPT_VARIABLES,
+  VARIABLES,
+  type VariableName,
+} from "../../../../src/cli/variables.js";
 
 function read(name: VariableName, text: string | undefined) {
-  const faults: ConfigFault[] = [];
-  const value = readVariable({ [name]: text }, name, faults);
-  return { value, faults };
+  const reader = new VariableReader(VARIABLES, { [name]: text });
+  return { value: reader.value(name), faults: reader.faults };
 }
 
 const tcp = (host: string, port: number) => ({ kind: "tcp", host, port });
 const LONGEST_UNIX_PATH = `/${"a".repeat(106)}`;
 
-/** The session service's are tested in session-variables.test.ts. */
-type OwnName = Exclude<VariableName, keyof typeof SESSION_VARIABLES>;
+/** The session service's are tested in sessions-variables.test.ts. */
+type OwnName = keyof typeof AUTHZ_VARIABLES | keyof typeof SCRIPT_VARIABLES;
 
 const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>> = {
   SEKISHO_LISTEN: [
@@ -165,7 +164,7 @@ const FORBIDDEN: Readonly<Partial<Record<OwnName, readonly string[]>>> = {
 };
 
 function isVariableName(name: string): name is OwnName {
-  return Object.hasOwn(VARIABLES, name) && !Object.hasOwn(SESSION_VARIABLES, name);
+  return Object.hasOwn(AUTHZ_VARIABLES, name) || Object.hasOwn(SCRIPT_VARIABLES, name);
 }
 const NAMES = Object.keys(VARIABLES).filter(isVariableName);
 
@@ -236,7 +235,7 @@ describe("a variable that there is not", () => {
     ["SEKISHO_JWKS_URI", "SEKISHO_JWKS_URL"],
     ["SEKISHO_LOGLEVEL", "SEKISHO_LOG_LEVEL"],
   ])("as %s is a fault that suggests %s", (name, nearest) => {
-    expect(unknownVariables({ [name]: "x" })).toEqual([
+    expect(faultsOfNames({ [name]: "x" })).toEqual([
       {
         where: name,
         value: undefined,
@@ -246,18 +245,18 @@ describe("a variable that there is not", () => {
   });
 
   test("is a fault even where it is empty, and its value is not told", () => {
-    expect(unknownVariables({ SEKISHO_REDIS_PASSWORD: "" })).toHaveLength(1);
-    const told = JSON.stringify(unknownVariables({ SEKISHO_REDIS_PASSWORD: "hunter2" }));
+    expect(faultsOfNames({ SEKISHO_REDIS_PASSWORD: "" })).toHaveLength(1);
+    const told = JSON.stringify(faultsOfNames({ SEKISHO_REDIS_PASSWORD: "hunter2" }));
     expect(told).not.toContain("hunter2");
   });
 
   test("is none of ours without the prefix, and none of those that there are", () => {
     const known = Object.fromEntries(NAMES.map((name) => [name, "x"]));
-    expect(unknownVariables({ ...known, PATH: "/bin", sekisho_x: "", XSEKISHO_X: "" })).toEqual([]);
+    expect(faultsOfNames({ ...known, PATH: "/bin", sekisho_x: "", XSEKISHO_X: "" })).toEqual([]);
   });
 
   test("is not taken for one because objects have such a member", () => {
-    expect(unknownVariables({ SEKISHO_: "x", SEKISHO_constructor: "x" })).toHaveLength(2);
+    expect(faultsOfNames({ SEKISHO_: "x", SEKISHO_constructor: "x" })).toHaveLength(2);
   });
 });
 

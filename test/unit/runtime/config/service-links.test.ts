@@ -1,13 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import { readAuthzConfig } from "../../../../src/authz/authz-config.js";
 import { readOperatorConfig } from "../../../../src/cli/operator-config.js";
-import { unknownVariables } from "../../../../src/runtime/config/read-variables.js";
 import {
   isServiceLink,
   isServiceLinkName,
   serviceLinks,
 } from "../../../../src/runtime/config/service-links.js";
-import { VARIABLES } from "../../../../src/cli/variables.js";
+import { faultsOfNames, VARIABLES } from "../../../../src/cli/variables.js";
 import { linksOf } from "../../../support/service-links.js";
 
 const GRPC = { port: 9191, name: "grpc" } as const;
@@ -25,7 +24,7 @@ describe("what Kubernetes sets for a Service", () => {
     ["a port name of digits", linksOf("sekisho", "10.96.0.17", [{ port: 65535, name: "80-a" }])],
   ])("is no fault: %s", (_service, links) => {
     expect(Object.keys(links).length).toBeGreaterThanOrEqual(7);
-    expect(unknownVariables(links)).toEqual([]);
+    expect(faultsOfNames(links)).toEqual([]);
     expect(serviceLinks(links)).toEqual(Object.keys(links).sort());
   });
 
@@ -37,7 +36,7 @@ describe("what Kubernetes sets for a Service", () => {
       PATH: "/bin",
       OTHER_PORT: "tcp://1.2.3.4:5",
     };
-    expect(unknownVariables(env).map(({ where }) => where)).toEqual(["SEKISHO_LISTN"]);
+    expect(faultsOfNames(env).map(({ where }) => where)).toEqual(["SEKISHO_LISTN"]);
     expect(serviceLinks(env)).toEqual(Object.keys(links).sort());
   });
 
@@ -92,7 +91,7 @@ describe("a mistyped setting stays a fault", () => {
     ["SEKISHO_LISTEN_ADDR", "10.0.0.1"],
   ])("%s=%j", (name, value) => {
     expect(isServiceLink(name, value)).toBe(false);
-    expect(unknownVariables({ [name]: value }).map(({ where }) => where)).toEqual([name]);
+    expect(faultsOfNames({ [name]: value }).map(({ where }) => where)).toEqual([name]);
   });
 });
 

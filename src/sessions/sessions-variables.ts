@@ -1,15 +1,9 @@
-/** The variables of `sekisho sessions`, and of the commands that go through it. */
+/** The variables of `sekisho sessions`, the common ones among them. */
 import { isIP } from "node:net";
+import { COMMON_VARIABLES } from "../runtime/config/common-variables.js";
 import { parseListenAddress } from "../runtime/listen-address.js";
-import { faultOfDatabaseUrl, faultOfServiceUrl } from "../runtime/config/connection-url.js";
-import {
-  HTTP_URL,
-  passwordFile,
-  text,
-  url,
-  variable,
-  wholeNumber,
-} from "../runtime/config/variable.js";
+import { faultOfDatabaseUrl } from "../runtime/config/connection-url.js";
+import { passwordFile, text, url, variable, wholeNumber } from "../runtime/config/variable.js";
 
 const DAY_S = 86_400;
 
@@ -46,7 +40,8 @@ function isAddressOrNetwork(value: string): boolean {
   return /^(0|[1-9][0-9]{0,2})$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128);
 }
 
-export const SESSION_VARIABLES = {
+export const SESSIONS_VARIABLES = {
+  ...COMMON_VARIABLES,
   SEKISHO_SESSIONS_LISTEN: variable(
     "where the session service listens (HTTP); port 0 takes a free one and logs it",
     "HOST:PORT or unix:/PATH",
@@ -185,18 +180,4 @@ export const SESSION_VARIABLES = {
     1000,
   ),
   SEKISHO_SESSIONS_LOCKOUT_S: wholeNumber("for how long it is locked, in seconds", 900, 1, DAY_S),
-  SEKISHO_SESSIONS_URL: url(
-    "the session service that `sekisho revoke` and `nodes` go through",
-    HTTP_URL,
-    faultOfServiceUrl,
-  ),
-  SEKISHO_SESSIONS_TOKEN: {
-    ...variable(
-      "the administrator's access token for it",
-      "an access token, in one line without spaces",
-      undefined,
-      (value) => (/^[\x21-\x7e]+$/.test(value.trim()) ? value.trim() : undefined),
-    ),
-    secret: true as const,
-  },
 } as const;

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
-import { readVariable, type ConfigFault } from "../../../src/runtime/config/read-variables.js";
-import { SESSION_VARIABLES } from "../../../src/sessions/session-variables.js";
+import type { COMMAND_VARIABLES } from "../../../src/cli/variables.js";
+import { VARIABLES } from "../../../src/cli/variables.js";
+import { COMMON_VARIABLES } from "../../../src/runtime/config/common-variables.js";
+import { VariableReader, type ConfigFault } from "../../../src/runtime/config/read-variables.js";
+import { SESSIONS_VARIABLES } from "../../../src/sessions/sessions-variables.js";
 
-type Name = keyof typeof SESSION_VARIABLES;
+type Name = keyof typeof SESSIONS_VARIABLES | keyof typeof COMMAND_VARIABLES;
 
 /** The least and the most that each may be, and its default. */
 const NUMBERS: readonly (readonly [Name, number, number, number])[] = [
@@ -28,8 +31,8 @@ const NUMBERS: readonly (readonly [Name, number, number, number])[] = [
 ];
 
 function read(name: Name, text: string): { value: unknown; faults: readonly ConfigFault[] } {
-  const faults: ConfigFault[] = [];
-  return { value: readVariable({ [name]: text }, name, faults), faults };
+  const reader = new VariableReader(VARIABLES, { [name]: text });
+  return { value: reader.value(name), faults: reader.faults };
 }
 
 describe("a number", () => {
@@ -48,7 +51,8 @@ describe("a number", () => {
   );
 
   test("stands in the list above for every variable that is one", () => {
-    const numbers = Object.entries(SESSION_VARIABLES)
+    const numbers = Object.entries(SESSIONS_VARIABLES)
+      .filter(([name]) => !Object.hasOwn(COMMON_VARIABLES, name))
       .filter(([, { allowed }]) => allowed.startsWith("a whole number"))
       .map(([name]) => name);
     expect(NUMBERS.map(([name]) => name)).toEqual(numbers);
