@@ -7,7 +7,7 @@ import { LIMITS } from "./load-limits.js";
 import { Metronome } from "./metronome.js";
 import { monotonicMs } from "./monotonic.js";
 import { OpenLoop } from "./open-loop.js";
-import type { OpenLoopParts, OpenLoopResult } from "./open-loop.js";
+import type { OpenLoopDependencies, OpenLoopResult } from "./open-loop.js";
 
 export interface Stretch {
   readonly count: number;
@@ -16,12 +16,12 @@ export interface Stretch {
   readonly inFlightMax?: number | undefined;
 }
 
-export type StretchParts = Omit<OpenLoopParts<HttpAnswer>, "nowMs">;
+export type StretchDependencies = Omit<OpenLoopDependencies<HttpAnswer>, "nowMs">;
 
 /** Carries out what the main thread orders, one stretch after the other, until it is terminated. */
 export function serveOrders<Order extends Stretch>(
   read: (message: unknown) => Order,
-  partsOf: (order: Order) => StretchParts,
+  partsOf: (order: Order) => StretchDependencies,
 ): void {
   const port = parentPort;
   if (port === null) throw new Error("this is a thread of the benchmark, not a program");
@@ -41,7 +41,7 @@ export function serveOrders<Order extends Stretch>(
 /** Rejects when too many requests are in flight. */
 export async function sendStretch<A>(
   { count, ratePerS, inFlightMax = LIMITS.inFlightMax }: Stretch,
-  parts: Omit<OpenLoopParts<A>, "nowMs">,
+  parts: Omit<OpenLoopDependencies<A>, "nowMs">,
   progress: (sent: number) => void,
 ): Promise<OpenLoopResult> {
   const { answerTimeoutMs } = LIMITS;

@@ -33,7 +33,7 @@ export interface Exchange<A> {
   abandon(): void;
 }
 
-export interface OpenLoopParts<A> {
+export interface OpenLoopDependencies<A> {
   readonly nowMs: () => number;
   readonly send: (index: number) => Exchange<A>;
   /** What is wrong with an answer; undefined: nothing. Called after the time was taken. */
@@ -54,7 +54,7 @@ export class OpenLoop<A> {
   /** Rejects when too many requests are in flight. */
   readonly result: Promise<OpenLoopResult>;
   readonly #plan: OpenLoopPlan;
-  readonly #parts: OpenLoopParts<A>;
+  readonly #parts: OpenLoopDependencies<A>;
   /** In the order in which they are due. */
   readonly #inFlight = new Map<number, Exchange<A>>();
   readonly #latenciesMs: Float64Array<ArrayBuffer>;
@@ -66,7 +66,7 @@ export class OpenLoop<A> {
   #failures = 0;
   #firstFailure: string | undefined;
 
-  constructor(plan: OpenLoopPlan, parts: OpenLoopParts<A>) {
+  constructor(plan: OpenLoopPlan, parts: OpenLoopDependencies<A>) {
     this.#plan = plan;
     this.#parts = parts;
     this.#latenciesMs = new Float64Array(plan.count).fill(NaN);

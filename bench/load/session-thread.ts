@@ -4,7 +4,7 @@ import { workerData } from "node:worker_threads";
 import { HttpSender } from "./http-sender.js";
 import { CONNECTIONS_MAX } from "./load-limits.js";
 import { serveOrders } from "./load-orders.js";
-import type { StretchParts } from "./load-orders.js";
+import type { StretchDependencies } from "./load-orders.js";
 import { faultOfRead, faultOfReceipt, refreshed } from "./session-answers.js";
 import { sessionOrderSchema, sessionSetUpSchema } from "./session-messages.js";
 import type { OpenedSession, Read } from "./session-messages.js";
@@ -15,7 +15,7 @@ const sender = new HttpSender(CONNECTIONS_MAX);
 /** Those of which no refresh is under way; a session whose refresh failed does not come back. */
 const free: OpenedSession[] = [...sessions];
 
-function refreshing(): StretchParts {
+function refreshing(): StretchDependencies {
   const taken = new Map<number, OpenedSession>();
   return {
     send: (index) => {
@@ -40,7 +40,7 @@ function refreshing(): StretchParts {
   };
 }
 
-function reading(read: Read): StretchParts {
+function reading(read: Read): StretchDependencies {
   const asking = (index: number): OpenedSession | undefined =>
     read.by === "sessions" ? free[index % free.length] : undefined;
   const tokenOf = (index: number): string | undefined =>
@@ -54,7 +54,7 @@ function reading(read: Read): StretchParts {
   };
 }
 
-function revoking(paths: readonly string[]): StretchParts {
+function revoking(paths: readonly string[]): StretchDependencies {
   return {
     send: (index) => {
       const path = paths[index % paths.length] ?? "";

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { GivenRedis, LogInUse } from "../../dev/demo/given-redis.js";
+import { GivenRedis, LogInUse } from "../../dev/demo/external-redis.js";
 import type { Closing } from "../../dev/demo/stage.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { createTokenMint } from "../../dev/token-mint.js";

@@ -14,7 +14,7 @@ import {
   CheckResponse,
 } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
 import { LocalState } from "../../src/authz/follow/local-state-lru.js";
-import { standingOf } from "../../src/authz/follow/standing.js";
+import { revocationStatusOf } from "../../src/authz/follow/revocation-status.js";
 import { IssuerKeys } from "../../src/tokens/issuer-keys.js";
 import { DEFAULT_CLAIM_NAMES } from "../../src/tokens/issuer.js";
 import type { Issuer } from "../../src/tokens/issuer.js";
@@ -153,9 +153,9 @@ function dependenciesOf(verifier: TokenVerifier): CheckDependencies {
   const limits = { maxStalenessMs: 1000, skewMs: 5000 };
   return {
     verify: (token) => verifier.verify(token),
-    standingOf: (token) => {
+    revocationStatusOf: (token) => {
       const now = momentOf(clock);
-      return standingOf(
+      return revocationStatusOf(
         token,
         { state, freshness: { provenAt: now, coversFromMs: 0 } },
         now,

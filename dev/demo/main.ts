@@ -8,11 +8,11 @@ import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
 import { Account, milliseconds } from "./account.js";
-import { castOf } from "./cast.js";
+import { castOf } from "./fixtures.js";
 import { keepRunning } from "./keep.js";
 import { Closing, Stage } from "./stage.js";
-import { STORY } from "./story.js";
-import { tellAuditTrail } from "./trail.js";
+import { STORY } from "./scenario.js";
+import { tellAuditTrail } from "./audit.js";
 
 const NODES = ["node-1", "node-2", "node-3"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -19,7 +19,7 @@ import {
   SessionsService,
   createOperator,
 } from "../sessions-service.js";
-import { GivenRedis } from "./given-redis.js";
+import { GivenRedis } from "./external-redis.js";
 
 /** What stands on one machine or in one pod: an API, and Envoy with Sekisho in front of it. */
 export interface Pod {
@@ -39,7 +39,7 @@ export interface Operator {
   readonly accessToken: string;
 }
 
-type StageParts = Pick<Stage, "folder" | "redisUrl" | "sessions" | "service" | "operator">;
+type StageDependencies = Pick<Stage, "folder" | "redisUrl" | "sessions" | "service" | "operator">;
 
 export class Stage {
   readonly folder: string;
@@ -51,7 +51,7 @@ export class Stage {
   readonly #pods: Pod[] = [];
   readonly #closing: Closing;
 
-  private constructor(closing: Closing, parts: StageParts) {
+  private constructor(closing: Closing, parts: StageDependencies) {
     this.#closing = closing;
     this.folder = parts.folder;
     this.redisUrl = parts.redisUrl;

@@ -12,7 +12,7 @@ import { HEALTHY, type Component, type Components } from "../runtime/health.js";
  */
 export const KEYS_AWAITED_MS = 30_000;
 
-interface AuthzParts {
+interface ComponentDependencies {
   readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
   readonly state: Pick<LocalState, "saturated" | "unreadable">;
   readonly trusted: readonly {
@@ -41,56 +41,56 @@ const KEPT_AGE_MAX_MS = 5000;
  * a while of at least one, and then stays ready until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
  * service for a blip of Redis, where the staleness policy gives the better answer.
  */
-export function authzComponents(parts: AuthzParts): Components {
+export function authzComponents(dependencies: ComponentDependencies): Components {
   return {
-    redis: redis(parts),
-    revocations: revocations(parts),
-    keys: keys(parts),
-    shutdown: parts.life.closing
+    redis: redis(dependencies),
+    revocations: revocations(dependencies),
+    keys: keys(dependencies),
+    shutdown: dependencies.life.closing
       ? { status: "failed", detail: "this node is shutting down" }
       : HEALTHY,
   };
 }
 
-function trouble({ life }: AuthzParts, detail: string): Component {
+function trouble({ life }: ComponentDependencies, detail: string): Component {
   return { status: life.ready ? "degraded" : "failed", detail };
 }
 
-function redis(parts: AuthzParts): Component {
-  const { problem, state } = parts.follower.status();
-  if (problem?.code === "unreachable") return trouble(parts, problem.message);
-  if (problem === undefined && state === "connecting") return trouble(parts, "connecting");
+function redis(dependencies: ComponentDependencies): Component {
+  const { problem, state } = dependencies.follower.status();
+  if (problem?.code === "unreachable") return trouble(dependencies, problem.message);
+  if (problem === undefined && state === "connecting") return trouble(dependencies, "connecting");
   return HEALTHY;
 }
 
-function revocations(parts: AuthzParts): Component {
-  const { problem, state } = parts.follower.status();
-  const stalenessMs = parts.follower.stalenessMs();
-  if (stalenessMs > parts.limits.maxStalenessMs) {
+function revocations(dependencies: ComponentDependencies): Component {
+  const { problem, state } = dependencies.follower.status();
+  const stalenessMs = dependencies.follower.stalenessMs();
+  if (stalenessMs > dependencies.limits.maxStalenessMs) {
     const since =
       stalenessMs === Infinity
         ? "not yet in step with the revocation log"
         : `stale for ${Math.round(stalenessMs)} ms`;
-    return trouble(parts, `${since}: ${problem?.message ?? state}`);
+    return trouble(dependencies, `${since}: ${problem?.message ?? state}`);
   }
-  if (parts.state.saturated) {
+  if (dependencies.state.saturated) {
     // Degraded from the start: it would never end by waiting, and the policy answers meanwhile.
     const advice = "raise SEKISHO_REVOCATIONS_MAX_ENTRIES";
     return { status: "degraded", detail: `more revocations than fit in memory: ${advice}` };
   }
-  if (parts.state.unreadable) {
+  if (dependencies.state.unreadable) {
     const detail = "the log has an entry that this version cannot read: upgrade this node";
     return { status: "degraded", detail };
   }
-  const keptAgeMs = parts.follower.keptAgeMs();
+  const keptAgeMs = dependencies.follower.keptAgeMs();
   if (keptAgeMs !== undefined && keptAgeMs > KEPT_AGE_MAX_MS) {
     return { status: "degraded", detail: unkeptMessage(keptAgeMs) };
   }
-  return coverage(parts);
+  return coverage(dependencies);
 }
 
 /** A log that was opened, replaced or given a longer horizon lately does not cover older tokens. */
-function coverage({ follower, limits, nowMs }: AuthzParts): Component {
+function coverage({ follower, limits, nowMs }: ComponentDependencies): Component {
   const coveredMs = follower.freshness.coversFromMs + limits.skewMs;
   const endsMs = coveredMs + limits.maxTokenLifetimeS * 1000 + limits.skewMs;
   if (endsMs <= nowMs) {
@@ -103,18 +103,18 @@ function coverage({ follower, limits, nowMs }: AuthzParts): Component {
   return { status: "degraded", detail };
 }
 
-function keys(parts: AuthzParts): Component {
-  const missing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+function keys(dependencies: ComponentDependencies): Component {
+  const missing = dependencies.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
     const { keys: count, lastProblem } = issuerKeys.status();
     return count > 0 ? [] : [`${issuer.issuer}: ${lastProblem ?? "not loaded yet"}`];
   });
   if (missing.length > 0) {
     const detail = missing.join("; ");
-    const some = missing.length < parts.trusted.length;
-    if (some && parts.life.upForMs >= KEYS_AWAITED_MS) return { status: "degraded", detail };
-    return trouble(parts, detail);
+    const some = missing.length < dependencies.trusted.length;
+    if (some && dependencies.life.upForMs >= KEYS_AWAITED_MS) return { status: "degraded", detail };
+    return trouble(dependencies, detail);
   }
-  const failing = parts.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
+  const failing = dependencies.trusted.flatMap(({ issuer, keys: issuerKeys }) => {
     const { lastProblem } = issuerKeys.status();
     return lastProblem === undefined ? [] : [`${issuer.issuer}: ${lastProblem}`];
   });

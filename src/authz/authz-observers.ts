@@ -95,7 +95,7 @@ function denialFields(checked: Checked, durationMs: number): Record<string, unkn
   return {
     decision: decision.kind,
     reason: decision.reason,
-    doubt: "doubt" in decision ? decision.doubt : undefined,
+    doubt: "uncertainty" in decision ? decision.uncertainty : undefined,
     tenant: token?.tenant,
     user: token?.user,
     session: token?.session,

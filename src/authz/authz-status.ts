@@ -5,7 +5,7 @@ import type { LocalState } from "./follow/local-state-lru.js";
 import type { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 
-interface AuthzParts {
+interface StatusDependencies {
   readonly config: AuthzConfig;
   readonly follower: Pick<Follower, "status" | "stalenessMs" | "freshness" | "keptAgeMs">;
   readonly state: Pick<LocalState, "counts" | "saturated" | "unreadable">;
@@ -16,7 +16,7 @@ interface AuthzParts {
 }
 
 /** What never happened yet is null. */
-export function authzStatus({ config, follower, state, trusted }: AuthzParts): object {
+export function authzStatus({ config, follower, state, trusted }: StatusDependencies): object {
   const { state: following, group, generation, seq, problem } = follower.status();
   const { provenAt, coversFromMs } = follower.freshness;
   return {

@@ -23,7 +23,7 @@ import type { LogRequirements } from "./follow/log-examination.js";
 import { LocalState } from "./follow/local-state-lru.js";
 import { PARTITIONS, partitionKeys } from "../revocation-log/partition.js";
 import { revocationLogInRedis } from "../revocation-log/revocation-log-redis.js";
-import { standingOf } from "./follow/standing.js";
+import { revocationStatusOf } from "./follow/revocation-status.js";
 import { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { TokenVerifier } from "../tokens/verification.js";
@@ -110,9 +110,9 @@ export async function startAuthz(
   const handler = checkHandler(
     {
       verify: (token) => verifier.verify(token),
-      standingOf: (token) => {
+      revocationStatusOf: (token) => {
         const known = { state, freshness: follower.freshness };
-        return standingOf(token, known, momentOf(clock), limits);
+        return revocationStatusOf(token, known, momentOf(clock), limits);
       },
       policyOf: routePolicyReader(config.onStale),
       limits: { clockSkewS, maxTokenLifetimeS },

@@ -10,11 +10,11 @@ import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.j
 import { readBoundedFile } from "../runtime/config/bounded-file.js";
 import {
   describeValue,
-  placeIn,
+  locationText,
   shorten,
   valueAt,
-  type Place,
-} from "../runtime/config/file-place.js";
+  type Location,
+} from "../runtime/config/file-location.js";
 import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { mustBe } from "../runtime/config/variable.js";
 import { AUTHZ_VARIABLES } from "./authz-variables.js";
@@ -25,7 +25,7 @@ const ISSUERS_MAX = 64;
 /** A file that is something else altogether is not told line by line. */
 const FAULTS_MAX = 100;
 
-type FileFault = Omit<ConfigFault, "where"> & { readonly place: Place };
+type FileFault = Omit<ConfigFault, "where"> & { readonly place: Location };
 
 /** A text that passes `isAllowed`. The messages of all schemas here say what is allowed. */
 function text(allowed: string, isAllowed: (value: string) => boolean) {
@@ -101,7 +101,7 @@ export function readIssuersFile(path: string, faults: ConfigFault[]): readonly I
   ];
   if (parsed.success && found.length === 0) return parsed.data.issuers.map(toIssuer);
   for (const { place, value, problem } of found.slice(0, FAULTS_MAX)) {
-    faults.push({ where: `${path}: ${placeIn(place)}`, value, problem });
+    faults.push({ where: `${path}: ${locationText(place)}`, value, problem });
   }
   const more = found.length - FAULTS_MAX;
   if (more > 0) faults.push({ where: path, value: undefined, problem: `has ${more} more` });
@@ -140,7 +140,7 @@ function memberFaults(issue: z.core.$ZodIssue, content: unknown): readonly FileF
   return [{ ...at, value: shown, problem: `must be ${issue.message}` }];
 }
 
-function membersAt(place: Place): readonly string[] {
+function membersAt(place: Location): readonly string[] {
   if (place.length === 0) return Object.keys(fileSchema.shape);
   return Object.keys((place.at(-1) === "claims" ? claimNamesSchema : issuerSchema).shape);
 }

@@ -8,7 +8,7 @@ import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
 import { partitionKeys } from "../revocation-log/partition.js";
 import { RedisPublisher } from "../revocation-log/publisher-redis.js";
 import type { PublishOutcome } from "../revocation-log/publisher.js";
-import { ReceiptDesk, type Receipt } from "../revocation-log/receipt.js";
+import { ReceiptCollector, type Receipt } from "../revocation-log/receipt.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
 import { commandActor } from "../runtime/command-actor.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
@@ -51,7 +51,7 @@ export async function revokeThroughRedis(
       reason,
       actor: commandActor(),
     });
-    const receipt = await receiptFor(outcome, waitMs, new ReceiptDesk(rows, clock));
+    const receipt = await receiptFor(outcome, waitMs, new ReceiptCollector(rows, clock));
     const answer = { eventId, revocation, outcome, receipt };
     tellRevocation(answer, request.json);
     return exitCodeFor(answer);
@@ -64,11 +64,11 @@ export async function revokeThroughRedis(
 async function receiptFor(
   outcome: PublishOutcome,
   waitMs: number | undefined,
-  desk: ReceiptDesk,
+  receipts: ReceiptCollector,
 ): Promise<Receipt | "unknown" | undefined> {
   if (!outcome.published || waitMs === undefined) return undefined;
   try {
-    return await desk.waitFor(outcome, waitMs);
+    return await receipts.waitFor(outcome, waitMs);
   } catch (error) {
     if (error instanceof RevocationLogError) return "unknown";
     throw error;

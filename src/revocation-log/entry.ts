@@ -134,7 +134,7 @@ function decodeUserRevoked(id: string, seq: number, fields: unknown): LogEntry {
   return { kind: "revocation", id, seq, revocation, atMs: at, forgetAtMs: forget_at };
 }
 
-/** Doubts only the tenant that it names. */
+/** Makes only the tenant uncertain that it names. */
 function unreadable(id: string, seq: number, fields: unknown): LogEntry {
   const scope = tenantScopeSchema.safeParse(fields);
   if (!scope.success) return { kind: "unreadable", id, seq, scope: undefined };

@@ -1,6 +1,6 @@
-/** Stamps a log in Redis as kept (`LogKeeper.keep`): one script, so that the stamp is of the log judged. */
+/** Stamps a log in Redis as kept (`LogAdmin.keep`): one script, so that the stamp is of the log judged. */
 import { z } from "zod";
-import type { KeptServer } from "./kept-connection-redis.js";
+import type { SharedServer } from "./shared-connection-redis.js";
 import { decodeNodeRows } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import type { NodeRows } from "./receipt.js";
@@ -25,7 +25,7 @@ return {string.format('%.0f', now_ms), redis.call('HGETALL', KEYS[2])}
 const replySchema = z.union([z.tuple([]), z.tuple([z.coerce.number(), z.array(z.string())])]);
 
 export async function stampLog(
-  { connection, runId }: KeptServer,
+  { connection, runId }: SharedServer,
   { meta, nodes }: PartitionKeys,
   generation: string,
 ): Promise<NodeRows | undefined> {

@@ -8,7 +8,7 @@
  */
 import { z } from "zod";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
-import { KeptConnection } from "./kept-connection-redis.js";
+import { SharedConnection } from "./shared-connection-redis.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { decodeNodeRows, nodeOfGroup } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
@@ -34,11 +34,11 @@ export interface NodesAndLog extends NodeRows {
 }
 
 export class RedisNodeRows implements NodeRowsReader {
-  readonly #kept: KeptConnection;
+  readonly #kept: SharedConnection;
   readonly #keys: PartitionKeys;
 
   constructor(open: OpenRedisConnection, keys: PartitionKeys) {
-    this.#kept = new KeptConnection(open);
+    this.#kept = new SharedConnection(open);
     this.#keys = keys;
   }
 

@@ -11,7 +11,7 @@ import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
 import type { EntryOrigin } from "./entry.js";
 import { cutOffAheadMaxS } from "./horizon.js";
-import { KeptConnection, type KeptServer } from "./kept-connection-redis.js";
+import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
@@ -35,7 +35,7 @@ const PUBLISH_TIMEOUT_MS = 2000;
  *
  * The horizon is the log's, never the publisher's. No publisher trims a log behind which a database
  * stands: what was published past the session service is nowhere else until the relay has imported
- * it, and a session whose end the service never learnt of would go on. The relay trims (`LogKeeper`).
+ * it, and a session whose end the service never learnt of would go on. The relay trims (`LogAdmin`).
  */
 const PUBLISH_SCRIPT = `${TRIM_FUNCTION}${REPLID_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
@@ -115,12 +115,12 @@ export interface PublisherOptions {
 
 export class RedisPublisher implements Publisher {
   readonly #options: PublisherOptions;
-  readonly #kept: KeptConnection;
+  readonly #kept: SharedConnection;
   readonly #waits = new WeakMap<RedisConnection, SharedWait>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#kept = new KeptConnection(options.open);
+    this.#kept = new SharedConnection(options.open);
   }
 
   async publish(request: PublishRequest): Promise<PublishOutcome> {
@@ -149,7 +149,7 @@ export class RedisPublisher implements Publisher {
   }
 
   async #append(
-    { connection, runId }: KeptServer,
+    { connection, runId }: SharedServer,
     request: PublishRequest,
   ): Promise<{ readonly outcome: PublishOutcome; readonly minReplicas: number }> {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;

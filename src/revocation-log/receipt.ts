@@ -9,14 +9,14 @@
  * A node of a *former* log may still follow the Redis that was left, and be fresh there: it is pending
  * until it has a row in this one. Where its log was retired it is stale if it lives, as a silent one.
  *
- * All nodes share one Redis user, which may write any row. `row-doubt.ts` says when a row is not
+ * All nodes share one Redis user, which may write any row. `row-evidence.ts` says when a row is not
  * believed; its node is pending, with the reason, until the row can be believed again.
  */
 import type { Clock } from "../runtime/clock.js";
 import { nextLookAtMs, type LastLook } from "./look-schedule.js";
 import type { OnStale } from "./on-stale.js";
 import { reportIntervalMs, type NodeRow } from "./revocation-log.js";
-import { contradicts, isDelivered } from "./row-doubt.js";
+import { contradicts, isDelivered } from "./row-evidence.js";
 
 /** All rows at one moment of the server's clock. */
 export interface NodeRows {
@@ -123,7 +123,7 @@ interface Wait {
 }
 
 /** Waits for receipts; concurrent waits share one loop that looks at the rows. */
-export class ReceiptDesk {
+export class ReceiptCollector {
   readonly #reader: NodeRowsReader;
   readonly #clock: Clock;
   readonly #waits = new Set<Wait>();

@@ -1,4 +1,4 @@
-/** What Redis answers to the commands that nodes and keepers of a log have in common. */
+/** What Redis answers to the commands that nodes and log admins of a log have in common. */
 import type { ChainableCommander } from "ioredis";
 import { z } from "zod";
 import type { RedisConnection } from "./connection-redis.js";

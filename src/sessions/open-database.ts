@@ -1,11 +1,11 @@
-import type { DatabasePlace } from "./sessions-config.js";
+import type { DatabaseLocation } from "./sessions-config.js";
 import type { Database } from "./database/database.js";
 
 /**
  * Only what is asked for is loaded. Rejects with a DatabaseError where the folder cannot be had;
  * PostgreSQL may be away.
  */
-export async function openDatabase(place: DatabasePlace): Promise<Database> {
+export async function openDatabase(place: DatabaseLocation): Promise<Database> {
   if (place.kind === "folder") {
     const { openPglite } = await import("./database/database-pglite.js");
     return openPglite(place.path);

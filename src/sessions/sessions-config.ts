@@ -17,7 +17,7 @@ import { SESSIONS_VARIABLES } from "./sessions-variables.js";
 const CERTIFICATES_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Where users, sessions, revocations and the audit trail are kept. */
-export type DatabasePlace =
+export type DatabaseLocation =
   | { readonly kind: "postgres"; readonly url: string; readonly poolMax: number }
   | { readonly kind: "folder"; readonly path: string };
 
@@ -25,7 +25,7 @@ export interface SessionsConfig {
   readonly listen: ListenAddress;
   readonly opsListen: ListenAddress;
   readonly listenMode: number;
-  readonly database: DatabasePlace;
+  readonly database: DatabaseLocation;
   readonly redisUrl: string;
   readonly redisMinReplicas: number;
   readonly clockSkewS: number;
@@ -194,7 +194,7 @@ function readHashing(read: Reader): SessionsConfig["hashing"] {
   };
 }
 
-function readDatabasePlace(read: Reader): DatabasePlace | undefined {
+function readDatabasePlace(read: Reader): DatabaseLocation | undefined {
   const { faults } = read;
   const faultsBefore = faults.length;
   const url = readDatabaseUrl(read);

@@ -3,7 +3,7 @@ import { systemClock } from "../runtime/clock.js";
 import { RefusalTrail } from "./audit/refusal-trail.js";
 import type { SessionsConfig } from "./sessions-config.js";
 import type { Database } from "./database/database.js";
-import type { ApiParts } from "./http/api-parts.js";
+import type { ApiDependencies } from "./http/api-dependencies.js";
 import { startApi, type Api } from "./http/api-server.js";
 import { SqlSigningKeyStore } from "./keys/signing-key-store-sql.js";
 import { SigningKeys } from "./keys/signing-keys.js";
@@ -23,10 +23,10 @@ import {
 import { DEFAULT_LOCKOUT, type LockoutSettings } from "./login/lockout.js";
 import { Purger } from "./login/purge.js";
 import { cannotListen } from "../runtime/cannot-listen.js";
-import { endAll, type Ending } from "../runtime/endings.js";
+import { shutDown, type ShutdownStep } from "../runtime/shutdown.js";
 import { openDatabase } from "./open-database.js";
-import { Preparation } from "../runtime/preparation.js";
-import { apiParts, keepLog, loginLimits } from "./sessions-parts.js";
+import { Startup } from "../runtime/startup.js";
+import { apiDependencies, wireRevocationLog, loginLimits } from "./sessions-wiring.js";
 
 /** For requests that are under way; the rest of the time that a platform waits is for the rest. */
 const DRAIN_TIMEOUT_MS = 5000;
@@ -102,7 +102,7 @@ async function startOn(
     onReload: observers.keys,
   });
 
-  const revocations = keepLog(config, db, observers);
+  const revocations = wireRevocationLog(config, db, observers);
   const { outbox, relay } = revocations;
   const refusals = new RefusalTrail({ db, clock, observer: observers.refusals });
   const lockout = lockoutSettings(config);
@@ -111,7 +111,7 @@ async function startOn(
     ...{ db, clock, skewMs: config.clockSkewS * 1000 },
     observer: observers.watch,
   });
-  const preparation = new Preparation(
+  const preparation = new Startup(
     [
       { name: "tables", run: () => db.migrate() },
       { name: "signing keys", run: () => keys.start() },
@@ -136,13 +136,13 @@ async function startOn(
       ...logState(config, relay),
       limitsProblem: limitsProblem(),
     });
-  const parts = apiParts(config, {
+  const dependencies = apiDependencies(config, {
     ...{ db, hasher, limits, keys, outbox, refusals, lockout, observers, life, log },
     nodes: revocations.nodes,
     answered: ({ operation = "unknown", status, durationMs }) =>
       metrics.answered(operation, status, durationMs),
   });
-  const running = await listenOn(config, parts, {
+  const running = await listenOn(config, dependencies, {
     components,
     metrics: metrics.page,
     statusz: () => ({ relay: relay.status(), keys: keys.status(), database: db.pool }),
@@ -167,16 +167,16 @@ async function startOn(
     close: async () => {
       life.closing = true;
       // The relay's lock is given up at once, for another instance that goes on.
-      await endAll(log, [
+      await shutDown(log, [
         { part: "requests", maxMs: SERVER_END_MS, end: () => running.api.close() },
         ...within(PART_END_MS, { preparation, relay, purger }),
       ]);
       // What requests need until the last of them has been answered.
       const late = { outbox: revocations, refusals, keys, watch, hasher };
-      await endAll(log, within(LATE_PART_END_MS, late));
+      await shutDown(log, within(LATE_PART_END_MS, late));
       limits.close();
       revocations.disconnect();
-      await endAll(log, within(DATABASE_END_MS, { database: db }));
+      await shutDown(log, within(DATABASE_END_MS, { database: db }));
       await running.ops.close();
     },
   };
@@ -202,21 +202,25 @@ function lockoutSettings({ lockout }: SessionsConfig): LockoutSettings {
 
 function within(
   maxMs: number,
-  parts: Readonly<Record<string, { close(): Promise<unknown> }>>,
-): Ending[] {
-  return Object.entries(parts).map(([part, one]) => ({ part, maxMs, end: () => one.close() }));
+  dependencies: Readonly<Record<string, { close(): Promise<unknown> }>>,
+): ShutdownStep[] {
+  return Object.entries(dependencies).map(([part, one]) => ({
+    part,
+    maxMs,
+    end: () => one.close(),
+  }));
 }
 
 /** Both addresses, or neither and an error that says which could not be had. */
 async function listenOn(
   config: SessionsConfig,
-  parts: ApiParts,
+  dependencies: ApiDependencies,
   pages: OpsPages,
 ): Promise<{ readonly api: Api; readonly ops: OpsServer }> {
   const { listen, opsListen, listenMode, trustedProxies } = config;
   const bounds = { closeMaxMs: DRAIN_TIMEOUT_MS };
   const api = await withSocketMode(listen, listenMode, () =>
-    startApi({ listen, trustedProxies, bounds }, parts),
+    startApi({ listen, trustedProxies, bounds }, dependencies),
   ).catch(cannotListen("SEKISHO_SESSIONS_LISTEN", listen));
   try {
     const ops = await withSocketMode(opsListen, listenMode, () => listenForOps(opsListen, pages));

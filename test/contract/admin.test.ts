@@ -1,7 +1,7 @@
 /** What administrators do, on both databases. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 
-import type { By } from "../../src/sessions/admin/admin-act.js";
+import type { ActorContext } from "../../src/sessions/admin/admin-act.js";
 import { createOperator } from "../../src/sessions/admin/operators.js";
 import type { Page, PageRequest } from "../../src/sessions/admin/page.js";
 import { createTenant, listTenants } from "../../src/sessions/admin/tenants.js";
@@ -41,7 +41,7 @@ async function allOf<Item>(
 describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   let started: StartedDatabase;
   let stage: SessionStage;
-  let by: By;
+  let by: ActorContext;
   beforeAll(async () => {
     started = await start();
     stage = new SessionStage(started.database);

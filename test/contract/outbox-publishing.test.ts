@@ -10,7 +10,7 @@ import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
 import type { Publisher } from "../../src/revocation-log/publisher.js";
-import { ReceiptDesk } from "../../src/revocation-log/receipt.js";
+import { ReceiptCollector } from "../../src/revocation-log/receipt.js";
 import { follow, KEYS, redis } from "../support/following.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import {
@@ -62,7 +62,7 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
     const one = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [{ publisher, receipts: new ReceiptDesk(nodes, systemClock) }],
+      partitions: [{ publisher, receipts: new ReceiptCollector(nodes, systemClock) }],
       observer: {
         onPublished: (count) => (seen.published += count),
         onLeft: (_count, code) => seen.left.push(code),

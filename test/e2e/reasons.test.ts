@@ -347,7 +347,7 @@ describe("the system's own fault is a 5xx", () => {
     const strict = await tiny.client.get("/payments", { token });
     expect([strict.status, strict.problem]).toEqual([503, undefined]);
     expect(await loggedReason(tiny.envoy, strict)).toBeNull();
-    // The entry driven out is in doubt, never allowed; the one that is held is known.
+    // The entry driven out is uncertain, never allowed; the one that is held is known.
     const evicted = { token: stage.token({ ...ann, session: "ended" }), stale: true } as const;
     expect(await tiny.client.seen("/things", evicted)).toBe("503 revocations_stale");
     const held = { token: beforeCutOff() };

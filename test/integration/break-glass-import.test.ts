@@ -6,9 +6,9 @@ import { waitUntil } from "../../dev/wait-for.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import { sessions, users } from "../../src/sessions/database/schema-sql.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
-import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../src/revocation-log/log-keeper.js";
+import { READ_BACK_MAX_ENTRIES, type LogAdmin } from "../../src/revocation-log/log-admin.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { failingKeeper } from "../support/failing-keeper.js";
+import { failingKeeper } from "../support/failing-log-admin.js";
 import { endOf, follow, KEYS, redis, type Following, REQUIRED } from "../support/following.js";
 import {
   commit,
@@ -145,9 +145,9 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     glass.close();
     const failing = failingKeeper("entriesAfter", "before");
     let pages = 0;
-    const around = (keeper: LogKeeper): LogKeeper => {
-      const broken = failing.around(keeper);
-      const pageOf = () => ((pages += 1) === 1 ? keeper : broken);
+    const around = (logAdmin: LogAdmin): LogAdmin => {
+      const broken = failing.around(logAdmin);
+      const pageOf = () => ((pages += 1) === 1 ? logAdmin : broken);
       return { ...broken, entriesAfter: (id, count) => pageOf().entriesAfter(id, count) };
     };
     const first = relay({ horizonS: 0, around });

@@ -162,20 +162,20 @@ describe("following a log", () => {
     expect(await redis(url, "HLEN", KEYS.nodes)).toBe(0);
   });
 
-  it("doubts what it cannot read, and goes on with the rest", async () => {
+  it("marks what it cannot read as uncertain, and goes on with the rest", async () => {
     const following = await inStep();
     const unknown = ["v", "1", "seq", "2", "kind", "device_revoked", "tenant", "acme"];
     await redis(url, "XADD", KEYS.log, "*", ...unknown, "forget_at", "9999999999999");
     await redis(url, "HSET", KEYS.meta, "seq", "2");
     await following.until("the unknown kind", ({ applied }) => applied.length === 2);
-    expect(following.state.lookUp("acme", "u", "s").doubt).toBe("unreadable_entry");
-    expect(following.state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+    expect(following.state.lookUp("acme", "u", "s").uncertainty).toBe("unreadable_entry");
+    expect(following.state.lookUp("globex", "u", "s").uncertainty).toBeUndefined();
     await publish(url, endOf("after"));
     await following.until("the next one", ({ knows }) => knows("after"));
     await redis(url, "XADD", KEYS.log, "*", "v", "9", "seq", "4", "kind", "session_revoked");
     await following.until(
-      "doubt about everyone",
-      ({ state }) => state.lookUp("globex", "u", "s").doubt === "unreadable_entry",
+      "uncertainty about every tenant",
+      ({ state }) => state.lookUp("globex", "u", "s").uncertainty === "unreadable_entry",
     );
   });
 });

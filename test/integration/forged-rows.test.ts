@@ -11,7 +11,11 @@ import { repositoryRoot } from "../../dev/repository.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
-import { ReceiptDesk, type EntryAddress, type Receipt } from "../../src/revocation-log/receipt.js";
+import {
+  ReceiptCollector,
+  type EntryAddress,
+  type Receipt,
+} from "../../src/revocation-log/receipt.js";
 import type { LogConnection, NodeRow } from "../../src/revocation-log/revocation-log.js";
 import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import { endOf, follow, initLog, KEYS, publish, redis, UNTIL_MS } from "../support/following.js";
@@ -71,7 +75,9 @@ async function published(): Promise<EntryAddress> {
 }
 
 /** Waits for receipts as a publisher; `looked` is told how many looks at the rows were done. */
-function desk(looked: (looks: number) => Promise<unknown> = () => Promise.resolve()): ReceiptDesk {
+function collector(
+  looked: (looks: number) => Promise<unknown> = () => Promise.resolve(),
+): ReceiptCollector {
   const rows = new RedisNodeRows(patientConnections(asPublisher), KEYS);
   closing.push(() => rows.close());
   let looks = 0;
@@ -80,10 +86,10 @@ function desk(looked: (looks: number) => Promise<unknown> = () => Promise.resolv
     await looked((looks += 1));
     return found;
   };
-  return new ReceiptDesk({ nodeRows }, systemClock);
+  return new ReceiptCollector({ nodeRows }, systemClock);
 }
 const receipt = (entry: EntryAddress, waitMs: number): Promise<Receipt> =>
-  desk().waitFor(entry, waitMs);
+  collector().waitFor(entry, waitMs);
 
 describe("the receipt", () => {
   it("does not count a row whose group was not given the entry, until the node has read it", async () => {
@@ -139,7 +145,7 @@ describe("the receipt", () => {
     // Redis has delivered the entry, but the node has not applied it.
     await victim.read(VICTIM, 10, 0);
     await forgeRow(VICTIM, entry.seq);
-    const watched = desk(async (looks) => {
+    const watched = collector(async (looks) => {
       if (looks === 2) await victim.acknowledge(VICTIM, [], row(entry.seq - 1), undefined);
       if (looks === 4) await forgeRow(VICTIM, entry.seq);
     });
@@ -159,7 +165,7 @@ describe("the receipt", () => {
     await joined(OTHER);
     const victim = await joined(VICTIM);
     const entry = await published();
-    const watched = desk(async (looks) => {
+    const watched = collector(async (looks) => {
       const silent = { ...row(1), seenMs: Date.now() - 60_000 };
       if (looks === 2) await forge("HSET", KEYS.nodes, VICTIM, encodeNodeRow(silent));
     });

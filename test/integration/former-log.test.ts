@@ -8,7 +8,7 @@ import type { Database } from "../../src/sessions/database/database.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import { KnownNodesReader } from "../../src/sessions/outbox/known-nodes.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
-import { ReceiptDesk, type Receipt } from "../../src/revocation-log/receipt.js";
+import { ReceiptCollector, type Receipt } from "../../src/revocation-log/receipt.js";
 import { endOf, follow, initLog, KEYS, publish, redis } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { emptyTables, rows, seeLog, startRelaying, type Relaying } from "../support/relaying.js";
@@ -73,8 +73,8 @@ async function receipt(waitMs: number): Promise<Receipt> {
   const rowsThere = new RedisNodeRows(patientConnections(current.url), KEYS);
   const parts = { database, clock: systemClock, rows: rowsThere, partition: 0 };
   try {
-    const desk = new ReceiptDesk(new KnownNodesReader(parts), systemClock);
-    return await desk.waitFor((await seeLog(current.url)).meta, waitMs);
+    const receipts = new ReceiptCollector(new KnownNodesReader(parts), systemClock);
+    return await receipts.waitFor((await seeLog(current.url)).meta, waitMs);
   } finally {
     rowsThere.close();
   }

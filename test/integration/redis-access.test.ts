@@ -7,11 +7,11 @@ import { waitUntil } from "../../dev/wait-for.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import { RedisLoginLimits } from "../../src/sessions/limits/login-limits-redis.js";
 import { DEFAULT_LIMITS } from "../../src/sessions/limits/login-limits.js";
-import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
 import { setRetirement } from "../../src/revocation-log/log-retirement-redis.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
-import { ReceiptDesk } from "../../src/revocation-log/receipt.js";
+import { ReceiptCollector } from "../../src/revocation-log/receipt.js";
 import { SILENT_AFTER_MS } from "../../src/revocation-log/revocation-log.js";
 import { HORIZON_S, KEYS, endOf, follow, initLog, redis } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
@@ -58,7 +58,7 @@ describe("the shipped Redis users", () => {
         actor: undefined,
       });
       if (!outcome.published) throw new Error(outcome.message);
-      const receipt = await new ReceiptDesk(rows, systemClock).waitFor(outcome, 20_000);
+      const receipt = await new ReceiptCollector(rows, systemClock).waitFor(outcome, 20_000);
       expect(receipt.applied).toHaveLength(1);
       expect(following.knows("s-1")).toBe(true);
       await following.follower.close();
@@ -72,35 +72,35 @@ describe("the shipped Redis users", () => {
   });
 
   it("are enough for a publisher to keep a log: read it back, restore it, trim it", async () => {
-    const keeper = new RedisLogKeeper(patientConnections(as("publisher")), KEYS);
+    const logAdmin = new RedisLogAdmin(patientConnections(as("publisher")), KEYS);
     const following = follow(as("node"));
     try {
       const marker = randomUUID();
-      await keeper.beginRestore(marker);
-      expect((await keeper.facts()).role).toBe("master");
-      await keeper.entriesAfter(undefined, 10);
-      await keeper.clear(marker);
+      await logAdmin.beginRestore(marker);
+      expect((await logAdmin.facts()).role).toBe("master");
+      await logAdmin.entriesAfter(undefined, 10);
+      await logAdmin.clear(marker);
       const texts = { reason: undefined, actor: undefined, origin: undefined };
       const entry = { revocation: endOf("s-2"), atMs: Date.now(), eventId: "e", ...texts };
-      await keeper.append(marker, HORIZON_S, [entry]);
+      await logAdmin.append(marker, HORIZON_S, [entry]);
       const log = { generation: randomUUID(), partitions: 1, coversFromMs: 0, minReplicas: 0 };
-      const finished = await keeper.finish(marker, { ...log, horizonS: HORIZON_S });
+      const finished = await logAdmin.finish(marker, { ...log, horizonS: HORIZON_S });
       expect(finished).toEqual({ done: true, seq: 2 });
       await following.untilFresh();
       expect(following.knows("s-2")).toBe(true);
       await redis(as("admin"), "XGROUP", "CREATE", KEYS.log, "dead:0123456789ab:1", "0");
-      expect(await keeper.removeSilentRows(SILENT_AFTER_MS)).toBe(1);
+      expect(await logAdmin.removeSilentRows(SILENT_AFTER_MS)).toBe(1);
       const known = { generation: log.generation, knownUpToId: "0-1", nowMs: Date.now() };
-      expect(await keeper.trim(known)).toBe(0);
+      expect(await logAdmin.trim(known)).toBe(0);
       const retirement = { generation: log.generation, minReplicas: 0 };
       const publisher = patientConnections(as("publisher"));
       const retired = await setRetirement(publisher, KEYS, { ...retirement, to: "retired" });
       expect(retired).toMatchObject({ kind: "done" });
-      expect(await keeper.keep(log.generation)).toBeUndefined();
+      expect(await logAdmin.keep(log.generation)).toBeUndefined();
       await setRetirement(publisher, KEYS, { ...retirement, to: "in_use" });
-      expect(await keeper.keep(log.generation)).toBeDefined();
+      expect(await logAdmin.keep(log.generation)).toBeDefined();
     } finally {
-      keeper.close();
+      logAdmin.close();
       await following.follower.close();
     }
   });

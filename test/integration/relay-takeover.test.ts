@@ -6,10 +6,10 @@ import { RedisServer } from "../../dev/redis-server.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
-import type { LogKeeper } from "../../src/revocation-log/log-keeper.js";
-import { failingKeeper, STEPS, type Step } from "../support/failing-keeper.js";
+import type { LogAdmin } from "../../src/revocation-log/log-admin.js";
+import { failingKeeper, STEPS, type Step } from "../support/failing-log-admin.js";
 import { endOf, follow, HORIZON_S, KEYS, redis } from "../support/following.js";
-import { changedKeeper } from "../support/changed-keeper.js";
+import { changedKeeper } from "../support/changed-log-admin.js";
 import {
   commit,
   commitEnds,
@@ -140,9 +140,9 @@ describe("a database that has failed over to a standby that was behind", () => {
 
 describe("a restore", () => {
   const around =
-    (change: (keeper: LogKeeper) => Partial<LogKeeper>) =>
-    (keeper: LogKeeper): LogKeeper =>
-      changedKeeper(keeper, change(keeper));
+    (change: (logAdmin: LogAdmin) => Partial<LogAdmin>) =>
+    (logAdmin: LogAdmin): LogAdmin =>
+      changedKeeper(logAdmin, change(logAdmin));
   const publishedByRelay = async (session: string): Promise<string | undefined> => {
     const one = relay();
     await one.untilRestored(1);
@@ -157,10 +157,10 @@ describe("a restore", () => {
     const eventId = await publishedByRelay("s");
     let leapMs = 0;
     const clock = { ...systemClock, wallMs: () => Date.now() + leapMs };
-    const leaping = around((keeper) => ({
+    const leaping = around((logAdmin) => ({
       beginRestore: (marker) => {
         leapMs = 2 * HORIZON_S * 1000;
-        return keeper.beginRestore(marker);
+        return logAdmin.beginRestore(marker);
       },
     }));
     const one = relay({ clock, around: leaping });
@@ -171,9 +171,9 @@ describe("a restore", () => {
   it("is begun anew where an append reached another seq than it should have", async () => {
     const eventId = await publishedByRelay("s");
     let wrong = 0;
-    const miscounting = around((keeper) => ({
+    const miscounting = around((logAdmin) => ({
       append: async (marker, horizonS, entries) => {
-        const step = await keeper.append(marker, horizonS, entries);
+        const step = await logAdmin.append(marker, horizonS, entries);
         wrong += 1;
         return wrong === 1 && step.done ? { done: true, seq: step.seq + 1 } : step;
       },

@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../dev/redis-server.js";
-import { APPEND_MAX_ENTRIES } from "../../src/revocation-log/log-keeper.js";
-import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { APPEND_MAX_ENTRIES } from "../../src/revocation-log/log-admin.js";
+import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
 import {
   HORIZON_S,
   KEYS,
@@ -18,12 +18,12 @@ import {
 import { patientConnections } from "../support/patient-connections.js";
 
 let server: RedisServer;
-let keeper: RedisLogKeeper;
+let logAdmin: RedisLogAdmin;
 const open: Following[] = [];
 
 beforeAll(async () => {
   server = await RedisServer.start();
-  keeper = new RedisLogKeeper(patientConnections(server.url), KEYS);
+  logAdmin = new RedisLogAdmin(patientConnections(server.url), KEYS);
 });
 beforeEach(async () => {
   await redis(server.url, "FLUSHALL");
@@ -32,7 +32,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map(({ follower }) => follower.close()));
 });
 afterAll(async () => {
-  keeper.close();
+  logAdmin.close();
   await server.close();
 });
 
@@ -68,7 +68,7 @@ async function appendAll(
 ): Promise<void> {
   for (let from = 0; from < sessions.length; from += APPEND_MAX_ENTRIES) {
     const batch = entriesOf(sessions.slice(from, from + APPEND_MAX_ENTRIES));
-    expect(await keeper.append(marker, HORIZON_S, batch)).toMatchObject({ done: true });
+    expect(await logAdmin.append(marker, HORIZON_S, batch)).toMatchObject({ done: true });
     await between();
   }
 }
@@ -86,7 +86,7 @@ describe("nodes, while their log is restored", () => {
     await publish(server.url, endOf("known"));
     await old.until("it", ({ knows }) => knows("known"));
 
-    await keeper.beginRestore("marker");
+    await logAdmin.beginRestore("marker");
     await old.until("it", ({ problems }) => problems.at(-1) === "log_restoring");
     const provenAt = old.follower.freshness.provenAt;
     const born = start();
@@ -100,14 +100,14 @@ describe("nodes, while their log is restored", () => {
       expect(old.knows("known")).toBe(true);
     };
     await stillStale();
-    await keeper.clear("marker");
+    await logAdmin.clear("marker");
     await stillStale();
     await appendAll("marker", ["known", "meanwhile"], stillStale);
     // So that who is fresh below has proved it anew.
     for (const node of [old, idle]) {
       await node.until("it", ({ follower }) => follower.stalenessMs() > MAX_STALENESS_MS);
     }
-    await keeper.finish("marker", goodLog());
+    await logAdmin.finish("marker", goodLog());
     for (const node of [old, idle, born]) {
       await node.untilFresh();
       expect([node.knows("known"), node.knows("meanwhile")]).toEqual([true, true]);
@@ -116,16 +116,16 @@ describe("nodes, while their log is restored", () => {
 
   it("stay stale after a restore that was abandoned, until another one has ended", async () => {
     const node = start();
-    const dead = new RedisLogKeeper(patientConnections(server.url), KEYS);
+    const dead = new RedisLogAdmin(patientConnections(server.url), KEYS);
     await dead.beginRestore("dead");
     await dead.clear("dead");
     dead.close();
     await node.until("it", ({ problems }) => problems.at(-1) === "log_restoring");
-    await keeper.beginRestore("marker");
-    await keeper.clear("marker");
+    await logAdmin.beginRestore("marker");
+    await logAdmin.clear("marker");
     await appendAll("marker", ["s-1"]);
     expect(node.follower.freshness.provenAt).toBeUndefined();
-    await keeper.finish("marker", goodLog());
+    await logAdmin.finish("marker", goodLog());
     await node.untilFresh();
     expect(node.knows("s-1")).toBe(true);
   });
@@ -135,10 +135,10 @@ describe("nodes, while their log is restored", () => {
     await node.until("it", ({ problems }) => problems.includes("log_missing"));
     const sessions = Array.from({ length: 5000 }, (_, i) => `s-${i}`);
     const from = performance.now();
-    await keeper.beginRestore("marker");
-    await keeper.clear("marker");
+    await logAdmin.beginRestore("marker");
+    await logAdmin.clear("marker");
     await appendAll("marker", sessions);
-    expect(await keeper.finish("marker", goodLog())).toEqual({ done: true, seq: 5001 });
+    expect(await logAdmin.finish("marker", goodLog())).toEqual({ done: true, seq: 5001 });
     const restoredMs = performance.now() - from;
     await node.untilFresh();
     const freshMs = performance.now() - from;

@@ -1,7 +1,7 @@
 /** A server that does not say which one it is, as a proxy or a look-alike of Redis may not. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../dev/redis-server.js";
-import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
+import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
 import { KEYS, endOf, follow, initLog, publish, type Following } from "../support/following.js";
 import { patientConnections } from "../support/patient-connections.js";
@@ -51,12 +51,12 @@ describe.each(["run_id", "master_replid"])("a server without %s", (name) => {
     const refused = await publish(proxy.url, endOf("s-1"));
     expect(refused).toMatchObject({ published: false, code: "unreachable" });
     expect(refused.published ? "" : refused.message).toContain(`does not say its ${name}`);
-    const keeper = new RedisLogKeeper(patientConnections(proxy.url), KEYS);
+    const logAdmin = new RedisLogAdmin(patientConnections(proxy.url), KEYS);
     const rows = new RedisNodeRows(patientConnections(proxy.url), KEYS);
-    await expect(keeper.facts()).rejects.toThrow(`does not say its ${name}`);
+    await expect(logAdmin.facts()).rejects.toThrow(`does not say its ${name}`);
     await expect(rows.nodeRows()).rejects.toThrow(`does not say its ${name}`);
     await expect(initLog(proxy.url)).rejects.toThrow(`does not say its ${name}`);
-    keeper.close();
+    logAdmin.close();
     rows.close();
   });
 });

@@ -16,11 +16,11 @@ import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
 import { PendingPublishing } from "../../src/sessions/outbox/pending-publishing.js";
 import { restoreLog } from "../../src/sessions/outbox/restore.js";
 import { pendingAfter } from "../../src/sessions/outbox/stored-revocations-sql.js";
-import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
-import type { LogKeeper } from "../../src/revocation-log/log-keeper.js";
+import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
+import type { LogAdmin } from "../../src/revocation-log/log-admin.js";
 import type { Publisher } from "../../src/revocation-log/publisher.js";
 import { HORIZON_S, KEYS, redis } from "../support/following.js";
-import { changedKeeper } from "../support/changed-keeper.js";
+import { changedKeeper } from "../support/changed-log-admin.js";
 import { patientConnections } from "../support/patient-connections.js";
 import {
   commitEnds,
@@ -103,16 +103,16 @@ const untilOnY = (relay: Relaying, committed: readonly CommittedRevocation[]): P
   });
 
 /** Does something before the first append of a restore. */
-function beforeAppend(act: () => Promise<void>): (keeper: LogKeeper) => LogKeeper {
+function beforeAppend(act: () => Promise<void>): (logAdmin: LogAdmin) => LogAdmin {
   let acted = false;
-  return (keeper) =>
-    changedKeeper(keeper, {
+  return (logAdmin) =>
+    changedKeeper(logAdmin, {
       append: async (marker, horizonS, entries) => {
         if (!acted) {
           acted = true;
           await act();
         }
-        return keeper.append(marker, horizonS, entries);
+        return logAdmin.append(marker, horizonS, entries);
       },
     });
 }
@@ -219,21 +219,21 @@ describe("an instance whose Redis holds a log that the database no longer means"
 });
 
 describe("a relay that has lost its lock and does not know it", () => {
-  const partsOn = (server: RedisServer, around = (keeper: LogKeeper) => keeper) => {
-    const keeper = new RedisLogKeeper(patientConnections(server.url), KEYS);
-    closing.push(() => keeper.close());
-    const demands = {
+  const partsOn = (server: RedisServer, around = (logAdmin: LogAdmin) => logAdmin) => {
+    const logAdmin = new RedisLogAdmin(patientConnections(server.url), KEYS);
+    closing.push(() => logAdmin.close());
+    const requirements = {
       minReplicas: 0,
       horizonS: HORIZON_S,
       partitions: 1,
       clockDifferenceMaxMs: 30_000,
     };
-    const shared = { database, clock: systemClock, partition: 0, demands, newId: randomUUID };
-    return { ...shared, keeper: around(keeper) };
+    const shared = { database, clock: systemClock, partition: 0, requirements, newId: randomUUID };
+    return { ...shared, logAdmin: around(logAdmin) };
   };
   const restoreOn = async (parts: ReturnType<typeof partsOn>) => {
     const found = {
-      facts: await parts.keeper.facts(),
+      facts: await parts.logAdmin.facts(),
       record: await database.transaction({ role: "relay" }, (queries) => readLogRecord(queries, 0)),
       cause: "generation_differs",
       judgedAt: momentOf(systemClock),
@@ -255,7 +255,7 @@ describe("a relay that has lost its lock and does not know it", () => {
     const restoring = restoreOn(partsOn(x, beforeAppend(act)));
     await expect(restoring).rejects.toMatchObject({ name: "RestoreError", code: "superseded" });
     expect(await meant()).toEqual([{ generation: generations[0], restoring_generation: null }]);
-    const left = await partsOn(x).keeper.facts();
+    const left = await partsOn(x).logAdmin.facts();
     expect(left.meta).toBe("restoring");
   });
 

@@ -4,7 +4,7 @@ import { Agent, request as httpRequest } from "node:http";
 import { startApi, type Api, type ApiBounds } from "../../src/sessions/http/api-server.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
-import type { ApiAnswered, RequestFailure } from "../../src/sessions/http/problem-desk.js";
+import type { ApiAnswered, RequestFailure } from "../../src/sessions/http/problem-responder.js";
 import type { LoginLimits } from "../../src/sessions/limits/login-limits.js";
 import type { ListenAddress } from "../../src/runtime/listen-address.js";
 import type { Outbox } from "../../src/sessions/outbox/outbox.js";
@@ -42,10 +42,10 @@ export interface ApiStageOptions {
   readonly bounds?: Partial<ApiBounds>;
   readonly listen?: ListenAddress;
   /** Instead of the stage's own parts, where a fault is to be forced. */
-  readonly parts?: Partial<StagedParts>;
+  readonly parts?: Partial<StagedDependencies>;
 }
 
-type StagedParts = Omit<SessionStage["parts"], "outbox" | "db" | "hasher" | "limits"> & {
+type StagedDependencies = Omit<SessionStage["parts"], "outbox" | "db" | "hasher" | "limits"> & {
   readonly limits: Omit<LoginLimits, "close">;
   readonly outbox: Outbox;
   readonly db: Database;

@@ -11,13 +11,13 @@ import { Relay } from "../../src/sessions/outbox/relay.js";
 import type { Restored } from "../../src/sessions/outbox/restore.js";
 import { recordRevocations } from "../../src/sessions/outbox/revocation-record-sql.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
-import { RedisLogKeeper } from "../../src/revocation-log/log-keeper-redis.js";
-import type { KeeperFacts, LogKeeper } from "../../src/revocation-log/log-keeper.js";
+import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
+import type { KeeperFacts, LogAdmin } from "../../src/revocation-log/log-admin.js";
 import type { Publisher } from "../../src/revocation-log/publisher.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation-log/recorded-entry.js";
 import type { LogMeta } from "../../src/revocation-log/revocation-log.js";
-import { changedKeeper } from "./changed-keeper.js";
+import { changedKeeper } from "./changed-log-admin.js";
 import { HORIZON_S, KEYS, endOf } from "./following.js";
 import { patientConnections } from "./patient-connections.js";
 
@@ -42,17 +42,17 @@ export interface RelayingOptions {
   readonly clock?: Clock;
   readonly horizonS?: number;
   readonly minReplicas?: number;
-  /** Puts something around the keeper. */
-  readonly around?: (keeper: LogKeeper) => LogKeeper;
+  /** Puts something around the log admin. */
+  readonly around?: (logAdmin: LogAdmin) => LogAdmin;
 }
 
 /** Starts a relay; the caller closes it. */
 export function startRelaying(options: RelayingOptions): Relaying {
   const { database, url, clock = systemClock, horizonS = HORIZON_S, around } = options;
-  const real = new RedisLogKeeper(patientConnections(url), KEYS);
+  const real = new RedisLogAdmin(patientConnections(url), KEYS);
   const wrapped = around?.(real) ?? real;
   let cycles = 0;
-  const keeper = countingFacts(wrapped, () => (cycles += 1));
+  const logAdmin = countingFacts(wrapped, () => (cycles += 1));
   const publisher = databasePublisher(url);
   const restores: Restored[] = [];
   const problems: (RelayProblem["code"] | undefined)[] = [];
@@ -61,7 +61,7 @@ export function startRelaying(options: RelayingOptions): Relaying {
   const relay = new Relay({
     database,
     clock,
-    partitions: [{ keeper, publisher }],
+    partitions: [{ logAdmin, publisher }],
     horizonS,
     minReplicas: options.minReplicas ?? 0,
     newId: randomUUID,
@@ -105,11 +105,11 @@ export function startRelaying(options: RelayingOptions): Relaying {
 }
 
 /** Every cycle begins with asking for the facts. */
-function countingFacts(keeper: LogKeeper, count: () => void): LogKeeper {
-  return changedKeeper(keeper, {
+function countingFacts(logAdmin: LogAdmin, count: () => void): LogAdmin {
+  return changedKeeper(logAdmin, {
     facts: () => {
       count();
-      return keeper.facts();
+      return logAdmin.facts();
     },
   });
 }
@@ -205,12 +205,12 @@ export interface SeenLog {
 
 /** The whole log as it stands in Redis. */
 export async function seeLog(url: string): Promise<SeenLog> {
-  const keeper = new RedisLogKeeper(patientConnections(url), KEYS);
+  const logAdmin = new RedisLogAdmin(patientConnections(url), KEYS);
   try {
-    const facts = await keeper.facts();
+    const facts = await logAdmin.facts();
     const entries: RecordedEntry[] = [];
     for (;;) {
-      const page = await keeper.entriesAfter(entries.at(-1)?.id, 500);
+      const page = await logAdmin.entriesAfter(entries.at(-1)?.id, 500);
       entries.push(...page);
       if (page.length < 500) break;
     }
@@ -220,6 +220,6 @@ export async function seeLog(url: string): Promise<SeenLog> {
     );
     return { facts, meta: facts.meta, entries, eventIds };
   } finally {
-    keeper.close();
+    logAdmin.close();
   }
 }

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 import { eq } from "drizzle-orm";
 
-import type { By } from "../../src/sessions/admin/admin-act.js";
+import type { ActorContext } from "../../src/sessions/admin/admin-act.js";
 import { RefusalTrail } from "../../src/sessions/audit/refusal-trail.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import {
@@ -30,12 +30,16 @@ import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hash
 import { callerOf, type Caller } from "../../src/sessions/login/caller.js";
 import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
 import { DEFAULT_LOCKOUT } from "../../src/sessions/login/lockout.js";
-import { login, type LoginParts, type LoginRequest } from "../../src/sessions/login/login.js";
+import {
+  login,
+  type LoginDependencies,
+  type LoginRequest,
+} from "../../src/sessions/login/login.js";
 import type { LoginObserver, RefreshObserver } from "../../src/sessions/login/observers.js";
 import {
   refresh,
   type RefreshOutcome,
-  type RefreshParts,
+  type RefreshDependencies,
 } from "../../src/sessions/login/refresh.js";
 import type { Role } from "../../src/sessions/login/scopes.js";
 import type { SessionLimits } from "../../src/sessions/login/session-limits.js";
@@ -204,7 +208,7 @@ export class SessionStage {
       newUserId: () => randomUUID(),
       options: { ...SESSION_LIMITS, lockout: DEFAULT_LOCKOUT },
       observer: this.observer,
-    } satisfies LoginParts & RefreshParts & Record<string, unknown>;
+    } satisfies LoginDependencies & RefreshDependencies & Record<string, unknown>;
   }
 
   async close(): Promise<void> {
@@ -272,7 +276,7 @@ export class SessionStage {
   }
 
   /** An administrator who acts from outside; there as soon as there is a tenant or a user. */
-  get administrator(): By {
+  get administrator(): ActorContext {
     return { caller: ADMINISTRATOR, address: ADDRESS };
   }
 

@@ -26,7 +26,7 @@ export interface TokenIssuerOptions {
 }
 
 /** What a token shall have instead of the ordinary; a member set to undefined is left out. */
-export interface TokenParts {
+export interface TokenOptions {
   readonly header?: JsonMembers;
   readonly claims?: JsonMembers;
   /** The whole header or payload before base64url: text that need not be JSON, or bytes. */
@@ -107,7 +107,7 @@ export class TokenIssuer {
     return this.mintFrom({ claims });
   }
 
-  mintFrom(parts: TokenParts): string {
+  mintFrom(parts: TokenOptions): string {
     const headerText = parts.headerText ?? JSON.stringify(this.header(parts.header));
     const payloadText = parts.payloadText ?? JSON.stringify(this.claims(parts.claims));
     const headerPart = parts.headerPart ?? base64url(headerText);

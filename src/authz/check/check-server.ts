@@ -4,7 +4,7 @@ import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import { HealthImplementation } from "grpc-health-check";
 import type { CheckConnections } from "./check-connections.js";
 import { onConnection, scheduleRequests, setHttp2Options } from "./grpc-http2.js";
-import { RequestTurns } from "./request-turns.js";
+import { RequestScheduler } from "./request-scheduler.js";
 import {
   AuthorizationService,
   type CheckRequest,
@@ -62,7 +62,7 @@ export async function listenForChecks(
   await removeDeadSocket(address);
   const port = await bind(server, address);
   onConnection(server, (session, socket) => connections.add(session, socket));
-  const turns = new RequestTurns<Http2Session | undefined, ServerHttp2Stream>();
+  const turns = new RequestScheduler<Http2Session | undefined, ServerHttp2Stream>();
   scheduleRequests(server, (stream, begin) => turns.add(stream.session, stream, begin));
   return {
     address: address.kind === "tcp" ? { ...address, port } : address,

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { CheckRequest } from "../../generated/envoy/service/auth/v3/external_auth.js";
-import type { Standing } from "../follow/standing.js";
+import type { RevocationStatus } from "../follow/revocation-status.js";
 import type { AccessToken } from "../../tokens/access-token.js";
 import type { Verification } from "../../tokens/verification.js";
 import { readHttpCheck, type HttpCheck } from "./check-facts.js";
@@ -16,7 +16,7 @@ import type { RoutePolicy } from "./route-policy.js";
 export interface CheckDependencies {
   /** Synchronous for a token that is remembered; never throws or rejects. */
   readonly verify: (token: string) => Verification | Promise<Verification>;
-  readonly standingOf: (token: AccessToken) => Standing;
+  readonly revocationStatusOf: (token: AccessToken) => RevocationStatus;
   /** undefined: the policy is invalid. */
   readonly policyOf: (
     contextExtensions: Readonly<Record<string, string>>,
@@ -59,11 +59,11 @@ export function check(
   return verification.then((verified) => conclude(present(verified, dependencies)));
 }
 
-function present(verification: Verification, { standingOf }: CheckDependencies): Presented {
+function present(verification: Verification, { revocationStatusOf }: CheckDependencies): Presented {
   if (!verification.verified) {
     const { reason, signatureGood } = verification;
     return { kind: "refused", reason, signatureGood };
   }
   const { token, issuer } = verification;
-  return { kind: "verified", token, issuer, standing: standingOf(token) };
+  return { kind: "verified", token, issuer, status: revocationStatusOf(token) };
 }

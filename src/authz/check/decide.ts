@@ -4,13 +4,13 @@
  *   1. it is an HTTP check                      6. claims and times
  *   2. the route's policy is well-formed        7. issuer and route may have this tenant
  *   3. one bearer token                         8. session, epoch, cut-off not revoked
- *   4. its form                                 9. if that is in doubt: the staleness policy
+ *   4. its form                                 9. if that is uncertain: the staleness policy
  *   5. its key and signature                   10. the route's scopes
  *
  * Rules 3–10 concern only a request that presents a token on a route that looks at it; rules 4 and 5
  * were judged by the verification, whose outcome is one of the facts.
  */
-import type { Standing, Doubt } from "../follow/standing.js";
+import type { RevocationStatus, Uncertainty } from "../follow/revocation-status.js";
 import type { AccessToken } from "../../tokens/access-token.js";
 import { type ClaimLimits, faultOfClaims } from "../../tokens/claim-faults.js";
 import type { Issuer } from "../../tokens/issuer.js";
@@ -26,7 +26,7 @@ export type Presented =
       readonly kind: "verified";
       readonly token: AccessToken;
       readonly issuer: Issuer;
-      readonly standing: Standing;
+      readonly status: RevocationStatus;
     };
 
 export type DecisionLimits = ClaimLimits;
@@ -40,14 +40,14 @@ export type Decision =
       /** Only of a token whose signature is good. */
       readonly token: AccessToken | undefined;
       readonly signatureGood: boolean;
-      readonly doubt: Doubt | undefined;
+      readonly uncertainty: Uncertainty | undefined;
     }
   /** The RPC is to fail, so that Envoy's own policy governs. */
   | {
       readonly kind: "error";
       readonly reason: DenyReason;
       readonly token: AccessToken;
-      readonly doubt: Doubt;
+      readonly uncertainty: Uncertainty;
     };
 
 /** Rules 3 to 10. `nowS`: Unix seconds, with fractions. */
@@ -73,7 +73,7 @@ export function decide(
 
 /** A denial that knows no token. */
 export function refuse(reason: DenyReason, signatureGood: boolean): Decision {
-  return { kind: "deny", reason, token: undefined, signatureGood, doubt: undefined };
+  return { kind: "deny", reason, token: undefined, signatureGood, uncertainty: undefined };
 }
 
 function decideVerified(
@@ -82,26 +82,27 @@ function decideVerified(
   nowS: number,
   limits: DecisionLimits,
 ): Decision {
-  const { token, issuer, standing } = presented;
-  const deny = (reason: DenyReason, doubt?: Doubt): Decision => ({
+  const { token, issuer, status } = presented;
+  const deny = (reason: DenyReason, uncertainty?: Uncertainty): Decision => ({
     kind: "deny",
     reason,
     token,
     signatureGood: true,
-    doubt,
+    uncertainty,
   });
   const fault =
     faultOfClaims(token, issuer, nowS, limits) ??
     faultOfTenant(token, issuer, policy) ??
-    faultOfStanding(token, standing);
+    faultOfStatus(token, status);
   if (fault !== undefined) return deny(fault);
-  const { doubt } = standing;
-  if (doubt !== undefined && policy.onStale === "deny") return deny("revocations_stale", doubt);
-  if (doubt !== undefined && policy.onStale === "error") {
-    return { kind: "error", reason: "revocations_stale", token, doubt };
+  const { uncertainty } = status;
+  if (uncertainty !== undefined && policy.onStale === "deny")
+    return deny("revocations_stale", uncertainty);
+  if (uncertainty !== undefined && policy.onStale === "error") {
+    return { kind: "error", reason: "revocations_stale", token, uncertainty };
   }
   if (!policy.scopes.every((scope) => token.scopes.has(scope))) return deny("scope_insufficient");
-  return { kind: "allow", reason: doubt === undefined ? "allowed" : "allowed_stale", token };
+  return { kind: "allow", reason: uncertainty === undefined ? "allowed" : "allowed_stale", token };
 }
 
 /** Rule 7. */
@@ -116,9 +117,9 @@ function faultOfTenant(
 }
 
 /** Rule 8. A greater epoch than the known one passes: the bump may still be on its way. */
-function faultOfStanding(token: AccessToken, standing: Standing): DenyReason | undefined {
-  if (standing.sessionRevoked) return "session_revoked";
-  if (token.epoch < standing.epoch) return "user_epoch_superseded";
-  if (token.issuedAt < standing.issuedBefore) return "token_issued_before_cutoff";
+function faultOfStatus(token: AccessToken, status: RevocationStatus): DenyReason | undefined {
+  if (status.sessionRevoked) return "session_revoked";
+  if (token.epoch < status.epoch) return "user_epoch_superseded";
+  if (token.issuedAt < status.issuedBefore) return "token_issued_before_cutoff";
   return undefined;
 }

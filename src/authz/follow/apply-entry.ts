@@ -20,7 +20,7 @@ export function applyEntry(
     state.apply(entry.revocation, Math.max(entry.forgetAtMs, horizonEndMs));
   } else if (entry.kind === "unreadable") {
     const { scope } = entry;
-    if (scope === undefined) state.doubtEverything(horizonEndMs);
-    else state.doubtTenant(scope.tenant, Math.max(scope.forgetAtMs, horizonEndMs));
+    if (scope === undefined) state.markAllUncertain(horizonEndMs);
+    else state.markTenantUncertain(scope.tenant, Math.max(scope.forgetAtMs, horizonEndMs));
   }
 }

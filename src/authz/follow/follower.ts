@@ -98,7 +98,7 @@ export class Follower {
   #problem: LogProblem | undefined;
   #failures = 0;
   #unprotectedReplicas = 0;
-  /** The stamp of the log's keeper as last read, and when; undefined: there is nothing to keep. */
+  /** The relay's stamp of the log as last read, and when; undefined: there is nothing to keep. */
   #kept: { readonly ageMs: number; readonly at: Moment } | undefined;
   /** Monotonic milliseconds. */
   #reportedAtMs = -Infinity;

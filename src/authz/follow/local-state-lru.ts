@@ -5,7 +5,7 @@
  *   again, twice or out of order.
  * - An entry is forgotten only when its `forget_at` has passed on both clocks.
  * - If capacity drives out an entry that may still matter, the node is *saturated* until the latest
- *   `forget_at` driven out: until then "not known" no longer means "not revoked", and `doubt`
+ *   `forget_at` driven out: until then "not known" no longer means "not revoked", and `uncertainty`
  *   says so. Eviction never turns a denial into an allow.
  *
  * The order of the LRU is the order of application (checks only peek), so what capacity drives out
@@ -33,7 +33,7 @@ export interface KnownRevocations {
   /** Tokens issued before this (Unix seconds) are revoked; 0 if there is no cut-off. */
   readonly issuedBefore: number;
   /** Why a key that is not held may be revoked all the same; undefined: it is not. */
-  readonly doubt: "saturated" | "unreadable_entry" | undefined;
+  readonly uncertainty: "saturated" | "unreadable_entry" | undefined;
 }
 
 /** How many entries one call to `forgetPassed` looks at, at the most. */
@@ -73,13 +73,13 @@ export class LocalState {
   }
 
   /** An entry of this tenant could not be read: nothing of it is certain until `forgetAtMs`. */
-  doubtTenant(tenant: string, forgetAtMs: number): void {
+  markTenantUncertain(tenant: string, forgetAtMs: number): void {
     const forgetAt = deadlineAt(forgetAtMs, momentOf(this.#clock));
     this.#merge(tenantKey(tenant), { kind: "tenant", epoch: 0, issuedBefore: 0, forgetAt });
   }
 
   /** An entry that could be anyone's could not be read: nothing is certain until `untilMs`. */
-  doubtEverything(untilMs: number): void {
+  markAllUncertain(untilMs: number): void {
     const until = deadlineAt(untilMs, momentOf(this.#clock));
     this.#unreadableUntil = laterOf(this.#unreadableUntil, until);
   }
@@ -91,7 +91,7 @@ export class LocalState {
       sessionRevoked: this.#held.peek(sessionKey(tenant, session)) !== undefined,
       epoch: held?.epoch ?? 0,
       issuedBefore: held?.issuedBefore ?? 0,
-      doubt: this.#doubtAbout(tenant),
+      uncertainty: this.#uncertaintyOf(tenant),
     };
   }
 
@@ -142,7 +142,7 @@ export class LocalState {
     this.#saturatedUntil = laterOf(this.#saturatedUntil, held.forgetAt);
   }
 
-  #doubtAbout(tenant: string): KnownRevocations["doubt"] {
+  #uncertaintyOf(tenant: string): KnownRevocations["uncertainty"] {
     if (this.#unreadableUntil === undefined && this.#saturatedUntil === undefined) {
       if (this.#counts.tenant === 0) return undefined;
     }

@@ -42,7 +42,7 @@ export function advance(seq: number, raw: readonly RawEntry[]): Advance {
     }
     const entry = decodeEntry(one);
     entries.push(entry);
-    // Without a seq it is nobody's entry: doubted by everyone, but no step in the order.
+    // Without a seq it is an entry of no tenant: all tenants are uncertain, but no step in the order.
     if (entry.seq === undefined) continue;
     if (entry.seq > reached + 1) gap ??= `entry ${entry.seq} follows entry ${reached}`;
     if (gap === undefined) reached = Math.max(reached, entry.seq);

@@ -1,5 +1,5 @@
 /**
- * What the acts of administrators have in common. Each is one transaction (`act-as.ts`) with its row
+ * What the acts of administrators have in common. Each is one transaction (`caller-lock.ts`) with its row
  * in the audit trail, seen as the tenant that it concerns: what is another tenant's does not exist
  * there.
  *
@@ -10,12 +10,12 @@ import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
 import type { PasswordHasher } from "../passwords/password-hasher.js";
 import type { Caller } from "../login/caller.js";
-import type { Act, EndingTools } from "../login/ending-sql.js";
+import type { Act, EndingDependencies } from "../login/ending-sql.js";
 
 /** The operators' tenant: there from the beginning, and nobody else's. */
 export const OPERATORS_TENANT = "sekisho";
 
-export interface AdminParts extends EndingTools {
+export interface AdminDependencies extends EndingDependencies {
   readonly db: Database;
   readonly hasher: Pick<PasswordHasher, "hash">;
   /** Chooses the id of a user for whom none was chosen. */
@@ -25,7 +25,7 @@ export interface AdminParts extends EndingTools {
 }
 
 /** Who acts, from where, and why. */
-export interface By {
+export interface ActorContext {
   readonly caller: Caller;
   readonly address: string;
   /** In the administrator's own words. */
@@ -44,6 +44,6 @@ export interface Revoked {
   readonly repeatedBy?: string;
 }
 
-export function actOf({ caller, address, reason }: By): Act {
+export function actOf({ caller, address, reason }: ActorContext): Act {
   return { actor: actorName(caller.tenant, caller.user), address, reason };
 }

@@ -1,4 +1,4 @@
-import { OPERATORS_TENANT, type AdminParts } from "./admin-act.js";
+import { OPERATORS_TENANT, type AdminDependencies } from "./admin-act.js";
 import { enrol } from "./users.js";
 
 export type CreateOperatorOutcome =
@@ -10,12 +10,12 @@ export type CreateOperatorOutcome =
  * when all the others are locked out. `actor`: as in the audit trail, `cli:<name>`.
  */
 export async function createOperator(
-  parts: AdminParts,
+  dependencies: AdminDependencies,
   { login, actor }: { readonly login: string; readonly actor: string },
 ): Promise<CreateOperatorOutcome> {
   const act = { actor, reason: undefined, address: undefined };
   // Whoever may run commands on the database has no session to be ended.
-  const outcome = await enrol(parts, { act, caller: undefined }, OPERATORS_TENANT, {
+  const outcome = await enrol(dependencies, { act, caller: undefined }, OPERATORS_TENANT, {
     login,
     role: "operator",
   });

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { CallerEnded } from "../login/caller.js";
-import { actAs } from "./act-as.js";
-import { actOf, type AdminParts, type By } from "./admin-act.js";
+import { withCallerLock } from "./caller-lock.js";
+import { actOf, type AdminDependencies, type ActorContext } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -20,27 +20,32 @@ export type CreateTenantOutcome =
 
 /** An operator's act. The operators' own tenant exists from the beginning, so it cannot be made. */
 export async function createTenant(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   { tenant, name }: { readonly tenant: string; readonly name: string },
 ): Promise<CreateTenantOutcome> {
   const scope = { role: "operator" } as const;
-  return actAs(parts, by.caller, { scope }, async (queries): Promise<CreateTenantOutcome> => {
-    const created: TenantView = { tenant, name, createdAtMs: parts.clock.wallMs() };
-    if (!(await addTenant(queries, created))) return { kind: "exists" };
-    const atMs = created.createdAtMs;
-    const entry = { tenant, atMs, kind: "tenant_created", outcome: "done" } as const;
-    // The first row of the new tenant's own trail.
-    await recordAudit(queries, { ...entry, ...actOf(by) });
-    return { kind: "created", tenant: created };
-  });
+  return withCallerLock(
+    dependencies,
+    by.caller,
+    { scope },
+    async (queries): Promise<CreateTenantOutcome> => {
+      const created: TenantView = { tenant, name, createdAtMs: dependencies.clock.wallMs() };
+      if (!(await addTenant(queries, created))) return { kind: "exists" };
+      const atMs = created.createdAtMs;
+      const entry = { tenant, atMs, kind: "tenant_created", outcome: "done" } as const;
+      // The first row of the new tenant's own trail.
+      await recordAudit(queries, { ...entry, ...actOf(by) });
+      return { kind: "created", tenant: created };
+    },
+  );
 }
 
 const TENANTS = { of: ["tenants"], key: z.tuple([KEY_PARTS.id]) };
 
 /** All tenants by id, the operators' own among them. For operators. */
 export async function listTenants(
-  { db }: AdminParts,
+  { db }: AdminDependencies,
   { cursor, limit }: PageRequest,
 ): Promise<Page<TenantView> | CursorInvalid> {
   const start = startOf(TENANTS, cursor);

@@ -11,12 +11,12 @@ import { readLogin } from "../login/account-sql.js";
 import type { CallerEnded } from "../login/caller.js";
 import { endEverything, endSession, lockUser } from "../login/ending-sql.js";
 import { forgetFailures } from "../login/lockout-sql.js";
-import { actAs, type ActPlace } from "./act-as.js";
+import { withCallerLock, type ActionScope } from "./caller-lock.js";
 import {
   actOf,
   OPERATORS_TENANT,
-  type AdminParts,
-  type By,
+  type AdminDependencies,
+  type ActorContext,
   type Revoked,
   type UserTarget,
 } from "./admin-act.js";
@@ -26,27 +26,27 @@ export type RevokeOutcome = ({ readonly kind: "done" } & Revoked) | CallerEnded;
 
 /** Refuses every token that the user has, and ends all sessions; the user may log in again. */
 export async function revokeAll(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget,
 ): Promise<RevokeOutcome | undefined> {
-  return actAs(parts, by.caller, placeOf(target), async (queries) => {
-    const ended = await endAll(queries, { parts, by, target, kind: "user_revoked" });
+  return withCallerLock(dependencies, by.caller, placeOf(target), async (queries) => {
+    const ended = await endAll(queries, { dependencies, by, target, kind: "user_revoked" });
     return ended && { kind: "done", ...ended };
   });
 }
 
 /** Ends one session. undefined: that user has no such session. */
 export async function endUserSession(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget & { readonly session: string },
 ): Promise<RevokeOutcome | undefined> {
   const { tenant, user, session } = target;
   const kind = "session_revoked";
-  return actAs(parts, by.caller, placeOf(target), async (queries) => {
+  return withCallerLock(dependencies, by.caller, placeOf(target), async (queries) => {
     const act = actOf(by);
-    const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+    const ended = await endSession(queries, target, { ...act, endedBy: kind }, dependencies);
     if (ended === undefined) return undefined;
     const committed = ended.committed === undefined ? [] : [ended.committed];
     if (ended.kind === "ended_before") return { kind: "done", committed, repeatedBy: act.actor };
@@ -64,53 +64,58 @@ export type DisableOutcome =
 
 /** Ends everything of the user and lets nobody log in as them. Again for one who is disabled. */
 export async function disableUser(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget,
 ): Promise<DisableOutcome | undefined> {
   const { tenant, user } = target;
   const amongOperators = tenant === OPERATORS_TENANT;
   // Nobody but operators acts there, so the caller is one of those who are locked.
   const place = { ...placeOf(target), ...(amongOperators ? { lockMore: enabledOperators } : {}) };
-  return actAs(parts, by.caller, place, async (queries): Promise<DisableOutcome | undefined> => {
-    if (amongOperators) {
-      const operators = await enabledOperators(queries);
-      if (operators.length === 1 && operators[0] === user) return { kind: "last_operator" };
-    }
-    const ended = await endAll(queries, { parts, by, target, kind: "user_disabled" });
-    if (ended === undefined) return undefined;
-    await setDisabled(queries, target, parts.clock.wallMs());
-    return { kind: "done", ...ended };
-  });
+  return withCallerLock(
+    dependencies,
+    by.caller,
+    place,
+    async (queries): Promise<DisableOutcome | undefined> => {
+      if (amongOperators) {
+        const operators = await enabledOperators(queries);
+        if (operators.length === 1 && operators[0] === user) return { kind: "last_operator" };
+      }
+      const ended = await endAll(queries, { dependencies, by, target, kind: "user_disabled" });
+      if (ended === undefined) return undefined;
+      await setDisabled(queries, target, dependencies.clock.wallMs());
+      return { kind: "done", ...ended };
+    },
+  );
 }
 
 /** Lets a disabled user log in again. What was ended stays ended. */
 export async function enableUser(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget,
 ): Promise<boolean | CallerEnded> {
   const { tenant, user } = target;
-  return actAs(parts, by.caller, placeOf(target), async (queries) => {
+  return withCallerLock(dependencies, by.caller, placeOf(target), async (queries) => {
     if ((await lockUser(queries, tenant, user)) === undefined) return false;
     await setDisabled(queries, target, undefined);
-    await record(queries, { parts, by, target, kind: "user_enabled" });
+    await record(queries, { dependencies, by, target, kind: "user_enabled" });
     return true;
   });
 }
 
 /** Forgets the failed logins, which ends a lockout. */
 export async function unlockUser(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget,
 ): Promise<boolean | CallerEnded> {
   const { tenant, user } = target;
-  return actAs(parts, by.caller, placeOf(target), async (queries) => {
+  return withCallerLock(dependencies, by.caller, placeOf(target), async (queries) => {
     const locked = await lockUser(queries, tenant, user);
     if (locked === undefined) return false;
     await forgetFailures(queries, { tenant, login: locked.login });
-    await record(queries, { parts, by, target, kind: "account_unlocked" });
+    await record(queries, { dependencies, by, target, kind: "account_unlocked" });
     return true;
   });
 }
@@ -126,60 +131,68 @@ export type SetPasswordOutcome =
 
 /** Replaces the password, by a one-time one unless it is given, and ends everything. */
 export async function setPassword(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   target: UserTarget & { readonly password?: string | undefined },
 ): Promise<SetPasswordOutcome | undefined> {
   const { tenant, user } = target;
   const scope = { role: "tenant", tenant } as const;
-  const login = await parts.db.transaction(scope, (queries) => readLogin(queries, tenant, user));
+  const login = await dependencies.db.transaction(scope, (queries) =>
+    readLogin(queries, tenant, user),
+  );
   if (login === undefined) return undefined;
   const problems =
     target.password === undefined ? [] : passwordFaults(target.password, { login, userId: user });
   if (problems.length > 0) return { kind: "password_unacceptable", problems };
-  const password = target.password ?? oneTimePassword(parts.randomBytes);
+  const password = target.password ?? oneTimePassword(dependencies.randomBytes);
   const oneTime = target.password === undefined;
-  const passwordHash = await parts.hasher.hash(password);
+  const passwordHash = await dependencies.hasher.hash(password);
   const place = placeOf(target);
-  return actAs(
-    parts,
+  return withCallerLock(
+    dependencies,
     by.caller,
     place,
     async (queries): Promise<SetPasswordOutcome | undefined> => {
       const detail = { one_time_password: oneTime };
-      const ended = await endAll(queries, { parts, by, target, kind: "password_set", detail });
+      const ended = await endAll(queries, {
+        dependencies,
+        by,
+        target,
+        kind: "password_set",
+        detail,
+      });
       if (ended === undefined) return undefined;
-      const atMs = parts.clock.wallMs();
+      const atMs = dependencies.clock.wallMs();
       await replacePassword(queries, { tenant, user, passwordHash, oneTime, atMs });
       return { kind: "set", oneTimePassword: oneTime ? password : undefined, ...ended };
     },
   );
 }
 
-function placeOf(target: UserTarget): ActPlace {
+function placeOf(target: UserTarget): ActionScope {
   return { scope: { role: "tenant", tenant: target.tenant }, target };
 }
 
 interface UserAct {
-  readonly parts: AdminParts;
-  readonly by: By;
+  readonly dependencies: AdminDependencies;
+  readonly by: ActorContext;
   readonly target: UserTarget;
   readonly kind: AuditKind;
   readonly detail?: Readonly<Record<string, boolean>>;
 }
 
 async function endAll(queries: Queries, done: UserAct): Promise<Revoked | undefined> {
-  const { parts, by, target, kind } = done;
-  const ended = await endEverything(queries, target, { ...actOf(by), endedBy: kind }, parts);
+  const { dependencies, by, target, kind } = done;
+  const ended = await endEverything(queries, target, { ...actOf(by), endedBy: kind }, dependencies);
   if (ended === undefined) return undefined;
   await record(queries, done, ended.eventId);
   return { committed: [ended] };
 }
 
 async function record(queries: Queries, done: UserAct, eventId?: string): Promise<void> {
-  const { parts, by, target, kind, detail } = done;
+  const { dependencies, by, target, kind, detail } = done;
   const { tenant, user } = target;
-  const atMs = parts.clock.wallMs();
+  const atMs = dependencies.clock.wallMs();
   const entry = { tenant, user, atMs, kind, outcome: "done", eventId, detail } as const;
   await recordAudit(queries, { ...entry, ...actOf(by) });
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AdminParts, UserTarget } from "./admin-act.js";
+import type { AdminDependencies, UserTarget } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -13,7 +13,7 @@ import { readLogin } from "../login/account-sql.js";
 
 /** A user's sessions, the newest first, ended ones among them. undefined: no such user. */
 export async function listUserSessions(
-  { db }: AdminParts,
+  { db }: AdminDependencies,
   { tenant, user }: UserTarget,
   { cursor, limit }: PageRequest,
 ): Promise<Page<UserSessionView> | CursorInvalid | undefined> {

@@ -6,8 +6,8 @@ import { passwordFaults, type PasswordFault } from "../passwords/password-rules.
 import type { Queries } from "../database/queries-sql.js";
 import type { Caller, CallerEnded } from "../login/caller.js";
 import type { Act } from "../login/ending-sql.js";
-import { actAs } from "./act-as.js";
-import { actOf, OPERATORS_TENANT, type AdminParts, type By } from "./admin-act.js";
+import { withCallerLock } from "./caller-lock.js";
+import { actOf, OPERATORS_TENANT, type AdminDependencies, type ActorContext } from "./admin-act.js";
 import {
   KEY_PARTS,
   pageOf,
@@ -43,25 +43,25 @@ export type CreateUserOutcome =
   | CallerEnded;
 
 export async function createUser(
-  parts: AdminParts,
-  by: By,
+  dependencies: AdminDependencies,
+  by: ActorContext,
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
-  return enrol(parts, { act: actOf(by), caller: by.caller }, tenant, order);
+  return enrol(dependencies, { act: actOf(by), caller: by.caller }, tenant, order);
 }
 
 /** The same for whoever acts; `caller` undefined: nobody who has logged in (`operators.ts`). */
 export async function enrol(
-  parts: AdminParts,
+  dependencies: AdminDependencies,
   { act, caller }: { readonly act: Act; readonly caller: Caller | undefined },
   tenant: string,
   order: UserOrder,
 ): Promise<CreateUserOutcome> {
-  const { db, clock, hasher } = parts;
+  const { db, clock, hasher } = dependencies;
   const { login, role } = order;
   if ((role === "operator") !== (tenant === OPERATORS_TENANT)) return { kind: "role_unfit" };
-  const user = order.userId ?? parts.newUserId();
+  const user = order.userId ?? dependencies.newUserId();
   const problems =
     order.password === undefined ? [] : passwordFaults(order.password, { login, userId: user });
   if (problems.length > 0) return { kind: "password_unacceptable", problems };
@@ -73,7 +73,7 @@ export async function enrol(
     return what === undefined ? undefined : ({ kind: "exists", what } as const);
   });
   if (obstacle !== undefined) return obstacle;
-  const password = order.password ?? oneTimePassword(parts.randomBytes);
+  const password = order.password ?? oneTimePassword(dependencies.randomBytes);
   const oneTime = order.password === undefined;
   const passwordHash = await hasher.hash(password);
   const add = async (queries: Queries): Promise<CreateUserOutcome> => {
@@ -93,12 +93,14 @@ export async function enrol(
       oneTimePassword: oneTime ? password : undefined,
     };
   };
-  return caller === undefined ? db.transaction(scope, add) : actAs(parts, caller, { scope }, add);
+  return caller === undefined
+    ? db.transaction(scope, add)
+    : withCallerLock(dependencies, caller, { scope }, add);
 }
 
 /** A tenant's users by id. undefined: no such tenant. */
 export async function listUsers(
-  { db }: AdminParts,
+  { db }: AdminDependencies,
   tenant: string,
   { cursor, limit }: PageRequest,
 ): Promise<Page<UserView> | CursorInvalid | undefined> {

@@ -23,17 +23,17 @@ import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrati
 import { takeScope, type Queries } from "./queries-sql.js";
 import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { SYNCING_PARAMETERS, SyncedFolder } from "./synced-folder-pglite.js";
-import { Turns, type TurnBounds } from "./turns.js";
-import { UPKEEP_EVERY, upkeepSteps } from "./upkeep-pglite.js";
+import { Mutex, type MutexBounds } from "./mutex.js";
+import { UPKEEP_EVERY, upkeepSteps } from "./maintenance-pglite.js";
 
 /** As long as PostgreSQL's pool lets them wait; a transaction takes about a millisecond. */
-const TURN_BOUNDS: TurnBounds = { waitingMax: 256, waitMaxMs: 2000 };
+const TURN_BOUNDS: MutexBounds = { waitingMax: 256, waitMaxMs: 2000 };
 
 /** Lines of PostgreSQL's that tell why it does not open. */
 const WORDS_KEPT = 3;
 
 export interface PgliteOptions {
-  readonly turns?: TurnBounds;
+  readonly turns?: MutexBounds;
   readonly upkeepEvery?: number;
   /** Brings an open file to disk; fsync if left out. */
   readonly sync?: (descriptor: number) => void;
@@ -77,7 +77,7 @@ async function makeDatabase(emptyFolder: string): Promise<void> {
 class PgliteDatabase implements Database {
   readonly #client: PGlite;
   readonly #directory: DataDirectory;
-  readonly #turns: Turns;
+  readonly #turns: Mutex;
   readonly #upkeepEvery: number;
   /** Each lock's present holder. */
   readonly #held = new Map<LockName, symbol>();
@@ -88,7 +88,7 @@ class PgliteDatabase implements Database {
   constructor(client: PGlite, directory: DataDirectory, options: PgliteOptions) {
     this.#client = client;
     this.#directory = directory;
-    this.#turns = new Turns(options.turns ?? TURN_BOUNDS);
+    this.#turns = new Mutex(options.turns ?? TURN_BOUNDS);
     this.#upkeepEvery = options.upkeepEvery ?? UPKEEP_EVERY;
   }
 

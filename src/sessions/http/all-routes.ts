@@ -1,4 +1,4 @@
-import type { ApiParts } from "./api-parts.js";
+import type { ApiDependencies } from "./api-dependencies.js";
 import { addKeySet } from "./key-set-route.js";
 import { addLogin, addLogout, addRefresh } from "./login-routes.js";
 import {
@@ -21,8 +21,8 @@ import {
 import { addUserCreation, addUsers, addUserSessions } from "./user-routes.js";
 
 /** In the order in which the OpenAPI document lists them. */
-export function addAllRoutes(routes: Routes, parts: ApiParts): void {
-  const { sessions, admin, outbox, keys, nodes } = parts;
+export function addAllRoutes(routes: Routes, dependencies: ApiDependencies): void {
+  const { sessions, admin, outbox, keys, nodes } = dependencies;
   const own = { ...sessions, outbox };
   addLogin(routes, sessions);
   addRefresh(routes, sessions);

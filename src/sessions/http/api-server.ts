@@ -9,17 +9,15 @@ import { removeDeadSocket } from "../../runtime/dead-socket.js";
 import type { ListenAddress } from "../../runtime/listen-address.js";
 import { addAllRoutes } from "./all-routes.js";
 import { describeApi, showApi } from "./api-document.js";
-import type { ApiParts } from "./api-parts.js";
+import type { ApiDependencies } from "./api-dependencies.js";
 import { trustedProxies } from "./client-address.js";
 import { answerClientError } from "./client-error.js";
-import { Door } from "./door.js";
+import { RequestGate } from "./request-gate.js";
 import { parseJsonBody } from "./json-body.js";
 import { problemOf } from "./problem.js";
-import { ProblemDesk } from "./problem-desk.js";
+import { ProblemResponder } from "./problem-responder.js";
 import { parseQuery } from "./query-text.js";
 import { Routes } from "./route.js";
-
-export type { ApiParts } from "./api-parts.js";
 
 export interface ApiOptions {
   readonly listen: ListenAddress;
@@ -65,36 +63,36 @@ export interface Api {
  *
  * @throws RangeError for a trusted proxy that is none
  */
-export async function startApi(options: ApiOptions, parts: ApiParts): Promise<Api> {
+export async function startApi(options: ApiOptions, dependencies: ApiDependencies): Promise<Api> {
   const bounds = { ...DEFAULT_API_BOUNDS, ...options.bounds };
   const trusted = trustedProxies(options.trustedProxies);
-  const desk = new ProblemDesk(parts.log);
-  const app = newServer(bounds, desk);
-  const door = new Door(parts.isReady);
-  door.guard(app, desk);
+  const problems = new ProblemResponder(dependencies.log);
+  const app = newServer(bounds, problems);
+  const gate = new RequestGate(dependencies.isReady);
+  gate.guard(app, problems);
   app.addHook("onResponse", (request, reply, done) => {
     const { url } = request.routeOptions;
     const operation = url === undefined ? undefined : `${request.method} ${url}`;
     const { statusCode: status, elapsedTime: durationMs } = reply;
-    parts.log.answered({ operation, status, durationMs });
+    dependencies.log.answered({ operation, status, durationMs });
     done();
   });
   await describeApi(app);
   addAllRoutes(
     new Routes(app, {
-      callers: parts.sessions,
-      acts: parts.sessions,
-      refusals: parts.refusals,
+      callers: dependencies.sessions,
+      acts: dependencies.sessions,
+      refusals: dependencies.refusals,
       trusted,
-      desk,
+      problems,
     }),
-    parts,
+    dependencies,
   );
   await showApi(app);
   app.server.maxConnections = bounds.connectionsMax;
   await listen(app, options.listen);
   const close = async (): Promise<void> => {
-    door.close();
+    gate.close();
     const timer = setTimeout(() => app.server.closeAllConnections(), bounds.closeMaxMs);
     try {
       await app.close();
@@ -117,7 +115,7 @@ function boundAddress(app: FastifyInstance, asked: ListenAddress): ListenAddress
   return { ...asked, port: bound.port };
 }
 
-function newServer(bounds: ApiBounds, desk: ProblemDesk): FastifyInstance {
+function newServer(bounds: ApiBounds, problems: ProblemResponder): FastifyInstance {
   const app = fastify({
     logger: false,
     genReqId: () => randomUUID(),
@@ -141,10 +139,10 @@ function newServer(bounds: ApiBounds, desk: ProblemDesk): FastifyInstance {
     clientErrorHandler: answerClientError,
     // What it cannot find a route for, such as a path that cannot be decoded.
     frameworkErrors: (error, request, reply) => {
-      desk.answerRaw(reply.hijack().raw, { requestId: request.id, problem: problemOf(error) });
+      problems.answerRaw(reply.hijack().raw, { requestId: request.id, problem: problemOf(error) });
     },
   });
-  app.setErrorHandler((error, _request, reply) => desk.answer(reply, problemOf(error), error));
+  app.setErrorHandler((error, _request, reply) => problems.answer(reply, problemOf(error), error));
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
     try {

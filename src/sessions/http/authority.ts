@@ -11,7 +11,7 @@ import type { Problem } from "./problem.js";
  * - `tenant_admin`: an administrator of the tenant in the path, or an operator;
  * - `operator`.
  */
-export type Need = "session" | "user" | "tenant_admin" | "operator";
+export type RequiredScope = "session" | "user" | "tenant_admin" | "operator";
 
 /**
  * Why the caller may not; undefined if they may. Another tenant's administrator is answered as if the
@@ -19,7 +19,7 @@ export type Need = "session" | "user" | "tenant_admin" | "operator";
  */
 export function refusalOf(
   caller: Caller,
-  need: Need,
+  need: RequiredScope,
   tenant: string | undefined,
 ): Problem | undefined {
   const { scopes } = caller;

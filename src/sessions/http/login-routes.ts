@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { IssuedTokens } from "../login/issued-tokens.js";
-import { login, type LoginParts } from "../login/login.js";
-import { logout, type OwnSessionParts } from "../login/own-sessions.js";
-import { refresh, type RefreshParts } from "../login/refresh.js";
+import { login, type LoginDependencies } from "../login/login.js";
+import { logout, type OwnSessionDependencies } from "../login/own-sessions.js";
+import { refresh, type RefreshDependencies } from "../login/refresh.js";
 import type { Outbox } from "../outbox/outbox.js";
 import { revocationAnswer, tokensAnswer } from "./answer-schemas.js";
 import {
@@ -29,7 +29,7 @@ const loginBody = z.strictObject({
   device_name: deviceNameField,
 });
 
-export function addLogin(routes: Routes, parts: LoginParts): void {
+export function addLogin(routes: Routes, dependencies: LoginDependencies): void {
   const plan = {
     method: "POST",
     url: "/v1/login",
@@ -48,7 +48,7 @@ export function addLogin(routes: Routes, parts: LoginParts): void {
     ],
   } as const;
   routes.open(plan, async ({ body: { device_name: deviceName, ...who }, address }) => {
-    const outcome = await login(parts, { ...who, deviceName, address });
+    const outcome = await login(dependencies, { ...who, deviceName, address });
     switch (outcome.kind) {
       case "opened":
         return answered(200, tokensBody(outcome.tokens));
@@ -62,7 +62,7 @@ export function addLogin(routes: Routes, parts: LoginParts): void {
   });
 }
 
-export function addRefresh(routes: Routes, parts: RefreshParts): void {
+export function addRefresh(routes: Routes, dependencies: RefreshDependencies): void {
   const plan = {
     method: "POST",
     url: "/v1/refresh",
@@ -83,7 +83,7 @@ export function addRefresh(routes: Routes, parts: RefreshParts): void {
     ],
   } as const;
   routes.open(plan, async ({ body: { refresh_token: refreshToken }, address }) => {
-    const outcome = await refresh(parts, { refreshToken, address });
+    const outcome = await refresh(dependencies, { refreshToken, address });
     switch (outcome.kind) {
       case "rotated":
         return answered(200, tokensBody(outcome.tokens));
@@ -99,7 +99,7 @@ export function addRefresh(routes: Routes, parts: RefreshParts): void {
 
 export function addLogout(
   routes: Routes,
-  parts: OwnSessionParts & { readonly outbox: Outbox },
+  dependencies: OwnSessionDependencies & { readonly outbox: Outbox },
 ): void {
   const plan = {
     method: "POST",
@@ -115,9 +115,9 @@ export function addLogout(
     problems: [],
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
-    const ended = await logout(parts, caller, address);
+    const ended = await logout(dependencies, caller, address);
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
   });
 }
 

@@ -1,14 +1,14 @@
 /** What people do with their own sessions. */
 import { z } from "zod";
 import type { Outbox } from "../outbox/outbox.js";
-import type { CallerParts } from "../login/caller.js";
+import type { CallerDependencies } from "../login/caller.js";
 import {
   endOwnOtherSessions,
   endOwnSession,
   listOwnSessions,
-  type OwnSessionParts,
+  type OwnSessionDependencies,
 } from "../login/own-sessions.js";
-import { changeOwnPassword, type PasswordChangeParts } from "../login/password-change.js";
+import { changeOwnPassword, type PasswordChangeDependencies } from "../login/password-change.js";
 import type { SessionView } from "../login/session-view.js";
 import { ownSessionsAnswer, revocationAnswer } from "./answer-schemas.js";
 import {
@@ -25,9 +25,12 @@ import { timeBody } from "./time-body.js";
 
 const TAG = "My sessions";
 
-type OwnParts = OwnSessionParts & { readonly outbox: Outbox };
+type OwnDependencies = OwnSessionDependencies & { readonly outbox: Outbox };
 
-export function addOwnSessions(routes: Routes, parts: Pick<CallerParts, "db" | "clock">): void {
+export function addOwnSessions(
+  routes: Routes,
+  dependencies: Pick<CallerDependencies, "db" | "clock">,
+): void {
   const plan = {
     method: "GET",
     url: "/v1/me/sessions",
@@ -41,12 +44,12 @@ export function addOwnSessions(routes: Routes, parts: Pick<CallerParts, "db" | "
     problems: [],
   } as const;
   routes.guarded(plan, async ({ caller }) => {
-    const sessions = await listOwnSessions(parts, caller);
+    const sessions = await listOwnSessions(dependencies, caller);
     return answered(200, { sessions: sessions.map(sessionBody) });
   });
 }
 
-export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
+export function addOwnSessionEnd(routes: Routes, dependencies: OwnDependencies): void {
   const plan = {
     method: "DELETE",
     url: "/v1/me/sessions/:session",
@@ -62,14 +65,14 @@ export function addOwnSessionEnd(routes: Routes, parts: OwnParts): void {
     problems: ["not_found"],
   } as const;
   routes.guarded(plan, async ({ caller, path, query, address }) => {
-    const ended = await endOwnSession(parts, caller, path.session, address);
+    const ended = await endOwnSession(dependencies, caller, path.session, address);
     if (ended === undefined) return refused("not_found");
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return answerEnded(parts.outbox, ended, query.wait_ms);
+    return answerEnded(dependencies.outbox, ended, query.wait_ms);
   });
 }
 
-export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
+export function addOtherSessionsEnd(routes: Routes, dependencies: OwnDependencies): void {
   const plan = {
     method: "POST",
     url: "/v1/me/sessions/revoke-others",
@@ -85,15 +88,15 @@ export function addOtherSessionsEnd(routes: Routes, parts: OwnParts): void {
     problems: [],
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
-    const ended = await endOwnOtherSessions(parts, caller, address);
+    const ended = await endOwnOtherSessions(dependencies, caller, address);
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
   });
 }
 
 export function addOwnPassword(
   routes: Routes,
-  parts: PasswordChangeParts & { readonly outbox: Outbox },
+  dependencies: PasswordChangeDependencies & { readonly outbox: Outbox },
 ): void {
   const plan = {
     method: "PUT",
@@ -110,13 +113,13 @@ export function addOwnPassword(
     problems: ["password_unacceptable", "bad_credentials", "account_locked", "session_ended"],
   } as const;
   routes.guarded(plan, async ({ caller, query, body, address }) => {
-    const outcome = await changeOwnPassword(parts, caller, {
+    const outcome = await changeOwnPassword(dependencies, caller, {
       currentPassword: body.current_password,
       newPassword: body.new_password,
       address,
     });
     if (outcome.kind === "changed") {
-      return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+      return publishAndAnswer(dependencies.outbox, outcome.committed, query.wait_ms);
     }
     if (outcome.kind === "limited") {
       return refused("rate_limited", { retryAfterS: outcome.retryAfterS });

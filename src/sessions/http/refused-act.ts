@@ -4,7 +4,7 @@ import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import type { RefusedAct } from "../audit/refusal-trail.js";
 import { identifierSchema } from "../../tokens/identifier.js";
 import type { Caller } from "../login/caller.js";
-import type { Need } from "./authority.js";
+import type { RequiredScope } from "./authority.js";
 import type { ProblemCode } from "./problem-codes.js";
 
 /**
@@ -29,7 +29,7 @@ const inBody = z.object({ tenant: given, user_id: given, login: given });
 
 export interface RefusedRequest {
   readonly kind: AuditKind;
-  readonly need: Need;
+  readonly need: RequiredScope;
   readonly caller: Caller;
   readonly code: ProblemCode;
   readonly address: string;

@@ -12,19 +12,19 @@ import type {} from "@fastify/swagger";
 import { z } from "zod";
 import type { AuditKind } from "../audit/audit-trail.js";
 import type { Refusals } from "../audit/refusal-trail.js";
-import { actLimitedForS, type ActLimitParts } from "../login/act-limit.js";
-import { callerOf, isStillGood, type Caller, type CallerParts } from "../login/caller.js";
+import { actLimitedForS, type ActLimitDependencies } from "../login/act-limit.js";
+import { callerOf, isCallerActive, type Caller, type CallerDependencies } from "../login/caller.js";
 import { answerResponses, problemResponses } from "./answer-schemas.js";
-import { bearerOf, refusalOf, type Need } from "./authority.js";
+import { bearerOf, refusalOf, type RequiredScope } from "./authority.js";
 import { clientAddress, type TrustedProxies } from "./client-address.js";
 import { noBody } from "./request-fields.js";
 import { fieldProblems, IN_OUR_WORDS, invalidField, type Problem } from "./problem.js";
 import type { ProblemCode } from "./problem-codes.js";
-import type { ProblemDesk } from "./problem-desk.js";
+import type { ProblemResponder } from "./problem-responder.js";
 import { isForTheTrail, refusedAct } from "./refused-act.js";
 
 type Answers = Readonly<Record<number, z.ZodType>>;
-type GuardedPlan = { readonly need: Need } & Pick<
+type GuardedPlan = { readonly need: RequiredScope } & Pick<
   RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>,
   "kind"
 >;
@@ -39,7 +39,7 @@ export interface RoutePlan<
   /** As Fastify writes it: `/v1/admin/tenants/:tenant`. */
   readonly url: string;
   /** undefined: anybody may call it. */
-  readonly need?: Need;
+  readonly need?: RequiredScope;
   /** What the audit trail calls the act. undefined: it only reads, which leaves no row. */
   readonly kind?: AuditKind;
   /** Every call counts towards the limit of the caller's acts. */
@@ -104,19 +104,19 @@ export function answered<Status extends number, Body>(
   return { status, body };
 }
 
-export interface RouteTools {
-  readonly callers: CallerParts;
-  readonly acts: ActLimitParts;
+export interface RouteDependencies {
+  readonly callers: CallerDependencies;
+  readonly acts: ActLimitDependencies;
   readonly refusals: Refusals;
   readonly trusted: TrustedProxies;
-  readonly desk: ProblemDesk;
+  readonly problems: ProblemResponder;
 }
 
 export class Routes {
   readonly #app: FastifyInstance;
-  readonly #tools: RouteTools;
+  readonly #tools: RouteDependencies;
 
-  constructor(app: FastifyInstance, tools: RouteTools) {
+  constructor(app: FastifyInstance, tools: RouteDependencies) {
     this.#app = app;
     this.#tools = tools;
   }
@@ -140,7 +140,7 @@ export class Routes {
 
   /** A route for those who have logged in. */
   guarded<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, A extends Answers>(
-    plan: RoutePlan<P, Q, B, A> & { readonly need: Need },
+    plan: RoutePlan<P, Q, B, A> & { readonly need: RequiredScope },
     handle: (asked: AskedByCaller<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
   ): void {
     const callers = new WeakMap<FastifyRequest, Caller>();
@@ -151,7 +151,7 @@ export class Routes {
       // Before the body is read: a stranger's is not worth the memory.
       onRequest: async (request, reply) => {
         const caller = await this.#admitted(request, plan);
-        if ("problem" in caller) return this.#tools.desk.answer(reply, caller.problem);
+        if ("problem" in caller) return this.#tools.problems.answer(reply, caller.problem);
         callers.set(request, caller);
         return undefined;
       },
@@ -159,12 +159,12 @@ export class Routes {
         const caller = callers.get(request);
         if (caller === undefined) throw new Error("a handler was asked by nobody");
         // Who sends a body decides how long that takes.
-        if (request.body !== undefined && !(await isStillGood(this.#tools.callers, caller))) {
+        if (request.body !== undefined && !(await isCallerActive(this.#tools.callers, caller))) {
           const answer = refused("invalid_token");
           return this.#sendTo(request, reply, { plan, caller, answer });
         }
         const asked = this.#read(plan, request);
-        if ("problem" in asked) return this.#tools.desk.answer(reply, asked.problem);
+        if ("problem" in asked) return this.#tools.problems.answer(reply, asked.problem);
         if (plan.limited === true) {
           const retryAfterS = await actLimitedForS(this.#tools.acts, caller, asked.address);
           if (retryAfterS !== undefined) {
@@ -240,7 +240,7 @@ export class Routes {
   }
 
   #send(reply: FastifyReply, answer: Answered | Refused): FastifyReply {
-    if ("problem" in answer) return this.#tools.desk.answer(reply, answer.problem);
+    if ("problem" in answer) return this.#tools.problems.answer(reply, answer.problem);
     const { status, body, headers } = answer;
     return reply
       .code(status)
@@ -291,7 +291,7 @@ function describe(plan: RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>): Fa
   };
 }
 
-const NEEDS: Readonly<Record<Need, string>> = {
+const NEEDS: Readonly<Record<RequiredScope, string>> = {
   session: "For whoever has logged in, be it with a one-time password.",
   user: "For whoever has logged in and has a password of their own.",
   tenant_admin: "For the tenant's administrators and for operators.",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AdminParts } from "../admin/admin-act.js";
+import type { AdminDependencies } from "../admin/admin-act.js";
 import { readAudit } from "../admin/audit-query.js";
 import type { AuditRecord } from "../admin/audit-query-sql.js";
 import { createTenant, listTenants } from "../admin/tenants.js";
@@ -24,7 +24,7 @@ import { timeBody } from "./time-body.js";
 
 const TAG = "Tenants";
 
-export function addTenantCreation(routes: Routes, parts: AdminParts): void {
+export function addTenantCreation(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "POST",
     url: "/v1/admin/tenants",
@@ -39,14 +39,14 @@ export function addTenantCreation(routes: Routes, parts: AdminParts): void {
     problems: ["tenant_exists"],
   } as const;
   routes.guarded(plan, async ({ caller, address, body: { tenant, name, reason } }) => {
-    const outcome = await createTenant(parts, { caller, address, reason }, { tenant, name });
+    const outcome = await createTenant(dependencies, { caller, address, reason }, { tenant, name });
     if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "exists") return refused("tenant_exists");
     return answered(201, tenantBody(outcome.tenant));
   });
 }
 
-export function addTenants(routes: Routes, parts: AdminParts): void {
+export function addTenants(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "GET",
     url: "/v1/admin/tenants",
@@ -60,13 +60,13 @@ export function addTenants(routes: Routes, parts: AdminParts): void {
     problems: [],
   } as const;
   routes.guarded(plan, async ({ query }) => {
-    const page = await listTenants(parts, query);
+    const page = await listTenants(dependencies, query);
     if (page.kind === "cursor_invalid") return invalidCursor();
     return answered(200, { tenants: page.items.map(tenantBody), next_cursor: page.nextCursor });
   });
 }
 
-export function addAudit(routes: Routes, parts: AdminParts): void {
+export function addAudit(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "GET",
     url: "/v1/admin/tenants/:tenant/audit",
@@ -87,7 +87,7 @@ export function addAudit(routes: Routes, parts: AdminParts): void {
     problems: ["not_found"],
   } as const;
   routes.guarded(plan, async ({ path, query: { from, to, ...asked } }) => {
-    const page = await readAudit(parts, path.tenant, { ...asked, fromMs: from, toMs: to });
+    const page = await readAudit(dependencies, path.tenant, { ...asked, fromMs: from, toMs: to });
     if (page === undefined) return refused("not_found");
     if (page.kind === "cursor_invalid") return invalidCursor();
     return answered(200, { entries: page.items.map(auditBody), next_cursor: page.nextCursor });

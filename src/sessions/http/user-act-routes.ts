@@ -1,7 +1,7 @@
 /** What administrators do to users. */
 import { z } from "zod";
 import type { AuditKind } from "../audit/audit-trail.js";
-import type { AdminParts, By, UserTarget } from "../admin/admin-act.js";
+import type { AdminDependencies, ActorContext, UserTarget } from "../admin/admin-act.js";
 import {
   disableUser,
   enableUser,
@@ -29,9 +29,9 @@ import { unacceptable } from "./user-routes.js";
 
 const TAG = "Acts on users";
 
-export type ActParts = AdminParts & { readonly outbox: Outbox };
+export type ActDependencies = AdminDependencies & { readonly outbox: Outbox };
 
-export function addSessionEnd(routes: Routes, parts: ActParts): void {
+export function addSessionEnd(routes: Routes, dependencies: ActDependencies): void {
   const plan = {
     method: "DELETE",
     url: "/v1/admin/tenants/:tenant/users/:user/sessions/:session",
@@ -47,14 +47,14 @@ export function addSessionEnd(routes: Routes, parts: ActParts): void {
     problems: ["not_found"],
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query: { reason, wait_ms: waitMs } }) => {
-    const ended = await endUserSession(parts, { caller, address, reason }, path);
+    const ended = await endUserSession(dependencies, { caller, address, reason }, path);
     if (ended === undefined) return refused("not_found");
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return answerEnded(parts.outbox, ended, waitMs);
+    return answerEnded(dependencies.outbox, ended, waitMs);
   });
 }
 
-export function addRevokeAll(routes: Routes, parts: ActParts): void {
+export function addRevokeAll(routes: Routes, dependencies: ActDependencies): void {
   const plan = {
     ...actPlan(
       "revoke-all",
@@ -65,14 +65,14 @@ export function addRevokeAll(routes: Routes, parts: ActParts): void {
     answers: { 200: revocationAnswer, 202: revocationAnswer },
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
-    const ended = await revokeAll(parts, { caller, address, reason }, path);
+    const ended = await revokeAll(dependencies, { caller, address, reason }, path);
     if (ended === undefined) return refused("not_found");
     if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(parts.outbox, ended.committed, query.wait_ms);
+    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
   });
 }
 
-export function addDisable(routes: Routes, parts: ActParts): void {
+export function addDisable(routes: Routes, dependencies: ActDependencies): void {
   const plan = {
     ...actPlan(
       "disable",
@@ -84,28 +84,31 @@ export function addDisable(routes: Routes, parts: ActParts): void {
     problems: ["not_found", "last_operator"],
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
-    const outcome = await disableUser(parts, { caller, address, reason }, path);
+    const outcome = await disableUser(dependencies, { caller, address, reason }, path);
     if (outcome === undefined) return refused("not_found");
     if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "last_operator") return refused("last_operator");
-    return publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    return publishAndAnswer(dependencies.outbox, outcome.committed, query.wait_ms);
   });
 }
 
-export function addEnable(routes: Routes, parts: ActParts): void {
+export function addEnable(routes: Routes, dependencies: ActDependencies): void {
   const summary = "Let a disabled user log in again; what was ended stays ended";
-  addHarmless(routes, parts, { ...actPlan("enable", "user_enabled", summary), act: enableUser });
+  addHarmless(routes, dependencies, {
+    ...actPlan("enable", "user_enabled", summary),
+    act: enableUser,
+  });
 }
 
-export function addUnlock(routes: Routes, parts: ActParts): void {
+export function addUnlock(routes: Routes, dependencies: ActDependencies): void {
   const summary = "End a lockout and forget the failed logins";
-  addHarmless(routes, parts, {
+  addHarmless(routes, dependencies, {
     ...actPlan("unlock", "account_unlocked", summary),
     act: unlockUser,
   });
 }
 
-export function addPasswordSetting(routes: Routes, parts: ActParts): void {
+export function addPasswordSetting(routes: Routes, dependencies: ActDependencies): void {
   const summary =
     "Replace a user's password, by a one-time one unless it is given, and end everything";
   const plan = {
@@ -118,12 +121,12 @@ export function addPasswordSetting(routes: Routes, parts: ActParts): void {
   routes.guarded(plan, async ({ caller, address, path, query, body }) => {
     const { password, reason } = body;
     const by = { caller, address, reason };
-    const outcome = await setPassword(parts, by, { ...path, password });
+    const outcome = await setPassword(dependencies, by, { ...path, password });
     if (outcome === undefined) return refused("not_found");
     if (outcome.kind === "caller_ended") return refused("invalid_token");
     if (outcome.kind === "password_unacceptable")
       return { problem: unacceptable(outcome.problems) };
-    const answer = await publishAndAnswer(parts.outbox, outcome.committed, query.wait_ms);
+    const answer = await publishAndAnswer(dependencies.outbox, outcome.committed, query.wait_ms);
     const { oneTimePassword: one_time_password } = outcome;
     return answered(answer.status, { ...answer.body, one_time_password });
   });
@@ -147,17 +150,21 @@ function actPlan(name: string, kind: AuditKind, summary: string) {
 /** An act that revokes nothing. */
 function addHarmless(
   routes: Routes,
-  parts: ActParts,
+  dependencies: ActDependencies,
   {
     act,
     ...rest
   }: ReturnType<typeof actPlan> & {
-    readonly act: (parts: AdminParts, by: By, target: UserTarget) => ReturnType<typeof enableUser>;
+    readonly act: (
+      dependencies: AdminDependencies,
+      by: ActorContext,
+      target: UserTarget,
+    ) => ReturnType<typeof enableUser>;
   },
 ): void {
   const plan = { ...rest, query: noQuery, answers: { 204: nothingAnswer } } as const;
   routes.guarded(plan, async ({ caller, address, path, body: { reason } }) => {
-    const done = await act(parts, { caller, address, reason }, path);
+    const done = await act(dependencies, { caller, address, reason }, path);
     if (typeof done !== "boolean") return refused("invalid_token");
     return done ? answered(204, undefined) : refused("not_found");
   });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AdminParts } from "../admin/admin-act.js";
+import type { AdminDependencies } from "../admin/admin-act.js";
 import { listUserSessions } from "../admin/user-sessions.js";
 import type { UserSessionView } from "../admin/user-sessions-sql.js";
 import { createUser, listUsers } from "../admin/users.js";
@@ -22,7 +22,7 @@ import { timeBody } from "./time-body.js";
 
 const TAG = "Users";
 
-export function addUserCreation(routes: Routes, parts: AdminParts): void {
+export function addUserCreation(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "POST",
     url: "/v1/admin/tenants/:tenant/users",
@@ -45,7 +45,12 @@ export function addUserCreation(routes: Routes, parts: AdminParts): void {
   routes.guarded(plan, async ({ caller, address, path, body }) => {
     const { user_id: userId, login, role, password, reason } = body;
     const by = { caller, address, reason };
-    const outcome = await createUser(parts, by, path.tenant, { userId, login, role, password });
+    const outcome = await createUser(dependencies, by, path.tenant, {
+      userId,
+      login,
+      role,
+      password,
+    });
     switch (outcome.kind) {
       case "created":
         return answered(201, {
@@ -74,7 +79,7 @@ export function unacceptable(problems: readonly string[]): Problem {
   return { code: "password_unacceptable", errors };
 }
 
-export function addUsers(routes: Routes, parts: AdminParts): void {
+export function addUsers(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "GET",
     url: "/v1/admin/tenants/:tenant/users",
@@ -88,14 +93,14 @@ export function addUsers(routes: Routes, parts: AdminParts): void {
     problems: ["not_found"],
   } as const;
   routes.guarded(plan, async ({ path, query }) => {
-    const page = await listUsers(parts, path.tenant, query);
+    const page = await listUsers(dependencies, path.tenant, query);
     if (page === undefined) return refused("not_found");
     if (page.kind === "cursor_invalid") return invalidCursor();
     return answered(200, { users: page.items.map(userBody), next_cursor: page.nextCursor });
   });
 }
 
-export function addUserSessions(routes: Routes, parts: AdminParts): void {
+export function addUserSessions(routes: Routes, dependencies: AdminDependencies): void {
   const plan = {
     method: "GET",
     url: "/v1/admin/tenants/:tenant/users/:user/sessions",
@@ -109,7 +114,7 @@ export function addUserSessions(routes: Routes, parts: AdminParts): void {
     problems: ["not_found"],
   } as const;
   routes.guarded(plan, async ({ path, query }) => {
-    const page = await listUserSessions(parts, path, query);
+    const page = await listUserSessions(dependencies, path, query);
     if (page === undefined) return refused("not_found");
     if (page.kind === "cursor_invalid") return invalidCursor();
     return answered(200, { sessions: page.items.map(sessionBody), next_cursor: page.nextCursor });

@@ -62,7 +62,7 @@ const CONNECTION = {
   noDelay: true,
 } satisfies RedisOptions;
 
-type Standing = "starting" | "redis" | "process" | "closed";
+type CountingMode = "starting" | "redis" | "process" | "closed";
 
 export class RedisLoginLimits implements LoginLimits {
   readonly #options: RedisLoginLimitsOptions;
@@ -70,7 +70,7 @@ export class RedisLoginLimits implements LoginLimits {
   readonly #client: Redis;
   readonly #inRedis: RedisCounters;
   readonly #inProcess: MemoryCounters;
-  #standing: Standing = "starting";
+  #mode: CountingMode = "starting";
   /** How often Redis has come (back): a late failure of an earlier time says nothing any more. */
   #arrivals = 0;
   /** What the client said of the connection: more than the commands that are lost with it. */
@@ -95,7 +95,7 @@ export class RedisLoginLimits implements LoginLimits {
 
   /** Where it counts just now. */
   get countsIn(): "redis" | "process" {
-    return this.#standing === "redis" ? "redis" : "process";
+    return this.#mode === "redis" ? "redis" : "process";
   }
 
   async admit(attempt: LoginAttempt): Promise<Admission> {
@@ -116,7 +116,7 @@ export class RedisLoginLimits implements LoginLimits {
 
   /** Counts in this process from now on, for whoever still asks. */
   close(): void {
-    this.#standing = "closed";
+    this.#mode = "closed";
     if (this.#client.status !== "end") this.#client.disconnect();
   }
 
@@ -133,8 +133,8 @@ export class RedisLoginLimits implements LoginLimits {
     return use(this.#inProcess);
   }
 
-  #isIn(standing: Standing): boolean {
-    return this.#standing === standing;
+  #isIn(mode: CountingMode): boolean {
+    return this.#mode === mode;
   }
 
   async #probe(): Promise<void> {
@@ -145,23 +145,23 @@ export class RedisLoginLimits implements LoginLimits {
       this.#giveUp(error);
       return;
     }
-    if (this.#standing === "closed" || this.#client.status !== "ready") return;
-    const wasAway = this.#standing === "process";
-    this.#standing = "redis";
+    if (this.#mode === "closed" || this.#client.status !== "ready") return;
+    const wasAway = this.#mode === "process";
+    this.#mode = "redis";
     this.#arrivals += 1;
     if (wasAway) this.#options.onRecovered();
   }
 
   /** Its replies could no longer be waited for, so the connection is given up for a new one. */
   #giveUp(error: unknown): void {
-    if (this.#standing === "closed") return;
+    if (this.#mode === "closed") return;
     this.#fallBack(error);
     if (this.#client.status !== "end") this.#client.disconnect(true);
   }
 
   #fallBack(error: unknown): void {
-    if (this.#standing !== "starting" && this.#standing !== "redis") return;
-    this.#standing = "process";
+    if (this.#mode !== "starting" && this.#mode !== "redis") return;
+    this.#mode = "process";
     this.#options.onFallback(reasonOf(this.#said ?? error));
   }
 

@@ -13,14 +13,14 @@ import type { LoginLimits } from "../limits/login-limits.js";
 import type { Caller } from "./caller.js";
 import type { LoginObserver } from "./observers.js";
 
-export interface ActLimitParts {
+export interface ActLimitDependencies {
   readonly limits: Pick<LoginLimits, "admitAct">;
   readonly observer: Pick<LoginObserver, "onLimit">;
 }
 
 /** Counts one. In how many seconds the caller may try again; undefined: now. Never rejects. */
 export async function actLimitedForS(
-  { limits, observer }: ActLimitParts,
+  { limits, observer }: ActLimitDependencies,
   { tenant, user, scopes }: Caller,
   address: string,
 ): Promise<number | undefined> {

@@ -9,7 +9,7 @@ import type { OwnTokenVerifier } from "../keys/signing-keys.js";
 import type { AccessToken } from "../../tokens/access-token.js";
 import { hasExpired } from "./refresh-decision.js";
 import { PASSWORD_CHANGE_SCOPE, scopesOf } from "./scopes.js";
-import { readStanding, type SessionStanding } from "./session-sql.js";
+import { readSessionStatus, type SessionStatus } from "./session-sql.js";
 
 /** Whoever calls the API with a good access token of this service. */
 export interface Caller {
@@ -26,22 +26,25 @@ export interface CallerEnded {
 
 export const CALLER_ENDED: CallerEnded = { kind: "caller_ended" };
 
-export interface CallerParts {
+export interface CallerDependencies {
   readonly db: Database;
   readonly clock: Clock;
   readonly verifier: OwnTokenVerifier;
 }
 
 /** undefined: refused. Rejects with a DatabaseError or a SigningKeyError. */
-export async function callerOf(parts: CallerParts, bearer: string): Promise<Caller | undefined> {
-  const token = await parts.verifier.verify(bearer);
+export async function callerOf(
+  dependencies: CallerDependencies,
+  bearer: string,
+): Promise<Caller | undefined> {
+  const token = await dependencies.verifier.verify(bearer);
   if (token === undefined) return undefined;
   const { tenant, user, session } = token;
-  const standing = await parts.db.transaction({ role: "tenant", tenant }, (queries) =>
-    readStanding(queries, { tenant, session }),
+  const status = await dependencies.db.transaction({ role: "tenant", tenant }, (queries) =>
+    readSessionStatus(queries, { tenant, session }),
   );
-  if (standing === undefined || !isGood(token, standing, parts.clock.wallMs())) return undefined;
-  return { tenant, user, session, scopes: presentScopes(token, standing) };
+  if (status === undefined || !isGood(token, status, dependencies.clock.wallMs())) return undefined;
+  return { tenant, user, session, scopes: presentScopes(token, status) };
 }
 
 /**
@@ -49,12 +52,12 @@ export async function callerOf(parts: CallerParts, bearer: string): Promise<Call
  * caller can draw out, such as a body that trickles in: whoever expects to be revoked could otherwise
  * keep a request open for long. It may be over a moment later; an act asks in its own transaction.
  */
-export async function isStillGood(
-  { db, clock }: Pick<CallerParts, "db" | "clock">,
+export async function isCallerActive(
+  { db, clock }: Pick<CallerDependencies, "db" | "clock">,
   caller: Caller,
 ): Promise<boolean> {
   return db.transaction({ role: "tenant", tenant: caller.tenant }, (queries) =>
-    holdsStill(queries, caller, clock.wallMs()),
+    isSessionActive(queries, caller, clock.wallMs()),
   );
 }
 
@@ -62,13 +65,13 @@ export async function isStillGood(
  * The same within the transaction of an act, as the caller's tenant. With the lock on the caller's
  * own row (`lockUser`), which everybody who ends a session holds, it stays so until the end.
  */
-export async function holdsStill(
+export async function isSessionActive(
   queries: Queries,
   { tenant, user, session }: Caller,
   nowMs: number,
 ): Promise<boolean> {
-  const standing = await readStanding(queries, { tenant, session });
-  return standing?.user === user && isOpen(standing, nowMs);
+  const status = await readSessionStatus(queries, { tenant, session });
+  return status?.user === user && isOpen(status, nowMs);
 }
 
 /**
@@ -77,21 +80,21 @@ export async function holdsStill(
  */
 export function isGood(
   token: Pick<AccessToken, "user" | "epoch">,
-  standing: SessionStanding,
+  status: SessionStatus,
   nowMs: number,
 ): boolean {
-  return standing.user === token.user && standing.epoch === token.epoch && isOpen(standing, nowMs);
+  return status.user === token.user && status.epoch === token.epoch && isOpen(status, nowMs);
 }
 
 /** Whatever raises the epoch ends the sessions, too. */
-function isOpen(standing: SessionStanding, nowMs: number): boolean {
-  return !standing.disabled && !standing.ended && !hasExpired(standing, nowMs);
+function isOpen(status: SessionStatus, nowMs: number): boolean {
+  return !status.disabled && !status.ended && !hasExpired(status, nowMs);
 }
 
 /** What the token says, but nothing that the user may no longer do. */
 export function presentScopes(
   { scopes }: Pick<AccessToken, "scopes">,
-  { role, passwordChangeOnly }: Pick<SessionStanding, "role" | "passwordChangeOnly">,
+  { role, passwordChangeOnly }: Pick<SessionStatus, "role" | "passwordChangeOnly">,
 ): ReadonlySet<string> {
   const allowed = new Set([PASSWORD_CHANGE_SCOPE, ...scopesOf(role, passwordChangeOnly)]);
   return new Set([...scopes].filter((scope) => allowed.has(scope)));

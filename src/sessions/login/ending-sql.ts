@@ -21,7 +21,7 @@ export interface Act {
   readonly address: string | undefined;
 }
 
-export interface EndingTools {
+export interface EndingDependencies {
   readonly clock: Clock;
   /** A new UUID for each revocation. */
   readonly newEventId: () => string;
@@ -40,7 +40,7 @@ export async function endSession(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string; readonly session: string },
   act: Act & { readonly endedBy: string },
-  tools: EndingTools,
+  tools: EndingDependencies,
 ): Promise<EndedSession | undefined> {
   const { tenant, user, session } = target;
   const mine = and(
@@ -75,7 +75,7 @@ export async function endOtherSessions(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string; readonly keep: string },
   act: Act & { readonly endedBy: string },
-  tools: EndingTools,
+  tools: EndingDependencies,
 ): Promise<readonly CommittedRevocation[]> {
   const { tenant, user, keep } = target;
   // The user's row first: a login that is under way is waited for, and ended as well.
@@ -110,7 +110,7 @@ export async function endOldestSessions(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string; readonly keep: number },
   act: Act & { readonly endedBy: string },
-  tools: EndingTools,
+  tools: EndingDependencies,
 ): Promise<readonly { readonly session: string; readonly committed: CommittedRevocation }[]> {
   const { tenant, user, keep } = target;
   const atMs = tools.clock.wallMs();
@@ -181,7 +181,7 @@ export async function endEverything(
   queries: Queries,
   target: { readonly tenant: string; readonly user: string },
   act: Act & { readonly endedBy: string },
-  tools: EndingTools,
+  tools: EndingDependencies,
 ): Promise<CommittedRevocation | undefined> {
   const { tenant, user } = target;
   const locked = await lockUser(queries, tenant, user);
@@ -231,7 +231,7 @@ function decide(
   revocation: CommittedRevocation["revocation"],
   atMs: number,
   { actor, reason }: Act,
-  { newEventId }: Pick<EndingTools, "newEventId">,
+  { newEventId }: Pick<EndingDependencies, "newEventId">,
 ): CommittedRevocation {
   return { eventId: newEventId(), revocation, atMs, reason, actor };
 }

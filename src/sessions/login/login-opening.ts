@@ -3,7 +3,12 @@ import { actorName } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { readCredential, replaceHash, useOneTimePassword, type Account } from "./account-sql.js";
-import { endOldestSessions, lockUser, type EndingTools, type LockedUser } from "./ending-sql.js";
+import {
+  endOldestSessions,
+  lockUser,
+  type EndingDependencies,
+  type LockedUser,
+} from "./ending-sql.js";
 import { forgetFailures, lockFailures } from "./lockout-sql.js";
 import { lockedForS } from "./lockout.js";
 import { loginRefused, type TriedLogin } from "./login-audit.js";
@@ -18,7 +23,7 @@ export interface VerifiedAccount extends Account {
   readonly rehashed: string | undefined;
 }
 
-export interface OpeningParts extends EndingTools {
+export interface OpeningDependencies extends EndingDependencies {
   readonly randomBytes: (size: number) => Uint8Array;
   readonly options: SessionLimits;
 }
@@ -51,13 +56,13 @@ const SESSION_ID_BYTES = 18;
 
 export async function openSession(
   queries: Queries,
-  parts: OpeningParts,
+  dependencies: OpeningDependencies,
   request: TriedLogin & { readonly deviceName: string },
   account: VerifiedAccount,
 ): Promise<Opening> {
   const { tenant, login } = request;
   // Before the lock: a token must not claim to be younger than the state that it was made of.
-  const nowMs = parts.clock.wallMs();
+  const nowMs = dependencies.clock.wallMs();
   const user = await lockUser(queries, tenant, account.user);
   if (user?.login !== login || !(await isUnchanged(queries, tenant, account))) {
     return { kind: "changed_meanwhile" };
@@ -72,8 +77,8 @@ export async function openSession(
   }
   await forgetFailures(queries, { tenant, login });
   await useCredential(queries, tenant, account, nowMs);
-  await makeRoom(queries, parts, request, account.user);
-  return insertOpened(queries, parts, request, { user, account, nowMs });
+  await makeRoom(queries, dependencies, request, account.user);
+  return insertOpened(queries, dependencies, request, { user, account, nowMs });
 }
 
 /** A one-time password may have been used meanwhile; any password may have been replaced. */
@@ -106,14 +111,14 @@ async function useCredential(
  */
 async function makeRoom(
   queries: Queries,
-  parts: EndingTools,
+  dependencies: EndingDependencies,
   { tenant, address }: TriedLogin,
   user: string,
 ): Promise<void> {
   const reason = "too_many_sessions";
   const act = { actor: "sekisho", reason, address };
   const target = { tenant, user, keep: OPEN_SESSIONS_MAX - 1 };
-  const ended = await endOldestSessions(queries, target, { ...act, endedBy: reason }, parts);
+  const ended = await endOldestSessions(queries, target, { ...act, endedBy: reason }, dependencies);
   const entries = ended.map(({ session, committed: { atMs, eventId } }) => {
     const what = { kind: "session_revoked", outcome: "done", ...act } as const;
     return { tenant, user, session, atMs, eventId, ...what };
@@ -123,7 +128,7 @@ async function makeRoom(
 
 async function insertOpened(
   queries: Queries,
-  { randomBytes, options }: OpeningParts,
+  { randomBytes, options }: OpeningDependencies,
   { tenant, address, deviceName }: TriedLogin & { readonly deviceName: string },
   by: { readonly user: LockedUser; readonly account: VerifiedAccount; readonly nowMs: number },
 ): Promise<OpenedSession> {

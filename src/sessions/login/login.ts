@@ -34,7 +34,7 @@ import type { SessionLimits } from "./session-limits.js";
 import { abandonSession } from "./session-sql.js";
 import { faultOf } from "./system-fault.js";
 
-export interface LoginParts {
+export interface LoginDependencies {
   readonly db: Database;
   readonly clock: Clock;
   readonly hasher: Pick<PasswordHasher, "verify" | "needsRehash" | "hash">;
@@ -70,34 +70,41 @@ export type LoginOutcome =
 const TURNS_MAX = 3;
 
 /** Rejects where the system is at fault: DatabaseError, PasswordHasherError, SigningKeyError. */
-export async function login(parts: LoginParts, request: LoginRequest): Promise<LoginOutcome> {
+export async function login(
+  dependencies: LoginDependencies,
+  request: LoginRequest,
+): Promise<LoginOutcome> {
   try {
-    const outcome = await attempt(parts, request);
-    observe(parts.observer, outcome, request);
+    const outcome = await attempt(dependencies, request);
+    observe(dependencies.observer, outcome, request);
     return outcome;
   } catch (error) {
-    await recordFault(parts, request, error);
+    await recordFault(dependencies, request, error);
     throw error;
   }
 }
 
-async function attempt(parts: LoginParts, request: LoginRequest): Promise<LoginOutcome> {
-  const admission = await parts.limits.admit(request);
+async function attempt(
+  dependencies: LoginDependencies,
+  request: LoginRequest,
+): Promise<LoginOutcome> {
+  const admission = await dependencies.limits.admit(request);
   if (!admission.admitted) {
     return { kind: "limited", limit: admission.limit, retryAfterS: admission.retryAfterS };
   }
   for (let turn = 1; ; turn += 1) {
-    const found = await lookUp(parts, request);
+    const found = await lookUp(dependencies, request);
     if (found.lockedForS !== undefined) {
-      return refuseLocked(parts, request, found, found.lockedForS);
+      return refuseLocked(dependencies, request, found, found.lockedForS);
     }
-    const account = await verified(parts, request, found.account);
-    if (account === undefined) return refuseBad(parts, request, found);
-    const rehashed = await hashAnew(parts, request.password, account);
-    const opened = await open(parts, request, { ...account, rehashed });
-    if (opened.kind === "opened") return { kind: "opened", tokens: await issue(parts, opened) };
+    const account = await verified(dependencies, request, found.account);
+    if (account === undefined) return refuseBad(dependencies, request, found);
+    const rehashed = await hashAnew(dependencies, request.password, account);
+    const opened = await open(dependencies, request, { ...account, rehashed });
+    if (opened.kind === "opened")
+      return { kind: "opened", tokens: await issue(dependencies, opened) };
     if (opened.kind === "refused") return opened;
-    if (turn === TURNS_MAX) return refuseBad(parts, request, found);
+    if (turn === TURNS_MAX) return refuseBad(dependencies, request, found);
   }
 }
 
@@ -106,7 +113,7 @@ interface LookedUp extends FoundAccount {
 }
 
 async function lookUp(
-  { db, clock }: LoginParts,
+  { db, clock }: LoginDependencies,
   { tenant, login: tried }: LoginRequest,
 ): Promise<LookedUp> {
   return db.transaction({ role: "tenant", tenant }, async (queries) => {
@@ -118,7 +125,7 @@ async function lookUp(
 
 /** A one-time password that was used is wrong, and takes as long as any other. */
 async function verified(
-  { hasher }: LoginParts,
+  { hasher }: LoginDependencies,
   { password }: LoginRequest,
   account: Account | undefined,
 ): Promise<Account | undefined> {
@@ -128,7 +135,7 @@ async function verified(
 
 /** undefined: the hash is as new ones are, or there is no time for it now; the next login will do. */
 async function hashAnew(
-  { hasher }: LoginParts,
+  { hasher }: LoginDependencies,
   password: string,
   { credential }: Account,
 ): Promise<string | undefined> {
@@ -142,30 +149,33 @@ async function hashAnew(
 }
 
 async function open(
-  parts: LoginParts,
+  dependencies: LoginDependencies,
   request: LoginRequest,
   account: VerifiedAccount,
 ): Promise<Opening> {
   const { tenant } = request;
-  const opening = await parts.db.transaction({ role: "tenant", tenant }, (queries) =>
-    openSession(queries, parts, request, account),
+  const opening = await dependencies.db.transaction({ role: "tenant", tenant }, (queries) =>
+    openSession(queries, dependencies, request, account),
   );
-  if (opening.kind !== "changed_meanwhile") await parts.limits.succeeded(request);
+  if (opening.kind !== "changed_meanwhile") await dependencies.limits.succeeded(request);
   return opening;
 }
 
-async function issue(parts: LoginParts, opened: OpenedSession): Promise<IssuedTokens> {
+async function issue(
+  dependencies: LoginDependencies,
+  opened: OpenedSession,
+): Promise<IssuedTokens> {
   const { tenant, user, session, epoch, role, passwordChangeOnly, refreshToken } = opened;
   const scopes = scopesOf(role, passwordChangeOnly);
   try {
     const { issuedAtS, passwordChangeOnly: forServiceOnly } = opened;
     const facts = { tenant, user, session, epoch, scopes, issuedAtS, forServiceOnly };
-    const { token: accessToken, expiresInS } = await parts.mint.mint(facts);
+    const { token: accessToken, expiresInS } = await dependencies.mint.mint(facts);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {
     // If even this fails, an open session is left that nobody has a token of; it expires.
-    const nowMs = parts.clock.wallMs();
-    await parts.db
+    const nowMs = dependencies.clock.wallMs();
+    await dependencies.db
       .transaction({ role: "tenant", tenant }, (queries) =>
         abandonSession(queries, { tenant, session }, nowMs),
       )
@@ -175,7 +185,7 @@ async function issue(parts: LoginParts, opened: OpenedSession): Promise<IssuedTo
 }
 
 async function refuseLocked(
-  { db, clock }: LoginParts,
+  { db, clock }: LoginDependencies,
   request: LoginRequest,
   { tenantKnown, account }: FoundAccount,
   retryAfterS: number,
@@ -190,7 +200,7 @@ async function refuseLocked(
 
 /** Counts the failure. Who comes when it has just been locked is told so, right or wrong. */
 async function refuseBad(
-  { db, clock, options, observer }: LoginParts,
+  { db, clock, options, observer }: LoginDependencies,
   request: LoginRequest,
   { tenantKnown, account }: FoundAccount,
 ): Promise<LoginOutcome> {
@@ -214,7 +224,7 @@ async function refuseBad(
 
 /** Told apart from what the user did wrong; and in the trail, if the database is there to write it. */
 async function recordFault(
-  { db, clock, observer }: LoginParts,
+  { db, clock, observer }: LoginDependencies,
   request: LoginRequest,
   error: unknown,
 ): Promise<void> {

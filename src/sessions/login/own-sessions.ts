@@ -1,19 +1,19 @@
 /**
  * What users do with their own sessions. Another user's session does not exist for them. As with the
- * acts of administrators (`src/sessions/admin/act-as.ts`), it is under the lock on their row that their own
+ * acts of administrators (`src/sessions/admin/caller-lock.ts`), it is under the lock on their row that their own
  * session has to be open still.
  */
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { CommittedRevocation } from "../outbox/outbox.js";
-import { CALLER_ENDED, holdsStill, type Caller, type CallerEnded } from "./caller.js";
-import { endOtherSessions, endSession, lockUser, type EndingTools } from "./ending-sql.js";
+import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "./caller.js";
+import { endOtherSessions, endSession, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
 import type { SessionView } from "./session-view.js";
 
-export interface OwnSessionParts extends EndingTools {
+export interface OwnSessionDependencies extends EndingDependencies {
   readonly db: Database;
 }
 
@@ -27,7 +27,7 @@ export interface Ended {
 
 /** The open ones, the newest first. */
 export async function listOwnSessions(
-  { db, clock }: Pick<OwnSessionParts, "db" | "clock">,
+  { db, clock }: Pick<OwnSessionDependencies, "db" | "clock">,
   caller: Caller,
 ): Promise<readonly SessionView[]> {
   const { tenant } = caller;
@@ -39,49 +39,58 @@ export async function listOwnSessions(
 
 /** `address`: from where. undefined: the caller has no such session. */
 export async function endOwnSession(
-  parts: OwnSessionParts,
+  dependencies: OwnSessionDependencies,
   caller: Caller,
   sessionId: string,
   address: string,
 ): Promise<Ended | CallerEnded | undefined> {
-  return endOne(parts, caller, { session: sessionId, address, kind: "session_revoked" });
+  return endOne(dependencies, caller, { session: sessionId, address, kind: "session_revoked" });
 }
 
 /** Ends the session that calls. */
 export async function logout(
-  parts: OwnSessionParts,
+  dependencies: OwnSessionDependencies,
   caller: Caller,
   address: string,
 ): Promise<Ended | CallerEnded> {
-  const ended = await endOne(parts, caller, { session: caller.session, address, kind: "logout" });
+  const ended = await endOne(dependencies, caller, {
+    session: caller.session,
+    address,
+    kind: "logout",
+  });
   return ended ?? CALLER_ENDED;
 }
 
 /** Ends every session of the caller's but the one that calls. */
 export async function endOwnOtherSessions(
-  parts: OwnSessionParts,
+  dependencies: OwnSessionDependencies,
   caller: Caller,
   address: string,
 ): Promise<Ended | CallerEnded> {
   const { tenant, user, session } = caller;
   const kind = "other_sessions_revoked";
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+  return dependencies.db.transaction({ role: "tenant", tenant }, async (queries) => {
     await lockUser(queries, tenant, user);
-    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
+    if (!(await isSessionActive(queries, caller, dependencies.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, keep: session };
-    const committed = await endOtherSessions(queries, target, { ...act, endedBy: kind }, parts);
+    const committed = await endOtherSessions(
+      queries,
+      target,
+      { ...act, endedBy: kind },
+      dependencies,
+    );
     if (committed.length === 0) return { kind: "ended", committed };
     const who = { tenant, user, session, actor: act.actor, address };
     const detail = { sessions: committed.length };
-    const atMs = parts.clock.wallMs();
+    const atMs = dependencies.clock.wallMs();
     await recordAudit(queries, { ...who, atMs, kind, outcome: "done", detail });
     return { kind: "ended", committed };
   });
 }
 
 async function endOne(
-  parts: OwnSessionParts,
+  dependencies: OwnSessionDependencies,
   caller: Caller,
   which: {
     readonly session: string;
@@ -91,12 +100,12 @@ async function endOne(
 ): Promise<Ended | CallerEnded | undefined> {
   const { tenant, user } = caller;
   const { session, address, kind } = which;
-  return parts.db.transaction({ role: "tenant", tenant }, async (queries) => {
+  return dependencies.db.transaction({ role: "tenant", tenant }, async (queries) => {
     await lockUser(queries, tenant, user);
-    if (!(await holdsStill(queries, caller, parts.clock.wallMs()))) return CALLER_ENDED;
+    if (!(await isSessionActive(queries, caller, dependencies.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
     const target = { tenant, user, session };
-    const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+    const ended = await endSession(queries, target, { ...act, endedBy: kind }, dependencies);
     if (ended === undefined) return undefined;
     const committed = ended.committed === undefined ? [] : [ended.committed];
     if (ended.kind === "ended_before") return { kind: "ended", committed, repeatedBy: act.actor };

@@ -18,14 +18,14 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import { readCredential, readLogin, storeChosenPassword } from "./account-sql.js";
 import type { Caller } from "./caller.js";
-import { endOtherSessions, lockUser, type EndingTools } from "./ending-sql.js";
+import { endOtherSessions, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { countFailure, forgetFailures, lockFailures, readFailures } from "./lockout-sql.js";
 import { lockedForS, type LockoutSettings } from "./lockout.js";
 import { accountLocked } from "./login-audit.js";
 import type { LockoutObserver, LoginObserver } from "./observers.js";
 import { allowEverything, lockSession } from "./session-sql.js";
 
-export interface PasswordChangeParts extends EndingTools {
+export interface PasswordChangeDependencies extends EndingDependencies {
   readonly db: Database;
   readonly hasher: Pick<PasswordHasher, "verify" | "hash">;
   readonly limits: Pick<LoginLimits, "admit" | "succeeded">;
@@ -67,31 +67,31 @@ type Refused =
 
 /** Rejects where the system is at fault: DatabaseError, PasswordHasherError. */
 export async function changeOwnPassword(
-  parts: PasswordChangeParts,
+  dependencies: PasswordChangeDependencies,
   caller: Caller,
   request: PasswordChangeRequest,
 ): Promise<PasswordChangeOutcome> {
-  const { db, hasher } = parts;
+  const { db, hasher } = dependencies;
   const { tenant } = caller;
   const scope = { role: "tenant", tenant } as const;
-  const found = await db.transaction(scope, (queries) => lookUp(queries, parts, caller));
+  const found = await db.transaction(scope, (queries) => lookUp(queries, dependencies, caller));
   if (found === undefined) return { kind: "refused", code: "session_ended" };
   const act = { ...found, caller, address: request.address };
   const attempt = { tenant, login: found.login, address: request.address };
-  const admission = await parts.limits.admit(attempt);
+  const admission = await dependencies.limits.admit(attempt);
   if (!admission.admitted) {
-    parts.observer.onLimit(admission.limit, { tenant, address: request.address });
+    dependencies.observer.onLimit(admission.limit, { tenant, address: request.address });
     return { kind: "limited", retryAfterS: admission.retryAfterS };
   }
-  if (found.retryAfterS !== undefined) return refuseLocked(parts, act, found.retryAfterS);
+  if (found.retryAfterS !== undefined) return refuseLocked(dependencies, act, found.retryAfterS);
   const problems = problemsOf(request, { login: found.login, userId: caller.user });
   if (problems.length > 0) return { kind: "refused", code: "password_unacceptable", problems };
   if (!(await hasher.verify(found.passwordHash, request.currentPassword))) {
-    return refuseBad(parts, act);
+    return refuseBad(dependencies, act);
   }
-  await parts.limits.succeeded(attempt);
+  await dependencies.limits.succeeded(attempt);
   const newHash = await hasher.hash(request.newPassword);
-  return db.transaction(scope, (queries) => change(queries, parts, act, newHash));
+  return db.transaction(scope, (queries) => change(queries, dependencies, act, newHash));
 }
 
 /** Whose password is changed, and what was found of it before. */
@@ -110,7 +110,7 @@ interface LookedUp {
 
 async function lookUp(
   queries: Queries,
-  { clock }: PasswordChangeParts,
+  { clock }: PasswordChangeDependencies,
   { tenant, user }: Caller,
 ): Promise<LookedUp | undefined> {
   const login = await readLogin(queries, tenant, user);
@@ -134,13 +134,13 @@ function problemsOf(
 
 async function change(
   queries: Queries,
-  parts: PasswordChangeParts,
+  dependencies: PasswordChangeDependencies,
   act: ChangeAct,
   newHash: string,
 ): Promise<PasswordChangeOutcome> {
   const { tenant, user, session } = act.caller;
   const { address, login } = act;
-  const atMs = parts.clock.wallMs();
+  const atMs = dependencies.clock.wallMs();
   const locked = await lockUser(queries, tenant, user);
   const own = await lockSession(queries, { tenant, session });
   if (locked === undefined || locked.disabledAtMs !== undefined || own?.ended !== false) {
@@ -162,14 +162,14 @@ async function change(
   const endedBy = "password_changed";
   const ending = { actor, reason: endedBy, address, endedBy };
   const target = { tenant, user, keep: session };
-  const committed = await endOtherSessions(queries, target, ending, parts);
+  const committed = await endOtherSessions(queries, target, ending, dependencies);
   const detail = { sessions_ended: committed.length };
   await recordAudit(queries, { ...entryOf(act, atMs, { outcome: "done" }), detail });
   return { kind: "changed", committed };
 }
 
 async function refuseLocked(
-  { db, clock }: PasswordChangeParts,
+  { db, clock }: PasswordChangeDependencies,
   act: ChangeAct,
   retryAfterS: number,
 ): Promise<Refused> {
@@ -181,7 +181,7 @@ async function refuseLocked(
 }
 
 async function refuseBad(
-  { db, clock, options, observer }: PasswordChangeParts,
+  { db, clock, options, observer }: PasswordChangeDependencies,
   act: ChangeAct,
 ): Promise<Refused> {
   const { tenant, user } = act.caller;

@@ -63,7 +63,7 @@ const REVOCATIONS_KEPT_MS = 35 * 86_400_000;
 /** Runs once in a while, never twice at a time. */
 export class Purger {
   readonly #options: PurgerOptions;
-  #standing: "new" | "started" | "closed" = "new";
+  #state: "new" | "started" | "closed" = "new";
   #cancel: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
 
@@ -72,20 +72,20 @@ export class Purger {
   }
 
   start(): void {
-    if (this.#standing !== "new") return;
-    this.#standing = "started";
+    if (this.#state !== "new") return;
+    this.#state = "started";
     this.#scheduleNext();
   }
 
   /** Settled once the transaction that is under way, if any, has ended. */
   async close(): Promise<void> {
-    this.#standing = "closed";
+    this.#state = "closed";
     this.#cancel();
     await this.#running;
   }
 
   #scheduleNext(): void {
-    if (this.#standing !== "started") return;
+    if (this.#state !== "started") return;
     const { schedule = systemSchedule, intervalMs = INTERVAL_MS, random } = this.#options;
     const delayMs = Math.round(intervalMs * (0.9 + 0.2 * random()));
     this.#cancel = schedule(() => {
@@ -132,7 +132,7 @@ export class Purger {
   }
 
   async #nextPartition(after: number): Promise<number | undefined> {
-    if (this.#standing === "closed") return undefined;
+    if (this.#state === "closed") return undefined;
     return this.#options.db.transaction({ role: "purge" }, (queries) =>
       nextPartition(queries, after),
     );
@@ -141,7 +141,7 @@ export class Purger {
   async #inBatches(batch: (queries: Queries, max: number) => Promise<number>): Promise<number> {
     const { db, batchRows = BATCH_ROWS } = this.#options;
     let count = 0;
-    for (let turn = 0; turn < BATCHES_MAX && this.#standing !== "closed"; turn += 1) {
+    for (let turn = 0; turn < BATCHES_MAX && this.#state !== "closed"; turn += 1) {
       const deleted = await db.transaction({ role: "purge" }, (queries) =>
         batch(queries, batchRows),
       );

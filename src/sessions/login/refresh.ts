@@ -36,7 +36,7 @@ import type { SessionLimits } from "./session-limits.js";
 import { lockSession, useSession, type LockedSession } from "./session-sql.js";
 import { faultOf } from "./system-fault.js";
 
-export interface RefreshParts {
+export interface RefreshDependencies {
   readonly db: Database;
   readonly clock: Clock;
   readonly limits: Pick<LoginLimits, "admitRefresh">;
@@ -64,19 +64,22 @@ export type RefreshOutcome =
 
 /** Rejects where the system is at fault: DatabaseError, SigningKeyError. */
 export async function refresh(
-  parts: RefreshParts,
+  dependencies: RefreshDependencies,
   request: RefreshRequest,
 ): Promise<RefreshOutcome> {
   try {
-    return await attempt(parts, request);
+    return await attempt(dependencies, request);
   } catch (error) {
-    parts.observer.onRefresh("failed", faultOf(error));
+    dependencies.observer.onRefresh("failed", faultOf(error));
     throw error;
   }
 }
 
-async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<RefreshOutcome> {
-  const { db, limits, observer } = parts;
+async function attempt(
+  dependencies: RefreshDependencies,
+  request: RefreshRequest,
+): Promise<RefreshOutcome> {
+  const { db, limits, observer } = dependencies;
   const admission = await limits.admitRefresh(request);
   if (!admission.admitted) {
     observer.onLimit(admission.limit, { address: request.address });
@@ -88,10 +91,10 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
     presented === undefined
       ? { kind: "refused", code: "refresh_token_invalid" }
       : await db.transaction({ role: "tenant", tenant: presented.tenant }, (queries) =>
-          refreshOrEnd(queries, parts, presented, request.address),
+          refreshOrEnd(queries, dependencies, presented, request.address),
         );
   if (done.kind === "used") {
-    const tokens = await issue(parts, done);
+    const tokens = await issue(dependencies, done);
     const { kind } = done.given.decision;
     observer.onRefresh("rotated", kind === "rotate" ? "rotated" : kind);
     return { kind: "rotated", tokens };
@@ -104,13 +107,13 @@ async function attempt(parts: RefreshParts, request: RefreshRequest): Promise<Re
     const { eventId, revocation } = done.committed;
     observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
     // Whatever is not published now, the relay publishes.
-    await parts.outbox.publish([done.committed], 0);
+    await dependencies.outbox.publish([done.committed], 0);
   }
   if (done.kind === "refused" && done.whose !== undefined) {
     const { whose, code: reason } = done;
     // Nobody has proved to be the user; whoever it is has a token of theirs.
     const by = { actor: "anonymous", subject: whose.user, address: request.address };
-    parts.refusals.record({ ...whose, kind: "refresh", reason, ...by });
+    dependencies.refusals.record({ ...whose, kind: "refresh", reason, ...by });
   }
   const code = done.kind === "reused" ? "refresh_token_reused" : done.code;
   observer.onRefresh("refused", code);
@@ -147,12 +150,12 @@ interface UsedSession {
 
 async function refreshOrEnd(
   queries: Queries,
-  parts: RefreshParts,
+  dependencies: RefreshDependencies,
   { tenant, hash }: PresentedRefreshToken,
   address: string,
 ): Promise<Done> {
   // Before the locks: a token must not claim to be younger than the state that it was made of.
-  const nowMs = parts.clock.wallMs();
+  const nowMs = dependencies.clock.wallMs();
   const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
   const token = await findRefreshToken(queries, tenant, hash);
   if (token === undefined) return unknown;
@@ -164,24 +167,27 @@ async function refreshOrEnd(
   if (user === undefined || session === undefined || tokens === undefined) return unknown;
 
   const userDisabled = user.disabledAtMs !== undefined;
-  const { refreshToleranceMs: toleranceMs, refreshRetryMs: retryMs } = parts.options;
+  const { refreshToleranceMs: toleranceMs, refreshRetryMs: retryMs } = dependencies.options;
   const facts = { ...tokens, userDisabled, session };
   const decision = decideRefresh(facts, { nowMs, toleranceMs, retryMs });
   if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
-  if (decision.kind === "reuse") return endReused(queries, parts, target, address);
+  if (decision.kind === "reuse") return endReused(queries, dependencies, target, address);
   // Where there has never been a log, there is nothing to search.
   const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
   const issuedAtMs = issueTimeMs({
     ...{ nowMs, unsearchedMs },
     sessionCreatedAtMs: session.createdAtMs,
-    unsearchedMaxMs: parts.options.refreshUnsearchedMaxMs,
+    unsearchedMaxMs: dependencies.options.refreshUnsearchedMaxMs,
   });
   if (issuedAtMs === undefined) return { kind: "unsearched" };
 
-  const { token: refreshToken, hash: tokenHash } = newRefreshToken(tenant, parts.randomBytes);
+  const { token: refreshToken, hash: tokenHash } = newRefreshToken(
+    tenant,
+    dependencies.randomBytes,
+  );
   const generation = session.generation + 1;
   const given = { decision, token: tokens.token, tokenHash, generation };
-  await give(queries, parts, target, { given, session, address, nowMs });
+  await give(queries, dependencies, target, { given, session, address, nowMs });
   const { role, epoch } = user;
   const issuedAtS = Math.floor(issuedAtMs / 1000);
   const minting = { ...target, role, epoch, issuedAtS, refreshToken };
@@ -192,7 +198,7 @@ async function refreshOrEnd(
 
 async function give(
   queries: Queries,
-  { options }: Pick<RefreshParts, "options">,
+  { options }: Pick<RefreshDependencies, "options">,
   target: { readonly tenant: string; readonly user: string; readonly session: string },
   giving: {
     readonly given: GivenRefreshToken;
@@ -216,13 +222,13 @@ async function give(
 /** Both the thief and the one who was robbed have to log in again; only one of them can. */
 async function endReused(
   queries: Queries,
-  parts: RefreshParts,
+  dependencies: RefreshDependencies,
   target: { readonly tenant: string; readonly user: string; readonly session: string },
   address: string,
 ): Promise<Done> {
   const kind = "refresh_token_reused";
   const act = { actor: "sekisho", reason: kind, address };
-  const ended = await endSession(queries, target, { ...act, endedBy: kind }, parts);
+  const ended = await endSession(queries, target, { ...act, endedBy: kind }, dependencies);
   if (ended?.kind !== "ended") return { kind: "refused", code: "refresh_token_invalid" };
   const { committed } = ended;
   const { atMs, eventId } = committed;
@@ -231,24 +237,24 @@ async function endReused(
   return { kind: "reused", committed };
 }
 
-async function issue(parts: RefreshParts, used: UsedSession): Promise<IssuedTokens> {
+async function issue(dependencies: RefreshDependencies, used: UsedSession): Promise<IssuedTokens> {
   const { tenant, user, session, role, epoch, issuedAtS, refreshToken, passwordChangeOnly } = used;
   const scopes = scopesOf(role, passwordChangeOnly);
   try {
     const who = { tenant, user, session, epoch };
     const facts = { ...who, scopes, issuedAtS, forServiceOnly: passwordChangeOnly };
-    const { token: accessToken, expiresInS: lifetimeS } = await parts.mint.mint(facts);
+    const { token: accessToken, expiresInS: lifetimeS } = await dependencies.mint.mint(facts);
     const expiresInS = Math.max(0, lifetimeS - used.olderByS);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {
     // If even this fails, it is as if the answer had been lost on its way.
-    await takeBack(parts, used, error).catch(() => undefined);
+    await takeBack(dependencies, used, error).catch(() => undefined);
     throw error;
   }
 }
 
 async function takeBack(
-  { db, clock }: RefreshParts,
+  { db, clock }: RefreshDependencies,
   used: UsedSession,
   error: unknown,
 ): Promise<void> {

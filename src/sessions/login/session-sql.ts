@@ -118,7 +118,7 @@ export async function allowEverything(queries: Queries, key: SessionKey): Promis
 }
 
 /** What a session and its user are at the moment. */
-export interface SessionStanding extends Pick<LockedUser, "epoch" | "role"> {
+export interface SessionStatus extends Pick<LockedUser, "epoch" | "role"> {
   readonly user: string;
   readonly disabled: boolean;
   readonly ended: boolean;
@@ -127,10 +127,10 @@ export interface SessionStanding extends Pick<LockedUser, "epoch" | "role"> {
   readonly passwordChangeOnly: boolean;
 }
 
-export async function readStanding(
+export async function readSessionStatus(
   queries: Queries,
   key: SessionKey,
-): Promise<SessionStanding | undefined> {
+): Promise<SessionStatus | undefined> {
   const [row] = await queries
     .select({ session: sessions, user: users })
     .from(sessions)

@@ -8,7 +8,7 @@ import { PARTITIONS } from "../../revocation-log/partition.js";
 const EPOCH_LEAP = 1_000_000;
 const REASON = "restored_from_backup";
 
-export interface UserPlace {
+export interface UserLocation {
   readonly tenant: string;
   readonly user: string;
 }
@@ -21,7 +21,7 @@ export interface RevokedUsers {
     readonly sessions: number;
   }[];
   /** Where the next page begins; undefined: there are no users left. */
-  readonly last: UserPlace | undefined;
+  readonly last: UserLocation | undefined;
 }
 
 const pageSchema = z.object({
@@ -50,7 +50,7 @@ export function partitionInSql(tenant: SQL, partitions: number): SQL {
  */
 export async function revokeUsersAfter(
   queries: Queries,
-  after: UserPlace | undefined,
+  after: UserLocation | undefined,
   count: number,
   act: { readonly atMs: number; readonly actor: string },
 ): Promise<RevokedUsers> {

@@ -1,20 +1,20 @@
 /** Writes the revocations of the database into the log that a restore makes, page by page. */
 import type { Database } from "../database/database.js";
 import { whyUnreadable } from "../../revocation-log/entry-fields.js";
-import { APPEND_MAX_ENTRIES, type LogKeeper } from "../../revocation-log/log-keeper.js";
+import { APPEND_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
 import type { CommittedRevocation } from "./outbox.js";
-import type { LogDemands } from "./relay-decision.js";
+import type { LogRequirements } from "./relay-decision.js";
 import { done, RestoreError } from "./restore-error.js";
 import { decidedAfter, type StoredRevocation } from "./stored-revocations-sql.js";
 
 /** Read from the database at once. */
 const PAGE_MAX_ROWS = 2500;
 
-export interface AppendParts {
+export interface AppendDependencies {
   readonly database: Database;
-  readonly keeper: LogKeeper;
+  readonly logAdmin: LogAdmin;
   readonly partition: number;
-  readonly demands: LogDemands;
+  readonly requirements: LogRequirements;
 }
 
 export interface Appended {
@@ -41,14 +41,14 @@ export interface AppendPlan {
 
 /** Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws. */
 export async function appendAll(
-  parts: AppendParts,
+  dependencies: AppendDependencies,
   plan: AppendPlan,
   check: () => void,
 ): Promise<Appended> {
   const pending: AppendedRow[] = [];
   const unreadable: CommittedRevocation[] = [];
   let { seq } = plan;
-  let page = await readPage(parts, plan.sinceMs, undefined);
+  let page = await readPage(dependencies, plan.sinceMs, undefined);
   while (page.length > 0) {
     const last = page.at(-1);
     const first = seq + 1;
@@ -56,10 +56,12 @@ export async function appendAll(
     unreadable.push(...left);
     // The next page is read while this one is written.
     const next =
-      page.length < PAGE_MAX_ROWS ? Promise.resolve([]) : readPage(parts, plan.sinceMs, last);
+      page.length < PAGE_MAX_ROWS
+        ? Promise.resolve([])
+        : readPage(dependencies, plan.sinceMs, last);
     const [read, appended] = await bothSettled(
       next,
-      appendPage(parts, { ...plan, seq }, readable, check),
+      appendPage(dependencies, { ...plan, seq }, readable, check),
     );
     readable.forEach((committed, i) => {
       if (committed.pending) pending.push({ committed, seq: first + i });
@@ -81,7 +83,7 @@ function separated(
 
 /** Returns the last one's seq. */
 async function appendPage(
-  { keeper, demands }: AppendParts,
+  { logAdmin, requirements }: AppendDependencies,
   { marker, seq: before }: AppendPlan,
   page: readonly StoredRevocation[],
   check: () => void,
@@ -91,7 +93,7 @@ async function appendPage(
     check();
     const some = page.slice(from, from + APPEND_MAX_ENTRIES);
     const entries = some.map((one) => ({ ...one, origin: undefined }));
-    const reached = done("append", await keeper.append(marker, demands.horizonS, entries));
+    const reached = done("append", await logAdmin.append(marker, requirements.horizonS, entries));
     seq += some.length;
     if (reached !== seq) throw new RestoreError("append", "entries_lost");
   }
@@ -105,7 +107,7 @@ async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly
 }
 
 function readPage(
-  { database, partition }: AppendParts,
+  { database, partition }: AppendDependencies,
   sinceMs: number,
   after: CommittedRevocation | undefined,
 ): Promise<readonly StoredRevocation[]> {

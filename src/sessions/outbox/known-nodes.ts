@@ -20,7 +20,7 @@ export interface KnownNodes extends NodesAndLog {
   readonly recordedGeneration: string | undefined;
 }
 
-export interface KnownNodesParts {
+export interface KnownNodesDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly rows: { nodeRows(): Promise<NodesAndLog> };
@@ -28,16 +28,16 @@ export interface KnownNodesParts {
 }
 
 export class KnownNodesReader implements NodeRowsReader {
-  readonly #parts: KnownNodesParts;
+  readonly #dependencies: KnownNodesDependencies;
   #last: { readonly atMs: number; readonly found: FormerNodes } | undefined;
 
-  constructor(parts: KnownNodesParts) {
-    this.#parts = parts;
+  constructor(dependencies: KnownNodesDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** Rejects with a RevocationLogError or a DatabaseError. Bounded in time. */
   async nodeRows(): Promise<KnownNodes> {
-    const rows = await this.#parts.rows.nodeRows();
+    const rows = await this.#dependencies.rows.nodeRows();
     const { meta } = rows;
     const { nodes, generation } = await this.#former(
       typeof meta === "string" ? undefined : meta.generation,
@@ -46,7 +46,7 @@ export class KnownNodesReader implements NodeRowsReader {
   }
 
   async #former(generation: string | undefined): Promise<FormerNodes> {
-    const { database, clock, partition } = this.#parts;
+    const { database, clock, partition } = this.#dependencies;
     const atMs = clock.monotonicMs();
     const last = this.#last;
     if (last !== undefined && last.found.generation === generation) {

@@ -10,17 +10,17 @@ import type { AuditEntry } from "../audit/audit-trail.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
-import { READ_BACK_MAX_ENTRIES, type LogKeeper } from "../../revocation-log/log-keeper.js";
+import { READ_BACK_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
 import type { RecordedEntry } from "../../revocation-log/recorded-entry.js";
 import { importRevocations } from "./import-sql.js";
 import { importedRevocation } from "./imported-entry.js";
-import { ownUp, recordSearched } from "./log-record-sql.js";
+import { recordCoverageGap, recordSearched } from "./log-record-sql.js";
 import { coversOnlyFromMs } from "./relay-decision.js";
 
-export interface ImportParts {
+export interface ImportDependencies {
   readonly database: Database;
   readonly clock: Clock;
-  readonly keeper: LogKeeper;
+  readonly logAdmin: LogAdmin;
   readonly partition: number;
 }
 
@@ -50,17 +50,20 @@ export interface SearchResult {
 }
 
 /** Each page in one transaction, with the place that was reached; none where nothing is new. */
-export async function searchLog(parts: ImportParts, search: ImportSearch): Promise<SearchResult> {
+export async function searchLog(
+  dependencies: ImportDependencies,
+  search: ImportSearch,
+): Promise<SearchResult> {
   let result: SearchResult = { imported: 0, unreadable: 0, last: undefined };
   for (;;) {
     search.check();
     const after = result.last?.id ?? search.after;
-    const page = await parts.keeper.entriesAfter(after, READ_BACK_MAX_ENTRIES);
+    const page = await dependencies.logAdmin.entriesAfter(after, READ_BACK_MAX_ENTRIES);
     const last = page.at(-1);
     const isFirst = result.last === undefined;
     if (isFirst && search.recorded !== undefined && page[0]?.id !== search.recorded) return result;
     if (last !== undefined) {
-      const found = await importPage(parts, search, page, last.id);
+      const found = await importPage(dependencies, search, page, last.id);
       result = {
         imported: result.imported + found.imported,
         unreadable: result.unreadable + found.unreadable,
@@ -77,7 +80,7 @@ interface PageResult {
 }
 
 async function importPage(
-  { database, clock, partition }: ImportParts,
+  { database, clock, partition }: ImportDependencies,
   { recorded, knownUpToSeq, generation }: ImportSearch,
   page: readonly RecordedEntry[],
   lastId: string,
@@ -109,7 +112,7 @@ async function importUnknown(
   );
   const unreadable = entries.filter(({ kind }) => kind === "unreadable");
   if (unreadable.length > 0) {
-    await ownUp(queries, partition, coversOnlyFromMs(nowMs));
+    await recordCoverageGap(queries, partition, coversOnlyFromMs(nowMs));
     const rows = unreadable.map(({ id }) => unreadableEntry(partition, id, nowMs));
     await recordAudit(queries, ...rows);
   }

@@ -21,14 +21,14 @@ import { GenerationCheck } from "./generation-check.js";
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
 import { readLogRecord } from "./log-record-sql.js";
 import { furthest, PublicationRecorder } from "./publication-recorder.js";
-import { PublishGate, type GateOutcome } from "./publish-gate.js";
-import { ReceiptPlaces } from "./receipt-places.js";
+import { PublishCircuitBreaker, type BreakerOutcome } from "./publish-circuit-breaker.js";
+import { WaiterQuota } from "./waiter-quota.js";
 import { readRevocation, type Publication } from "./stored-revocations-sql.js";
 
 /** Acts set cut-offs at the next whole second at the latest. */
 const CUT_OFF_WAIT_MAX_MS = 1000;
 
-/** As `ReceiptDesk` does it. */
+/** As `ReceiptCollector` does it. */
 export interface ReceiptWaiter {
   waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt>;
 }
@@ -60,12 +60,12 @@ export interface LogOutboxOptions {
 /** Between two looks at whether a revocation has been published. */
 const LOOK_MS = 50;
 
-type LogPlace = EntryAddress & { readonly partition: number };
+type LogLocation = EntryAddress & { readonly partition: number };
 
 interface Attempt {
   readonly partition: number;
   readonly committed: CommittedRevocation;
-  readonly outcome: GateOutcome | Unconfirmed;
+  readonly outcome: BreakerOutcome | Unconfirmed;
 }
 
 /** Written into a log, and not known to be in the one that the database means. */
@@ -77,11 +77,11 @@ type Unconfirmed = {
 export class LogOutbox implements Outbox {
   readonly #database: Database;
   readonly #partitions: readonly (OutboxPartition & {
-    readonly gate: PublishGate;
+    readonly gate: PublishCircuitBreaker;
     readonly check: Pick<GenerationCheck, "isMeant">;
   })[];
   readonly #recorder: PublicationRecorder;
-  readonly #places = new ReceiptPlaces();
+  readonly #places = new WaiterQuota();
   readonly #observer: OutboxObserver;
   readonly #clock: Clock;
 
@@ -89,7 +89,7 @@ export class LogOutbox implements Outbox {
     if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
     this.#partitions = partitions.map((partition, number) => ({
       ...partition,
-      gate: new PublishGate(partition.publisher, clock),
+      gate: new PublishCircuitBreaker(partition.publisher, clock),
       check: partition.check ?? new GenerationCheck(database, number),
     }));
     this.#database = database;
@@ -192,7 +192,7 @@ export class LogOutbox implements Outbox {
    * between, the new one holds what the old one did.
    */
   async #nodesAt(
-    entries: readonly LogPlace[],
+    entries: readonly LogLocation[],
     waitMs: number,
   ): Promise<RevocationReceipt["nodes"]> {
     const last = new Map(entries.map((one) => [one.partition, one]));
@@ -215,7 +215,7 @@ export class LogOutbox implements Outbox {
    */
   #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
     readonly published: boolean;
-    readonly places: readonly LogPlace[];
+    readonly places: readonly LogLocation[];
   }> {
     const partition = partitionOf(tenant);
     return this.#database.transaction({ role: "relay" }, async (queries) => {

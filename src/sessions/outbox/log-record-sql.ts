@@ -35,7 +35,7 @@ export async function readLogRecord(
  * Makes sure that there is a record, and that restores own up to what may be lost from before
  * `coversFromMs` (0: nothing). Returns what they have to own up to now: it never falls.
  */
-export async function ownUp(
+export async function recordCoverageGap(
   queries: Queries,
   partition: number,
   coversFromMs: number,
@@ -135,7 +135,7 @@ export async function meansGeneration(
 /**
  * A restore begins that will make this generation. From now on the database means no log, until that
  * generation has been recorded or another restore has begun and recorded its own. There is a record:
- * see `ownUp`.
+ * see `recordCoverageGap`.
  */
 export async function beginGeneration(
   queries: Queries,
@@ -206,7 +206,7 @@ export async function requestRestore(
   partition: number,
   request: { readonly atMs: number; readonly coversFromMs: number },
 ): Promise<void> {
-  await ownUp(queries, partition, request.coversFromMs);
+  await recordCoverageGap(queries, partition, request.coversFromMs);
   await queries
     .update(logRecords)
     .set({ restoreRequestedAt: new Date(request.atMs) })

@@ -9,7 +9,7 @@
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import type { LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { LogAdmin } from "../../revocation-log/log-admin.js";
 import type { NodeRows, KnownNode } from "../../revocation-log/receipt.js";
 import {
   forgetFormerNodes,
@@ -25,10 +25,10 @@ const RECORD_ALL_MS = 60_000;
 /** As long as a node's name may be; a longer one is not a node's. */
 const NODE_NAME_MAX = 128;
 
-export interface LogStampParts {
+export interface LogStampDependencies {
   readonly database: Database;
   readonly clock: Clock;
-  readonly keeper: Pick<LogKeeper, "keep">;
+  readonly logAdmin: Pick<LogAdmin, "keep">;
   readonly partition: number;
 }
 
@@ -42,27 +42,27 @@ interface Recorded {
 }
 
 export class LogStamp {
-  readonly #parts: LogStampParts;
+  readonly #dependencies: LogStampDependencies;
   #recorded: Recorded | undefined;
 
-  constructor(parts: LogStampParts) {
-    this.#parts = parts;
+  constructor(dependencies: LogStampDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** Rejects with a DatabaseError or a RevocationLogError. Bounded in time. */
   async renew(): Promise<void> {
-    const { database, keeper, partition } = this.#parts;
+    const { database, logAdmin, partition } = this.#dependencies;
     const record = await database.transaction({ role: "relay" }, (queries) =>
       readLogRecord(queries, partition),
     );
     if (record?.generation === undefined) return;
-    const kept = await keeper.keep(record.generation);
+    const kept = await logAdmin.keep(record.generation);
     if (kept !== undefined)
       await this.#record(record.generation, joinedNodes(kept, record.generation));
   }
 
   async #record(generation: string, joined: ReadonlyMap<string, KnownNode>): Promise<void> {
-    const { database, clock, partition } = this.#parts;
+    const { database, clock, partition } = this.#dependencies;
     const nowMs = clock.monotonicMs();
     const last = this.#recorded?.generation === generation ? this.#recorded : undefined;
     const isWhole = last === undefined || nowMs - last.allAtMs >= RECORD_ALL_MS;

@@ -31,7 +31,7 @@ import {
 import type { RelayObserver } from "./relay-observer.js";
 import { RestoreError } from "./restore-error.js";
 import { noteRestored } from "./restore-note.js";
-import { restoreLog, type FoundLog, type RestoreParts } from "./restore.js";
+import { restoreLog, type FoundLog, type RestoreDependencies } from "./restore.js";
 import { pendingAfter } from "./stored-revocations-sql.js";
 
 /** Between two cycles: how soon the relay notices anything. */
@@ -55,7 +55,7 @@ const NOTE_SEARCH_MS = 1000;
 const RESTORES_AT_ONCE_MAX = 5;
 const PEACE_MS = 10_000;
 
-export interface PartitionRelayParts extends RestoreParts {
+export interface PartitionRelayDependencies extends RestoreDependencies {
   readonly publisher: Publisher;
   readonly observer: RelayObserver;
 }
@@ -76,7 +76,7 @@ interface Known {
 export class RelayStopped extends Error {}
 
 export class PartitionRelay {
-  readonly #parts: PartitionRelayParts;
+  readonly #dependencies: PartitionRelayDependencies;
   readonly #pending: PendingPublishing;
   #problem: RelayProblem | undefined;
   /** What the observer was told last. */
@@ -91,9 +91,9 @@ export class PartitionRelay {
   #sweptAtMs = -Infinity;
   #trimmedAtMs = -Infinity;
 
-  constructor(parts: PartitionRelayParts) {
-    this.#parts = parts;
-    this.#pending = new PendingPublishing(parts);
+  constructor(dependencies: PartitionRelayDependencies) {
+    this.#dependencies = dependencies;
+    this.#pending = new PendingPublishing(dependencies);
   }
 
   get problem(): RelayProblem | undefined {
@@ -129,12 +129,12 @@ export class PartitionRelay {
   }
 
   async #lookFromAside(): Promise<RelayProblem | undefined> {
-    const { database, keeper, clock, partition, demands } = this.#parts;
+    const { database, logAdmin, clock, partition, requirements } = this.#dependencies;
     try {
       const record = await database.transaction({ role: "relay" }, (queries) =>
         readLogRecord(queries, partition),
       );
-      return judgeFromAside(await keeper.facts(), record, demands, clock.wallMs());
+      return judgeFromAside(await logAdmin.facts(), record, requirements, clock.wallMs());
     } catch (error) {
       const problem = problemOf(error);
       // That is told by itself, where the lock is tried.
@@ -151,17 +151,17 @@ export class PartitionRelay {
   }
 
   async #work(check: () => void): Promise<Cycle> {
-    const { database, keeper, clock, partition, demands } = this.#parts;
+    const { database, logAdmin, clock, partition, requirements } = this.#dependencies;
     // The record first: requests publish and record meanwhile, and a log that is looked at later
     // than its record holds at least what that says.
     const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
       record: await readLogRecord(queries, partition),
       pending: await pendingAfter(queries, partition, undefined, PENDING_PAGE_MAX),
     }));
-    const facts = await keeper.facts();
+    const facts = await logAdmin.facts();
     check();
     const judgedAt = momentOf(clock);
-    const judged = judgeLog(facts, record, demands, judgedAt.wallMs);
+    const judged = judgeLog(facts, record, requirements, judgedAt.wallMs);
     if (judged.kind === "wait") return { pauseMs: CYCLE_MS, problem: judged.problem };
     if (judged.kind === "restore") {
       return this.#restore({ facts, record, cause: judged.cause, judgedAt }, check);
@@ -169,11 +169,11 @@ export class PartitionRelay {
     if (record === undefined) throw new Error("a log without a record is not sound");
     const { meta } = judged;
     if (record.restoredAtMs === undefined) await this.#noteForAnother(meta, record);
-    if (meta.minReplicas !== demands.minReplicas) {
-      await keeper.demandReplicas(meta.generation, demands.minReplicas);
+    if (meta.minReplicas !== requirements.minReplicas) {
+      await logAdmin.demandReplicas(meta.generation, requirements.minReplicas);
     }
     const { published, refusal } = await this.#pending.pass(pending, meta.generation, check);
-    if (published > 0) this.#parts.observer.onPublished(published);
+    if (published > 0) this.#dependencies.observer.onPublished(published);
     if (!(await this.#searchEnd(meta, record, check))) {
       return this.#restore({ facts, record, cause: "entries_missing", judgedAt }, check);
     }
@@ -188,7 +188,7 @@ export class PartitionRelay {
 
   /** Imports what is new; false if the log's end is not where its own facts say. */
   async #searchEnd(meta: LogMeta, record: LogRecord, check: () => void): Promise<boolean> {
-    const { database, partition, observer } = this.#parts;
+    const { database, partition, observer } = this.#dependencies;
     const { generation } = meta;
     const recorded = record.importedEntryId;
     // A database that remembers less than this relay has recorded, or is on another timeline (a
@@ -199,7 +199,7 @@ export class PartitionRelay {
       this.#known.generation === generation &&
       this.#known.entryId === recorded &&
       searchedTimeline === timeline;
-    const found = await searchLog(this.#parts, {
+    const found = await searchLog(this.#dependencies, {
       after: recorded === undefined ? undefined : justBefore(recorded),
       recorded,
       recordedSeq: record.seq,
@@ -225,14 +225,14 @@ export class PartitionRelay {
   }
 
   async #restore(found: FoundLog, check: () => void): Promise<Cycle> {
-    const { clock, partition, observer } = this.#parts;
+    const { clock, partition, observer } = this.#dependencies;
     const peaceMs = clock.monotonicMs() - this.#restoredAtMs;
     if (peaceMs > PEACE_MS) this.#restoresAtOnce = 0;
     else if (this.#restoresAtOnce >= RESTORES_AT_ONCE_MAX && peaceMs < RESTORE_RETRY_MAX_MS) {
       return { pauseMs: CYCLE_MS, problem: RESTORED_AGAIN_AND_AGAIN };
     }
     this.#restoring = true;
-    const restored = await restoreLog(this.#parts, found, check);
+    const restored = await restoreLog(this.#dependencies, found, check);
     this.#restoring = false;
     this.#failedRestores = 0;
     this.#restoresAtOnce += 1;
@@ -248,23 +248,23 @@ export class PartitionRelay {
   /** A relay that was ended right after its restore had finished left this undone. */
   #noteForAnother({ generation, coversFromMs }: LogMeta, record: LogRecord): Promise<void> {
     const note = { generation, cause: "interrupted", coversFromMs } as const;
-    return noteRestored(this.#parts, note, record.restoreRequestedAtMs);
+    return noteRestored(this.#dependencies, note, record.restoreRequestedAtMs);
   }
 
   /** After a search, whose end is in the database by now. */
   async #trim(): Promise<void> {
-    const { clock, keeper } = this.#parts;
+    const { clock, logAdmin } = this.#dependencies;
     const { generation, entryId: knownUpToId } = this.#known;
     if (knownUpToId === undefined || clock.monotonicMs() - this.#trimmedAtMs < TRIM_MS) return;
     this.#trimmedAtMs = clock.monotonicMs();
-    await keeper.trim({ generation, knownUpToId, nowMs: clock.wallMs() });
+    await logAdmin.trim({ generation, knownUpToId, nowMs: clock.wallMs() });
   }
 
   async #sweep(): Promise<void> {
-    const { clock, keeper } = this.#parts;
+    const { clock, logAdmin } = this.#dependencies;
     if (clock.monotonicMs() - this.#sweptAtMs < SWEEP_MS) return;
     this.#sweptAtMs = clock.monotonicMs();
-    await keeper.removeSilentRows(SILENT_AFTER_MS);
+    await logAdmin.removeSilentRows(SILENT_AFTER_MS);
   }
 
   #failed(error: unknown): number {
@@ -281,7 +281,7 @@ export class PartitionRelay {
     this.#problem = problem;
     if (this.#told === problem?.code) return;
     this.#told = problem?.code;
-    this.#parts.observer.onProblem(problem, this.#parts.partition);
+    this.#dependencies.observer.onProblem(problem, this.#dependencies.partition);
   }
 }
 

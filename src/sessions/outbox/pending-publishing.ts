@@ -30,7 +30,7 @@ export interface PassResult {
   readonly refusal: Refusal | undefined;
 }
 
-export interface PendingParts {
+export interface PendingDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly publisher: Publisher;
@@ -38,14 +38,14 @@ export interface PendingParts {
 }
 
 export class PendingPublishing {
-  readonly #parts: PendingParts;
+  readonly #dependencies: PendingDependencies;
   /** Passes in a row that were refused. */
   #refused = 0;
   /** No attempt before this moment (monotonic), and why. */
   #rest: { readonly untilMs: number; readonly refusal: Refusal } | undefined;
 
-  constructor(parts: PendingParts) {
-    this.#parts = parts;
+  constructor(dependencies: PendingDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /**
@@ -57,7 +57,7 @@ export class PendingPublishing {
     generation: string,
     check: () => void,
   ): Promise<PassResult> {
-    const { database, clock, partition } = this.#parts;
+    const { database, clock, partition } = this.#dependencies;
     if (this.#rest !== undefined && clock.monotonicMs() < this.#rest.untilMs) {
       return { published: 0, refusal: this.#rest.refusal };
     }
@@ -90,7 +90,7 @@ export class PendingPublishing {
     this.#refused += 1;
     if (refusal.code !== "too_few_replicas") return;
     const restMs = Math.min(REST_MIN_MS * 2 ** Math.min(this.#refused, 10), REST_MAX_MS);
-    this.#rest = { untilMs: this.#parts.clock.monotonicMs() + restMs, refusal };
+    this.#rest = { untilMs: this.#dependencies.clock.monotonicMs() + restMs, refusal };
   }
 
   async #publishPage(
@@ -102,7 +102,7 @@ export class PendingPublishing {
     /** Of one that can never be published, or not yet, whatever becomes of the others. */
     readonly own: Refusal | undefined;
   }> {
-    const { publisher, partition } = this.#parts;
+    const { publisher, partition } = this.#dependencies;
     const waiting = [...page];
     const published: Publication[] = [];
     let refusal: Refusal | undefined;
@@ -133,7 +133,7 @@ export class PendingPublishing {
   /** False, and nothing counts as published, where the database means another log by now. */
   async #record(published: readonly Publication[], generation: string): Promise<boolean> {
     if (published.length === 0) return true;
-    const { database, clock, partition } = this.#parts;
+    const { database, clock, partition } = this.#dependencies;
     return database.transaction({ role: "relay" }, async (queries) => {
       if (!(await meansGeneration(queries, partition, generation))) return false;
       await markPublished(queries, published, clock.wallMs());

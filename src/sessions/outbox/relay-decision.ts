@@ -6,7 +6,7 @@
  * instance ended between publishing and recording.
  */
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
-import type { KeeperFacts } from "../../revocation-log/log-keeper.js";
+import type { KeeperFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
@@ -35,7 +35,7 @@ export interface LogRecord {
   readonly restoredAtMs: number | undefined;
 }
 
-export interface LogDemands {
+export interface LogRequirements {
   readonly horizonS: number;
   readonly partitions: number;
   /** How many replicas must have an entry before it counts as published. */
@@ -82,10 +82,10 @@ export type LogJudgement =
 export function judgeLog(
   facts: KeeperFacts,
   record: LogRecord | undefined,
-  demands: LogDemands,
+  requirements: LogRequirements,
   nowMs: number,
 ): LogJudgement {
-  const problem = whyUnusable(facts, demands, nowMs);
+  const problem = whyUnusable(facts, requirements, nowMs);
   if (problem !== undefined) return { kind: "wait", problem };
   const { serverRunId, serverReplId, meta } = facts;
   if (meta === "missing") return restore("log_missing");
@@ -99,8 +99,8 @@ export function judgeLog(
   // Begun in another Redis, perhaps: nothing can be acknowledged until one is done.
   if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
   if (meta.seq < record.seq) return restore("log_fell");
-  if (meta.partitions !== demands.partitions) return restore("partitions_differ");
-  if (meta.horizonS < demands.horizonS) return restore("horizon_too_short");
+  if (meta.partitions !== requirements.partitions) return restore("partitions_differ");
+  if (meta.horizonS < requirements.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };
 }
@@ -108,7 +108,7 @@ export function judgeLog(
 /** Why the log in this server cannot be kept now, nor be made anew; undefined: it can. */
 function whyUnusable(
   { role, serverMs, meta }: KeeperFacts,
-  demands: LogDemands,
+  requirements: LogRequirements,
   nowMs: number,
 ): RelayProblem | undefined {
   if (role !== "master") {
@@ -116,10 +116,10 @@ function whyUnusable(
     return { code: "not_a_master", message };
   }
   const differenceMs = Math.abs(serverMs - nowMs);
-  if (differenceMs > demands.clockDifferenceMaxMs) {
+  if (differenceMs > requirements.clockDifferenceMaxMs) {
     const message =
       `the clocks of Redis and of this machine differ by ${Math.round(differenceMs)} ms, allowed ` +
-      `are ${demands.clockDifferenceMaxMs} ms: set the clocks (NTP)`;
+      `are ${requirements.clockDifferenceMaxMs} ms: set the clocks (NTP)`;
     return { code: "clock_difference", message };
   }
   const retired = retirementOf(meta);
@@ -141,12 +141,12 @@ const OTHER_LOG: ReadonlySet<RestoreCause> = new Set([
 export function judgeFromAside(
   facts: KeeperFacts,
   record: LogRecord | undefined,
-  demands: LogDemands,
+  requirements: LogRequirements,
   nowMs: number,
 ): RelayProblem | undefined {
   if (record?.generation === undefined || record.restoringGeneration !== undefined)
     return undefined;
-  const judged = judgeLog(facts, record, demands, nowMs);
+  const judged = judgeLog(facts, record, requirements, nowMs);
   if (judged.kind === "wait") return judged.problem;
   if (judged.kind === "sound" || !OTHER_LOG.has(judged.cause)) return undefined;
   return {

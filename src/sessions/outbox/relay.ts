@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
 import { DatabaseError, type Database, type HeldLock } from "../database/database.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
-import type { LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { LogAdmin } from "../../revocation-log/log-admin.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS, type Publisher } from "../../revocation-log/publisher.js";
 import { PARTITIONS } from "../../revocation-log/partition.js";
 import { readUnsearchedMs } from "./log-record-sql.js";
@@ -35,7 +35,7 @@ export interface RelayOptions {
   readonly database: Database;
   readonly clock: Clock;
   /** By partition number. The publisher should be another than the requests', which may hang. */
-  readonly partitions: readonly { readonly keeper: LogKeeper; readonly publisher: Publisher }[];
+  readonly partitions: readonly { readonly logAdmin: LogAdmin; readonly publisher: Publisher }[];
   readonly horizonS: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
@@ -72,9 +72,9 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     const { database, clock, partitions, horizonS, minReplicas, newId } = options;
-    if (partitions.length !== PARTITIONS) throw new RangeError("one keeper for each partition");
+    if (partitions.length !== PARTITIONS) throw new RangeError("one log admin for each partition");
     this.#options = options;
-    const demands = {
+    const requirements = {
       horizonS,
       partitions: PARTITIONS,
       minReplicas,
@@ -91,7 +91,7 @@ export class Relay {
         options.observer.onRestored(restored);
       },
     };
-    const shared = { database, clock, demands, newId, observer };
+    const shared = { database, clock, requirements, newId, observer };
     this.#partitions = partitions.map(
       (one, partition) => new PartitionRelay({ ...shared, ...one, partition }),
     );
@@ -119,7 +119,7 @@ export class Relay {
     };
   }
 
-  /** Ends between two steps, and gives the lock up. Publishers and keepers are their owner's. */
+  /** Ends between two steps, and gives the lock up. The caller closes publishers and log admins. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;
@@ -157,8 +157,12 @@ export class Relay {
       await Promise.all([
         this.#keepConfirming(lock, lost, stop),
         ...this.#partitions.map((partition) => this.#keepRelaying(partition, stop)),
-        ...this.#options.partitions.map(({ keeper }, partition) =>
-          this.#keepStamping(new LogStamp({ database, clock, keeper, partition }), partition, stop),
+        ...this.#options.partitions.map(({ logAdmin }, partition) =>
+          this.#keepStamping(
+            new LogStamp({ database, clock, logAdmin, partition }),
+            partition,
+            stop,
+          ),
         ),
       ]);
     } finally {

@@ -1,4 +1,4 @@
-import type { RestoreRefusal, RestoreStep } from "../../revocation-log/log-keeper.js";
+import type { RestoreRefusal, RestoreStep } from "../../revocation-log/log-admin.js";
 
 /** `superseded`: another instance has begun a restore, here or in another Redis. */
 type RestoreFault = RestoreRefusal | "superseded";

@@ -8,7 +8,7 @@ import type { Database } from "../database/database.js";
 import { recordRestored } from "./log-record-sql.js";
 import type { RestoreCause } from "./relay-decision.js";
 
-export interface NoteParts {
+export interface NoteDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly partition: number;
@@ -27,7 +27,7 @@ export interface RestoreNote {
 
 /** `requestedAtMs`: the request for a restore that this one has answered. */
 export async function noteRestored(
-  { database, clock, partition }: NoteParts,
+  { database, clock, partition }: NoteDependencies,
   note: RestoreNote,
   requestedAtMs: number | undefined,
 ): Promise<void> {

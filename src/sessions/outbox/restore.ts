@@ -39,17 +39,17 @@
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import type { KeeperFacts, LogKeeper } from "../../revocation-log/log-keeper.js";
+import type { KeeperFacts, LogAdmin } from "../../revocation-log/log-admin.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
 import type { CommittedRevocation } from "./outbox.js";
-import { beginGeneration, ownUp, recordGeneration } from "./log-record-sql.js";
+import { beginGeneration, recordCoverageGap, recordGeneration } from "./log-record-sql.js";
 import {
   coversOnlyFromMs,
   inheritedCoversFromMs,
   searchedUpTo,
-  type LogDemands,
+  type LogRequirements,
   type LogRecord,
   type RestoreCause,
 } from "./relay-decision.js";
@@ -59,12 +59,12 @@ import { markPublished } from "./stored-revocations-sql.js";
 
 const MARKED_AT_ONCE_MAX = 1000;
 
-export interface RestoreParts {
+export interface RestoreDependencies {
   readonly database: Database;
   readonly clock: Clock;
-  readonly keeper: LogKeeper;
+  readonly logAdmin: LogAdmin;
   readonly partition: number;
-  readonly demands: LogDemands;
+  readonly requirements: LogRequirements;
   /** A random text that was never used before. */
   readonly newId: () => string;
 }
@@ -96,38 +96,38 @@ export interface Restored {
  * then the log stays marked. `check` is called between the steps.
  */
 export async function restoreLog(
-  given: RestoreParts,
+  given: RestoreDependencies,
   found: FoundLog,
   check: () => void,
 ): Promise<Restored> {
-  const parts = { ...given, clock: notBefore(given.clock, found.judgedAt) };
-  const { database, clock, keeper, partition, demands } = parts;
+  const dependencies = { ...given, clock: notBefore(given.clock, found.judgedAt) };
+  const { database, clock, logAdmin, partition, requirements } = dependencies;
   const startedMs = clock.monotonicMs();
-  const [marker, generation] = [parts.newId(), parts.newId()];
-  const begun = await keeper.beginRestore(marker);
+  const [marker, generation] = [dependencies.newId(), dependencies.newId()];
+  const begun = await logAdmin.beginRestore(marker);
   if (!begun.done) throw new RestoreError("begin", begun.code);
-  const old = await searchOldLog(parts, found, check);
+  const old = await searchOldLog(dependencies, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
   const owned = await database.transaction({ role: "relay" }, async (queries) => {
-    const ownedMs = await ownUp(queries, partition, Math.max(inherited, lost));
+    const ownedMs = await recordCoverageGap(queries, partition, Math.max(inherited, lost));
     await beginGeneration(queries, partition, generation);
     return ownedMs;
   });
   check();
-  const cleared = done("clear", await keeper.clear(marker));
-  const sinceMs = found.judgedAt.wallMs - demands.horizonS * 1000;
-  const again = await appendAll(parts, { marker, sinceMs, seq: cleared }, check);
+  const cleared = done("clear", await logAdmin.clear(marker));
+  const sinceMs = found.judgedAt.wallMs - requirements.horizonS * 1000;
+  const again = await appendAll(dependencies, { marker, sinceMs, seq: cleared }, check);
   const { seq, unreadable } = again;
-  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(parts, unreadable);
+  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(dependencies, unreadable);
   const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
     recordGeneration(queries, partition, { generation, seq }),
   );
   if (!isRecorded) throw new RestoreError("record", "superseded");
   check();
-  const { horizonS, partitions, minReplicas } = demands;
+  const { horizonS, partitions, minReplicas } = requirements;
   const log = { generation, horizonS, partitions, coversFromMs, minReplicas };
-  const finished = done("finish", await keeper.finish(marker, log));
+  const finished = done("finish", await logAdmin.finish(marker, log));
   if (finished !== seq) throw new RestoreError("finish", "entries_lost");
   const restored = {
     generation,
@@ -139,14 +139,14 @@ export async function restoreLog(
     coversFromMs,
     tookMs: Math.round(clock.monotonicMs() - startedMs),
   };
-  await noteRestored(parts, restored, found.record?.restoreRequestedAtMs);
-  await markAll(parts, generation, again.pending);
+  await noteRestored(dependencies, restored, found.record?.restoreRequestedAtMs);
+  await markAll(dependencies, generation, again.pending);
   return restored;
 }
 
 /** What is in the database and cannot be in the log: tokens from before now are answered as stale. */
 async function leftOut(
-  { database, clock, partition }: RestoreParts,
+  { database, clock, partition }: RestoreDependencies,
   unreadable: readonly CommittedRevocation[],
 ): Promise<number> {
   const atMs = clock.wallMs();
@@ -157,7 +157,7 @@ async function leftOut(
       ...{ reason: "unreadable_revocation", actor: "sekisho" },
       detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
     });
-    return ownUp(queries, partition, coversOnlyFromMs(atMs));
+    return recordCoverageGap(queries, partition, coversOnlyFromMs(atMs));
   });
 }
 
@@ -181,12 +181,12 @@ interface OldLog {
 }
 
 async function searchOldLog(
-  parts: RestoreParts,
+  dependencies: RestoreDependencies,
   { facts, record, cause }: FoundLog,
   check: () => void,
 ): Promise<OldLog> {
   try {
-    const { imported, unreadable } = await searchLog(parts, {
+    const { imported, unreadable } = await searchLog(dependencies, {
       // What stands in a log that has lost entries may be new in any place.
       after: cause === "entries_missing" ? undefined : searchedUpTo(facts, record),
       recorded: undefined,
@@ -210,7 +210,7 @@ async function searchOldLog(
  * of it meanwhile, it is not wrong to say so.
  */
 async function markAll(
-  { database, clock, partition }: RestoreParts,
+  { database, clock, partition }: RestoreDependencies,
   generation: string,
   appended: readonly AppendedRow[],
 ): Promise<void> {

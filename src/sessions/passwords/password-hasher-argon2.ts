@@ -1,6 +1,6 @@
 import { hash, parseOptions, verify, type ParsedHashOptions } from "@node-rs/argon2";
 
-import { HashingQueue, type HashingQueueOptions } from "./hashing-queue.js";
+import { BoundedQueue, type HashingQueueOptions } from "./bounded-queue.js";
 import { normalisedPassword } from "./password-form.js";
 import { PasswordHasherError, type PasswordHasher } from "./password-hasher.js";
 
@@ -42,13 +42,13 @@ export interface Argon2HasherOptions {
 /** argon2id on libuv's threads, a few at a time: the event loop never waits for it. */
 export class Argon2PasswordHasher implements PasswordHasher {
   readonly #cost: HashingCost;
-  readonly #queue: HashingQueue;
+  readonly #queue: BoundedQueue;
   readonly #nobodysHash: string;
 
   constructor(options: Argon2HasherOptions = {}) {
     this.#cost = options.cost ?? DEFAULT_HASHING_COST;
     requireUsable(this.#cost);
-    this.#queue = new HashingQueue(options.limits ?? DEFAULT_HASHING_LIMITS);
+    this.#queue = new BoundedQueue(options.limits ?? DEFAULT_HASHING_LIMITS);
     this.#nobodysHash = nobodysHash(this.#cost);
   }
 

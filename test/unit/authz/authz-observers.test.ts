@@ -49,7 +49,7 @@ describe("a denial is one line", () => {
       reason: "session_revoked",
       token: tokenWith(),
       signatureGood: true,
-      doubt: undefined,
+      uncertainty: undefined,
     });
     expect(lines()).toEqual([
       {
@@ -72,10 +72,10 @@ describe("a denial is one line", () => {
     expect(text()).not.toContain(TOKEN_TEXT);
   });
 
-  test("also where the RPC fails, with the doubt", () => {
+  test("also where the RPC fails, with the uncertainty", () => {
     const { checked, lines } = setUp();
     const token = tokenWith();
-    checked({ kind: "error", reason: "revocations_stale", token, doubt: "saturated" });
+    checked({ kind: "error", reason: "revocations_stale", token, uncertainty: "saturated" });
     expect(lines()).toMatchObject([{ decision: "error", doubt: "saturated", tenant: "acme" }]);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import { waitUntil } from "../../../dev/wait-for.js";
 import { systemClock } from "../../../src/runtime/clock.js";
 import {
-  ReceiptDesk,
+  ReceiptCollector,
   hasApplied,
   isSilent,
   type NodeRows,
@@ -61,7 +61,7 @@ describe("a node's row", () => {
 
 describe("waiting for a receipt", () => {
   it("ends when every node has applied the entry", async () => {
-    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [5, 5, 7] }), systemClock);
+    const desk = new ReceiptCollector(rowsOf({ a: [6], b: [5, 5, 7] }), systemClock);
     const receipt = await desk.waitFor(entry, 5000);
     expect(receipt.applied.map(({ node }) => node)).toEqual(["a", "b"]);
     expect(receipt.pending).toEqual([]);
@@ -70,13 +70,13 @@ describe("waiting for a receipt", () => {
   });
 
   it("does not wait for a silent node, and names it", async () => {
-    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [null] }), systemClock);
+    const desk = new ReceiptCollector(rowsOf({ a: [6], b: [null] }), systemClock);
     const receipt = await desk.waitFor(entry, 5000);
     expect(receipt).toMatchObject({ pending: [], silent: [{ node: "b", onStale: "deny" }] });
   });
 
   it("names the nodes that have not applied it when the time is over", async () => {
-    const desk = new ReceiptDesk(rowsOf({ a: [6], b: [5] }), systemClock);
+    const desk = new ReceiptCollector(rowsOf({ a: [6], b: [5] }), systemClock);
     const receipt = await desk.waitFor(entry, 60);
     expect(receipt).toMatchObject({ pending: [{ node: "b" }], silent: [] });
   });
@@ -94,7 +94,7 @@ describe("waiting for a receipt", () => {
     const receipt = async () => {
       const rows = rowsOf({ joined: [6], copied: [null], joining: [5] });
       const nodeRows = async () => ({ ...(await rows.nodeRows()), former });
-      return new ReceiptDesk({ nodeRows }, systemClock).waitFor(entry, 20);
+      return new ReceiptCollector({ nodeRows }, systemClock).waitFor(entry, 20);
     };
 
     it("is pending for each that gives no sign of life in this one, and says why", async () => {
@@ -115,7 +115,7 @@ describe("waiting for a receipt", () => {
         const rows = looks < 4 ? [] : [here];
         return Promise.resolve({ serverMs: 10_000, rows, former: former.slice(0, 1) });
       };
-      const { applied, pending } = await new ReceiptDesk({ nodeRows }, systemClock).waitFor(
+      const { applied, pending } = await new ReceiptCollector({ nodeRows }, systemClock).waitFor(
         entry,
         10_000,
       );
@@ -125,7 +125,7 @@ describe("waiting for a receipt", () => {
   });
 
   it("ends at once where there is no node", async () => {
-    const desk = new ReceiptDesk(rowsOf({}), systemClock);
+    const desk = new ReceiptCollector(rowsOf({}), systemClock);
     const receipt = await desk.waitFor(entry, 5000);
     expect(receipt).toEqual({ applied: [], pending: [], silent: [] });
   });
@@ -141,7 +141,7 @@ describe("waiting for a receipt", () => {
           ],
         }),
     };
-    const receipt = await new ReceiptDesk(both, systemClock).waitFor(entry, 60);
+    const receipt = await new ReceiptCollector(both, systemClock).waitFor(entry, 60);
     expect(receipt.pending.map(({ node }) => node)).toEqual(["a"]);
     expect(receipt.applied).toHaveLength(1);
   });
@@ -149,7 +149,7 @@ describe("waiting for a receipt", () => {
   it("looks quickly at first and at most 20 times a second later, however many wait", async () => {
     await atLeastOnce("many looks", async () => {
       const rows = rowsOf({ a: [5] });
-      const desk = new ReceiptDesk(rows, systemClock);
+      const desk = new ReceiptCollector(rows, systemClock);
       const from = performance.now();
       await Promise.all(Array.from({ length: 50 }, () => desk.waitFor(entry, 400)));
       const looksAt = rows.looksAtMs.map((ms) => ms - from);
@@ -164,7 +164,7 @@ describe("waiting for a receipt", () => {
   it("looks quickly for a wait that begins while others have long waited", async () => {
     await atLeastOnce("a quick look", async () => {
       const rows = rowsOf({ a: [5] });
-      const desk = new ReceiptDesk(rows, systemClock);
+      const desk = new ReceiptCollector(rows, systemClock);
       const patient = desk.waitFor(entry, 400);
       const slow = () => rows.looksAtMs.length > 8;
       await waitUntil(slow, { what: "slow looks", timeoutMs: 30_000 });
@@ -179,7 +179,7 @@ describe("waiting for a receipt", () => {
 
   it("rejects when the rows cannot be read", async () => {
     const error = new RevocationLogError("unavailable", "gone");
-    const desk = new ReceiptDesk({ nodeRows: () => Promise.reject(error) }, systemClock);
+    const desk = new ReceiptCollector({ nodeRows: () => Promise.reject(error) }, systemClock);
     await expect(desk.waitFor(entry, 5000)).rejects.toBe(error);
   });
 });

@@ -13,7 +13,7 @@ import {
   NOW_S,
   policyWith,
   requestWith,
-  standingWith,
+  statusWith,
   tokenWith,
 } from "./request-parts.js";
 
@@ -38,7 +38,7 @@ class Seen implements CheckObserver {
 function dependenciesWith(parts: Partial<CheckDependencies> = {}): CheckDependencies {
   return {
     verify: () => GOOD,
-    standingOf: () => standingWith(),
+    revocationStatusOf: () => statusWith(),
     policyOf: () => policyWith(),
     limits: LIMITS,
     clock: new ManualClock(NOW_S * 1000),
@@ -92,10 +92,10 @@ describe("an error on the way is one explicit denial, never an allow", () => {
     ["verify throws", { verify: boom }],
     ["verify rejects", { verify: () => Promise.reject(new Error("boom")) }],
     ["the policy cannot be read", { policyOf: boom }],
-    ["the standing of a remembered token cannot be had", { standingOf: boom }],
+    ["the status of a remembered token cannot be had", { revocationStatusOf: boom }],
     [
-      "the standing of a token just verified cannot be had",
-      { verify: () => later, standingOf: boom },
+      "the status of a token just verified cannot be had",
+      { verify: () => later, revocationStatusOf: boom },
     ],
   ];
 
@@ -148,7 +148,7 @@ describe("an observer that throws", () => {
   test.each([
     ["an allow", {}, grpcStatus.OK],
     ["an allow after a signature", { verify: () => later }, grpcStatus.OK],
-    ["a denial", { standingOf: () => standingWith({ sessionRevoked: true }) }, 16],
+    ["a denial", { revocationStatusOf: () => statusWith({ sessionRevoked: true }) }, 16],
   ])("does not change %s", async (_what, parts: Partial<CheckDependencies>, code) => {
     for (const failed of [() => undefined, boom]) {
       const answers = await answersTo(parts, { checked: boom, cancelled: boom, failed });
@@ -203,7 +203,7 @@ describe("on_stale=error", () => {
     const answers = await answersTo(
       {
         policyOf: () => policyWith({ onStale: "error" }),
-        standingOf: () => standingWith({ doubt: "stale" }),
+        revocationStatusOf: () => statusWith({ uncertainty: "stale" }),
       },
       seen,
     );
@@ -220,11 +220,14 @@ describe("each request", () => {
   ])("%s is answered once and then told, with the time it took", async (_what, parts) => {
     const clock = new ManualClock(NOW_S * 1000);
     const seen = new Seen();
-    const standingOf = () => {
+    const revocationStatusOf = () => {
       clock.advance(7);
-      return standingWith();
+      return statusWith();
     };
-    const answers = await answersTo({ ...parts, standingOf, clock }, seen);
+    const answers = await answersTo(
+      { ...parts, revocationStatusOf: revocationStatusOf, clock },
+      seen,
+    );
     expect(answers.map(({ response }) => response?.status?.code)).toEqual([grpcStatus.OK]);
     expect(seen.answers.map(([{ decision }, ms]) => [decision.reason, ms])).toEqual([
       ["allowed", 7],
@@ -232,12 +235,12 @@ describe("each request", () => {
     expect(seen.errors).toEqual([]);
   });
 
-  test("reads the standing after the signature was checked", async () => {
+  test("reads the status after the signature was checked", async () => {
     const { promise: verifying, settle } = pendingVerification();
     let revoked = false;
     const dependencies = dependenciesWith({
       verify: () => verifying,
-      standingOf: () => standingWith({ sessionRevoked: revoked }),
+      revocationStatusOf: () => statusWith({ sessionRevoked: revoked }),
     });
     const { all, first } = answersOf(checkHandler(dependencies, new Seen()), REQUEST);
     expect(all).toEqual([]);
@@ -257,8 +260,8 @@ describe("each request", () => {
     expect(answer?.response?.dynamicMetadata?.["reason"]).toBe("token_expired");
   });
 
-  test("is not verified where it presents nothing, and no standing is looked up", async () => {
-    const parts = { verify: boom, standingOf: boom };
+  test("is not verified where it presents nothing, and no status is looked up", async () => {
+    const parts = { verify: boom, revocationStatusOf: boom };
     const [missing] = await answersTo(parts, new Seen(), requestWith({}));
     expect(missing?.response?.dynamicMetadata).toEqual({ reason: "token_missing" });
     const policyOf = () => policyWith({ auth: "public" });

@@ -43,7 +43,7 @@ interface Denial {
 
 function denialOf(reason: DenyReason, options: Denial = {}) {
   const { token, signatureGood = token !== undefined, neededScopes } = options;
-  const decision: Decision = { kind: "deny", reason, token, signatureGood, doubt: undefined };
+  const decision: Decision = { kind: "deny", reason, token, signatureGood, uncertainty: undefined };
   const { response, wire } = sent(decision, neededScopes);
   if (response.httpResponse?.$case !== "deniedResponse") throw new Error("not a denial");
   const { value } = response.httpResponse;

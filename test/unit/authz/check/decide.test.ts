@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { decide, type Decision, type Presented } from "../../../../src/authz/check/decide.js";
 import { REASONS } from "../../../../src/authz/check/reason.js";
 import { ON_STALE } from "../../../../src/revocation-log/on-stale.js";
-import { issuerWith, LIMITS, NOW_S, policyWith, standingWith, tokenWith } from "./request-parts.js";
+import { issuerWith, LIMITS, NOW_S, policyWith, statusWith, tokenWith } from "./request-parts.js";
 
 const NOTHING: Presented = { kind: "nothing" };
 const REFUSED: Presented = { kind: "refused", reason: "token_malformed", signatureGood: false };
@@ -11,7 +11,7 @@ const REFUSED: Presented = { kind: "refused", reason: "token_malformed", signatu
 interface Facts {
   readonly token?: Parameters<typeof tokenWith>[0];
   readonly issuer?: Parameters<typeof issuerWith>[0];
-  readonly standing?: Parameters<typeof standingWith>[0];
+  readonly status?: Parameters<typeof statusWith>[0];
   readonly policy?: Parameters<typeof policyWith>[0];
   readonly nowS?: number;
 }
@@ -21,7 +21,7 @@ function verified(facts: Facts): Presented {
     kind: "verified",
     token: tokenWith(facts.token),
     issuer: issuerWith(facts.issuer),
-    standing: standingWith(facts.standing),
+    status: statusWith(facts.status),
   };
 }
 
@@ -42,7 +42,7 @@ describe("what a route asks for", () => {
     ["optional", NOTHING, "allow_anonymous allowed_anonymous"],
     ["optional", REFUSED, "deny token_malformed"],
     ["optional", verified({}), "allow allowed"],
-    ["optional", verified({ standing: { sessionRevoked: true } }), "deny session_revoked"],
+    ["optional", verified({ status: { sessionRevoked: true } }), "deny session_revoked"],
     ["required", NOTHING, "deny token_missing"],
     ["required", REFUSED, "deny token_malformed"],
     ["required", verified({}), "allow allowed"],
@@ -59,18 +59,18 @@ describe("what a route asks for", () => {
         reason: "token_claims_invalid",
         token: undefined,
         signatureGood,
-        doubt: undefined,
+        uncertainty: undefined,
       });
     }
   });
 
   test("hands on the token of a request that is denied after its signature was good", () => {
-    expect(decisionOf({ standing: { sessionRevoked: true } })).toEqual({
+    expect(decisionOf({ status: { sessionRevoked: true } })).toEqual({
       kind: "deny",
       reason: "session_revoked",
       token: tokenWith(),
       signatureGood: true,
-      doubt: undefined,
+      uncertainty: undefined,
     });
   });
 });
@@ -141,13 +141,13 @@ describe("what is known to be revoked", () => {
     [3, "allowed"],
     [4, "allowed"],
   ])("a token of epoch %i where 3 is known is %s", (epoch, reason) => {
-    expect(decisionOf({ token: { epoch }, standing: { epoch: 3 } }).reason).toBe(reason);
+    expect(decisionOf({ token: { epoch }, status: { epoch: 3 } }).reason).toBe(reason);
   });
 
   test("the largest epochs are told apart", () => {
     const epoch = Number.MAX_SAFE_INTEGER;
     const outcome = (token: number) =>
-      decisionOf({ token: { epoch: token }, standing: { epoch } }).reason;
+      decisionOf({ token: { epoch: token }, status: { epoch } }).reason;
     expect(outcome(epoch - 1)).toBe("user_epoch_superseded");
     expect(outcome(epoch)).toBe("allowed");
   });
@@ -158,34 +158,45 @@ describe("what is known to be revoked", () => {
     [NOW_S - 50, "allowed"],
     [NOW_S - 49, "allowed"],
   ])("a token issued at %d where the cut-off is 1799999950 is %s", (issuedAt, reason) => {
-    const standing = { issuedBefore: NOW_S - 50 };
-    expect(decisionOf({ token: { issuedAt }, standing }).reason).toBe(reason);
+    const status = { issuedBefore: NOW_S - 50 };
+    expect(decisionOf({ token: { issuedAt }, status }).reason).toBe(reason);
   });
 });
 
 describe("what cannot be told", () => {
-  const doubts = ["stale", "saturated", "unreadable_entry", "before_log"] as const;
-  test.each(doubts)("is answered by the route's policy where the doubt is `%s`", (doubt) => {
-    const outcome = (onStale: (typeof ON_STALE)[number]) =>
-      decisionOf({ policy: { onStale }, standing: { doubt } });
-    expect(outcome("allow")).toEqual({
-      kind: "allow",
-      reason: "allowed_stale",
-      token: tokenWith(),
-    });
-    expect(outcome("deny")).toMatchObject({ kind: "deny", reason: "revocations_stale", doubt });
-    expect(outcome("error")).toMatchObject({ kind: "error", reason: "revocations_stale", doubt });
-  });
+  const uncertainties = ["stale", "saturated", "unreadable_entry", "before_log"] as const;
+  test.each(uncertainties)(
+    "is answered by the route's policy where the uncertainty is `%s`",
+    (uncertainty) => {
+      const outcome = (onStale: (typeof ON_STALE)[number]) =>
+        decisionOf({ policy: { onStale }, status: { uncertainty } });
+      expect(outcome("allow")).toEqual({
+        kind: "allow",
+        reason: "allowed_stale",
+        token: tokenWith(),
+      });
+      expect(outcome("deny")).toMatchObject({
+        kind: "deny",
+        reason: "revocations_stale",
+        uncertainty,
+      });
+      expect(outcome("error")).toMatchObject({
+        kind: "error",
+        reason: "revocations_stale",
+        uncertainty,
+      });
+    },
+  );
 
   test.each(ON_STALE)("is not asked of a revoked token where the policy is `%s`", (onStale) => {
     const policy = { onStale };
-    const doubt = "stale";
-    for (const [standing, reason] of [
-      [{ doubt, sessionRevoked: true }, "session_revoked"],
-      [{ doubt, epoch: 4 }, "user_epoch_superseded"],
-      [{ doubt, issuedBefore: NOW_S }, "token_issued_before_cutoff"],
+    const uncertainty = "stale";
+    for (const [status, reason] of [
+      [{ uncertainty, sessionRevoked: true }, "session_revoked"],
+      [{ uncertainty, epoch: 4 }, "user_epoch_superseded"],
+      [{ uncertainty, issuedBefore: NOW_S }, "token_issued_before_cutoff"],
     ] as const) {
-      expect(decisionOf({ policy, standing })).toMatchObject({ kind: "deny", reason });
+      expect(decisionOf({ policy, status })).toMatchObject({ kind: "deny", reason });
       expect(REASONS[reason].status).toBe(401);
     }
   });
@@ -210,7 +221,7 @@ describe("scopes", () => {
 
   test("are needed on a route that tolerates staleness, too", () => {
     const policy = { scopes: ["delete"], onStale: "allow" } as const;
-    expect(outcomeOf({ policy, standing: { doubt: "stale" } })).toBe("deny scope_insufficient");
+    expect(outcomeOf({ policy, status: { uncertainty: "stale" } })).toBe("deny scope_insufficient");
   });
 });
 
@@ -222,17 +233,17 @@ describe("the first rule that denies", () => {
     ["token_not_yet_valid", { token: { notBefore: NOW_S + 60 } }],
     ["token_lifetime_exceeded", { token: { issuedAt: NOW_S - 1000 } }],
     ["tenant_mismatch", { policy: { tenant: "other" } }],
-    ["session_revoked", { standing: { sessionRevoked: true } }],
-    ["user_epoch_superseded", { standing: { epoch: 9 } }],
-    ["token_issued_before_cutoff", { standing: { issuedBefore: NOW_S } }],
-    ["revocations_stale", { standing: { doubt: "stale" } }],
+    ["session_revoked", { status: { sessionRevoked: true } }],
+    ["user_epoch_superseded", { status: { epoch: 9 } }],
+    ["token_issued_before_cutoff", { status: { issuedBefore: NOW_S } }],
+    ["revocations_stale", { status: { uncertainty: "stale" } }],
     ["scope_insufficient", { policy: { scopes: ["delete"] } }],
   ];
 
   const together = (facts: readonly Facts[]): Facts =>
     facts.reduce((all, one) => ({
       token: { ...all.token, ...one.token },
-      standing: { ...all.standing, ...one.standing },
+      status: { ...all.status, ...one.status },
       policy: { ...all.policy, ...one.policy },
     }));
 
@@ -273,19 +284,19 @@ describe("whatever the facts are", () => {
     sessionRevoked: fc.boolean(),
     epoch: fc.integer({ min: 0, max: 4 }),
     issuedBefore: fc.oneof(fc.constant(0), around(NOW_S)),
-    doubt: fc.constantFrom(undefined, "stale", "saturated", "unreadable_entry", "before_log"),
+    uncertainty: fc.constantFrom(undefined, "stale", "saturated", "unreadable_entry", "before_log"),
   });
-  const everything = fc.record({ policy: policies, token: tokens, standing: standings });
+  const everything = fc.record({ policy: policies, token: tokens, status: standings });
 
   test("no revoked token is ever allowed where tokens are looked at", () => {
     let revokedSeen = 0;
     fc.assert(
       fc.property(everything, (facts) => {
-        const { token, standing } = facts;
+        const { token, status } = facts;
         const revoked =
-          standing.sessionRevoked ||
-          token.epoch < standing.epoch ||
-          token.issuedAt < standing.issuedBefore;
+          status.sessionRevoked ||
+          token.epoch < status.epoch ||
+          token.issuedAt < status.issuedBefore;
         fc.pre(revoked);
         revokedSeen += 1;
         expect(decisionOf(facts).kind).toBe("deny");
@@ -295,10 +306,10 @@ describe("whatever the facts are", () => {
     expect(revokedSeen).toBeGreaterThan(0);
   });
 
-  test("a doubt is allowed only by the policy `allow`, and fails the RPC only by `error`", () => {
+  test("a uncertainty is allowed only by the policy `allow`, and fails the RPC only by `error`", () => {
     fc.assert(
       fc.property(everything, (facts) => {
-        fc.pre(facts.standing.doubt !== undefined);
+        fc.pre(facts.status.uncertainty !== undefined);
         const { kind, reason } = decisionOf(facts);
         if (kind === "allow") expect(facts.policy.onStale).toBe("allow");
         if (kind === "allow") expect(reason).toBe("allowed_stale");

@@ -13,7 +13,7 @@ import { TokenVerifier } from "../../../../src/tokens/verification.js";
 import { ManualClock } from "../../../support/manual-clock.js";
 import { TokenIssuer } from "../../../support/token-issuer.js";
 import { answerOf } from "./answer.js";
-import { issuerWith, LIMITS, NOW_S, requestWith, standingWith } from "./request-parts.js";
+import { issuerWith, LIMITS, NOW_S, requestWith, statusWith } from "./request-parts.js";
 
 const issuer = new TokenIssuer({ nowSeconds: () => NOW_S });
 const stranger = new TokenIssuer({ nowSeconds: () => NOW_S });
@@ -22,7 +22,7 @@ const parsed = await parseKeySet(issuer.jwks(), ["ES256"]);
 interface Situation {
   readonly authorization?: string;
   readonly route?: Record<string, string>;
-  readonly standing?: Parameters<typeof standingWith>[0];
+  readonly status?: Parameters<typeof statusWith>[0];
   readonly keysAway?: boolean;
   readonly pendingMax?: number;
   readonly request?: CheckRequest;
@@ -30,7 +30,7 @@ interface Situation {
 }
 
 async function reasonIn(situation: Situation): Promise<unknown> {
-  const { authorization, route = {}, standing, keysAway, broken } = situation;
+  const { authorization, route = {}, status, keysAway, broken } = situation;
   if (!parsed.usable) throw new Error(parsed.problem);
   const { keys } = parsed.keySet;
   const current: CurrentKeys = { generation: 1, find: (kid) => keys.get(kid) };
@@ -50,9 +50,9 @@ async function reasonIn(situation: Situation): Promise<unknown> {
   const handler = checkHandler(
     {
       verify: (token) => verifier.verify(token),
-      standingOf: () => {
+      revocationStatusOf: () => {
         if (broken === true) throw new Error("broken");
-        return standingWith(standing);
+        return statusWith(status);
       },
       policyOf: (extensions) => parseRoutePolicy(extensions, "deny"),
       limits: LIMITS,
@@ -84,7 +84,7 @@ const SITUATIONS: readonly (readonly [Reason, Situation])[] = [
     {
       authorization: bearer(),
       route: { "sekisho.on_stale": "allow" },
-      standing: { doubt: "stale" },
+      status: { uncertainty: "stale" },
     },
   ],
   ["request_malformed", { request: { attributes: undefined } }],
@@ -100,16 +100,13 @@ const SITUATIONS: readonly (readonly [Reason, Situation])[] = [
   ["token_expired", { authorization: bearer({ iat: NOW_S - 100, exp: NOW_S - 5 }) }],
   ["token_not_yet_valid", { authorization: bearer({ nbf: NOW_S + 6 }) }],
   ["token_lifetime_exceeded", { authorization: bearer({ exp: NOW_S + 901 }) }],
-  ["session_revoked", { authorization: bearer(), standing: { sessionRevoked: true } }],
-  ["user_epoch_superseded", { authorization: bearer(), standing: { epoch: 1 } }],
-  [
-    "token_issued_before_cutoff",
-    { authorization: bearer(), standing: { issuedBefore: NOW_S + 1 } },
-  ],
+  ["session_revoked", { authorization: bearer(), status: { sessionRevoked: true } }],
+  ["user_epoch_superseded", { authorization: bearer(), status: { epoch: 1 } }],
+  ["token_issued_before_cutoff", { authorization: bearer(), status: { issuedBefore: NOW_S + 1 } }],
   ["tenant_mismatch", { authorization: bearer({ tenant_id: "tenant-2" }) }],
   ["tenant_mismatch", { authorization: bearer(), route: { "sekisho.tenant": "tenant-2" } }],
   ["scope_insufficient", { authorization: bearer(), route: { "sekisho.scopes": "read" } }],
-  ["revocations_stale", { authorization: bearer(), standing: { doubt: "stale" } }],
+  ["revocations_stale", { authorization: bearer(), status: { uncertainty: "stale" } }],
   ["keys_unavailable", { authorization: bearer(), keysAway: true }],
   ["overloaded", { authorization: bearer(), pendingMax: 0 }],
   ["route_policy_invalid", { authorization: bearer(), route: { "sekisho.auth": "Public" } }],
@@ -144,15 +141,15 @@ describe("the first rule that denies", () => {
 
   test("is the signature before the claims", async () => {
     const forged = `Bearer ${stranger.mint({ exp: NOW_S - 1000, aud: "x" })}`;
-    const standing = { sessionRevoked: true };
-    expect(await reasonIn({ authorization: forged, standing })).toBe("token_signature_invalid");
+    const status = { sessionRevoked: true };
+    expect(await reasonIn({ authorization: forged, status })).toBe("token_signature_invalid");
   });
 
   test("is never asked for on a public route, whatever is presented and whatever is away", async () => {
     const route = { "sekisho.auth": "public" };
-    const standing = { sessionRevoked: true, doubt: "stale" } as const;
+    const status = { sessionRevoked: true, uncertainty: "stale" } as const;
     for (const authorization of ["Basic x", "Bearer a.b.c", bearer()]) {
-      const situation = { authorization, route, standing, keysAway: true, broken: true };
+      const situation = { authorization, route, status, keysAway: true, broken: true };
       expect(await reasonIn(situation)).toBe("allowed_anonymous");
     }
   });
@@ -162,7 +159,7 @@ describe("the first rule that denies", () => {
     for (const authorization of ["", "Basic x", "Bearer a.b.c"]) {
       expect(await reasonIn({ authorization, route })).toBe("token_malformed");
     }
-    const revoked = { authorization: bearer(), route, standing: { sessionRevoked: true } };
+    const revoked = { authorization: bearer(), route, status: { sessionRevoked: true } };
     expect(await reasonIn(revoked)).toBe("session_revoked");
   });
 });

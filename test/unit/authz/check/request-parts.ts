@@ -1,6 +1,6 @@
 import type { RoutePolicy } from "../../../../src/authz/check/route-policy.js";
 import { CheckRequest } from "../../../../src/generated/envoy/service/auth/v3/external_auth.js";
-import type { Standing } from "../../../../src/authz/follow/standing.js";
+import type { RevocationStatus } from "../../../../src/authz/follow/revocation-status.js";
 import type { AccessToken } from "../../../../src/tokens/access-token.js";
 import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../../src/tokens/issuer.js";
 
@@ -40,8 +40,8 @@ export function policyWith(parts: Partial<RoutePolicy> = {}): RoutePolicy {
   return { auth: "required", tenant: undefined, scopes: [], onStale: "deny", ...parts };
 }
 
-export function standingWith(parts: Partial<Standing> = {}): Standing {
-  return { sessionRevoked: false, epoch: 0, issuedBefore: 0, doubt: undefined, ...parts };
+export function statusWith(parts: Partial<RevocationStatus> = {}): RevocationStatus {
+  return { sessionRevoked: false, epoch: 0, issuedBefore: 0, uncertainty: undefined, ...parts };
 }
 
 interface RawHeader {

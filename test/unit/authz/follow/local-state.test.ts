@@ -25,7 +25,7 @@ describe("what a node knows to be revoked", () => {
       sessionRevoked: false,
       epoch: 0,
       issuedBefore: 0,
-      doubt: undefined,
+      uncertainty: undefined,
     });
   });
 
@@ -100,14 +100,14 @@ describe("what a node knows to be revoked", () => {
     expect(state.saturated).toBe(false);
     state.apply(session("c"), inMs(3000));
     expect(state.saturated).toBe(true);
-    expect(state.lookUp("acme", "u", "a")).toMatchObject({ doubt: "saturated" });
+    expect(state.lookUp("acme", "u", "a")).toMatchObject({ uncertainty: "saturated" });
     expect(state.lookUp("acme", "u", "b").sessionRevoked).toBe(true);
     expect(state.counts.session).toBe(2);
     clock.advance(999);
     expect(state.saturated).toBe(true);
     clock.advance(1);
     expect(state.saturated).toBe(false);
-    expect(state.lookUp("acme", "u", "x").doubt).toBeUndefined();
+    expect(state.lookUp("acme", "u", "x").uncertainty).toBeUndefined();
   });
 
   it("is not saturated by the eviction of an entry that no longer matters", () => {
@@ -152,23 +152,23 @@ describe("what a node knows to be revoked", () => {
     expect(state.lookUp("acme", "u", "s").sessionRevoked).toBe(false);
   });
 
-  it("doubts one tenant until the entry's end, and nobody else", () => {
+  it("uncertainties one tenant until the entry's end, and nobody else", () => {
     const { state, clock, inMs } = fresh();
-    state.doubtTenant("acme", inMs(1000));
-    expect(state.lookUp("acme", "u", "s").doubt).toBe("unreadable_entry");
-    expect(state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+    state.markTenantUncertain("acme", inMs(1000));
+    expect(state.lookUp("acme", "u", "s").uncertainty).toBe("unreadable_entry");
+    expect(state.lookUp("globex", "u", "s").uncertainty).toBeUndefined();
     clock.advance(1000);
-    expect(state.lookUp("acme", "u", "s").doubt).toBeUndefined();
+    expect(state.lookUp("acme", "u", "s").uncertainty).toBeUndefined();
   });
 
-  it("doubts everyone until the horizon has passed an entry that could be anyone's", () => {
+  it("uncertainties everyone until the horizon has passed an entry that could be anyone's", () => {
     const { state, clock, inMs } = fresh();
-    state.doubtEverything(inMs(1000));
-    state.doubtEverything(inMs(500));
+    state.markAllUncertain(inMs(1000));
+    state.markAllUncertain(inMs(500));
     clock.advance(999);
-    expect(state.lookUp("globex", "u", "s").doubt).toBe("unreadable_entry");
+    expect(state.lookUp("globex", "u", "s").uncertainty).toBe("unreadable_entry");
     clock.advance(1);
-    expect(state.lookUp("globex", "u", "s").doubt).toBeUndefined();
+    expect(state.lookUp("globex", "u", "s").uncertainty).toBeUndefined();
   });
 
   it("never answers a revoked key with a certain no before its forget_at", () => {
@@ -187,7 +187,7 @@ describe("what a node knows to be revoked", () => {
       fc.record({ do: fc.constant("pass" as const), id: fc.constant(""), ms: fc.nat(2000) }),
       fc.record({ do: fc.constant("forget" as const), id: fc.constant(""), ms: fc.constant(0) }),
       fc.record({
-        do: fc.constant("doubt" as const),
+        do: fc.constant("uncertainty" as const),
         id: fc.constantFrom(...ids),
         ms: fc.nat(5000),
       }),
@@ -209,14 +209,14 @@ describe("what a node knows to be revoked", () => {
           for (const one of steps) {
             if (one.do === "session") state.apply(session(one.id), inMs(one.ms));
             if (one.do === "user") state.apply(user(one.id, 1), inMs(one.ms));
-            if (one.do === "doubt") state.doubtTenant("acme", inMs(one.ms));
+            if (one.do === "uncertainty") state.markTenantUncertain("acme", inMs(one.ms));
             if (one.do === "session" || one.do === "user") remember(`${one.do} ${one.id}`, one.ms);
             if (one.do === "pass") clock.advance(one.ms);
             if (one.do === "forget") state.forgetPassed();
             for (const id of ids) {
               const known = state.lookUp("acme", id, id);
               const alive = (key: string) => (until.get(key) ?? 0) > clock.wallMs();
-              const certain = known.doubt === undefined;
+              const certain = known.uncertainty === undefined;
               if (alive(`session ${id}`)) expect(known.sessionRevoked || !certain).toBe(true);
               if (alive(`user ${id}`)) expect(known.epoch >= 1 || !certain).toBe(true);
             }

@@ -115,10 +115,10 @@ describe("what a read proves", () => {
   describe("where replicas are demanded", () => {
     const verdict = (log: number, node: number, replicas: number | undefined) => {
       const replication = { replId: "repl-1", replicas };
-      const demands = { ...demanded, minReplicas: node };
+      const requirements = { ...demanded, minReplicas: node };
       const reached = { seqBefore: 10, seqAfter: 10, full: false };
       const found = { ...read, replication, meta: { ...meta, minReplicas: log } };
-      const judged = judgeRead(found, meta, reached, demands);
+      const judged = judgeRead(found, meta, reached, requirements);
       if (judged.kind === "fresh") return judged.quorum;
       return judged.kind === "unproven" ? judged.problem.code : judged.kind;
     };

@@ -2,10 +2,10 @@ import { describe, expect, test } from "@jest/globals";
 
 import { isGood, presentScopes } from "../../../../src/sessions/login/caller.js";
 import { SCOPES, scopesOf } from "../../../../src/sessions/login/scopes.js";
-import type { SessionStanding } from "../../../../src/sessions/login/session-sql.js";
+import type { SessionStatus } from "../../../../src/sessions/login/session-sql.js";
 
 const NOW_MS = 1_800_000_000_000;
-const STANDING: SessionStanding = {
+const STANDING: SessionStatus = {
   user: "ann",
   role: "user",
   epoch: 3,

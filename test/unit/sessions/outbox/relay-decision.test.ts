@@ -7,7 +7,7 @@ import {
   searchedUpTo,
   type LogRecord,
 } from "../../../../src/sessions/outbox/relay-decision.js";
-import type { KeeperFacts } from "../../../../src/revocation-log/log-keeper.js";
+import type { KeeperFacts } from "../../../../src/revocation-log/log-admin.js";
 import type { LogMeta, MetaReply } from "../../../../src/revocation-log/revocation-log.js";
 
 const NOW = 1_800_000_000_000;

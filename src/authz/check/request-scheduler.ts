@@ -1,0 +1,62 @@
+/**
+ * In which order requests are begun: a few in each turn of the event loop, one connection after the
+ * other. A connection that sends many at once delays its own and hardly those of the others, and a
+ * request that is taken back before its turn costs nothing more.
+ */
+
+/** How many are begun in one turn: about a millisecond. */
+const BEGIN_MAX = 16;
+
+export interface ReceivedRequest {
+  /** Whether the client has taken it back. */
+  readonly closed: boolean;
+  /** Whether its connection has ended. */
+  readonly destroyed: boolean;
+}
+
+interface Waiting<R> {
+  readonly request: R;
+  readonly begin: () => void;
+}
+
+export class RequestScheduler<C, R extends ReceivedRequest> {
+  /** By connection, the next one first; within each, first come, first served. */
+  readonly #waiting = new Map<C, Set<Waiting<R>>>();
+  #begun = 0;
+  #turnEnd: NodeJS.Immediate | undefined;
+
+  /** Begins the request now or in one of the next turns. */
+  add(connection: C, request: R, begin: () => void): void {
+    this.#turnEnd ??= setImmediate(this.#nextTurn);
+    if (this.#begun < BEGIN_MAX && this.#waiting.size === 0) {
+      this.#begun += 1;
+      begin();
+      return;
+    }
+    const waiting = this.#waiting.get(connection) ?? new Set();
+    this.#waiting.set(connection, waiting.add({ request, begin }));
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#begun = 0;
+    this.#turnEnd = this.#waiting.size === 0 ? undefined : setImmediate(this.#nextTurn);
+    for (const [connection, waiting] of this.#waiting) {
+      if (this.#begun === BEGIN_MAX) return;
+      this.#waiting.delete(connection);
+      const begin = takeNext(waiting);
+      // At the end of the map, so that the loop comes to it again after the others.
+      if (waiting.size > 0) this.#waiting.set(connection, waiting);
+      if (begin === undefined) continue;
+      this.#begun += 1;
+      begin();
+    }
+  };
+}
+
+function takeNext<R extends ReceivedRequest>(waiting: Set<Waiting<R>>): (() => void) | undefined {
+  for (const one of waiting) {
+    waiting.delete(one);
+    if (!one.request.closed && !one.request.destroyed) return one.begin;
+  }
+  return undefined;
+}

@@ -1,0 +1,53 @@
+/** What this node can say of one token's revocation at one moment. */
+import type { AccessToken } from "../../tokens/access-token.js";
+import { elapsedAtLeastMs, type Moment } from "../../runtime/clock.js";
+import type { LocalState } from "./local-state-lru.js";
+import type { Freshness } from "./follower-state.js";
+
+/**
+ * Why "not known to be revoked" does not mean "not revoked":
+ *
+ * - `stale`: the last proof of having applied the whole log is older than the limit;
+ * - `saturated`: entries were driven out of the bounded memory that may still matter;
+ * - `unreadable_entry`: the log holds an entry that this version cannot read;
+ * - `before_log`: the token is older than what the log covers.
+ */
+export type Uncertainty = "stale" | "saturated" | "unreadable_entry" | "before_log";
+
+export interface RevocationStatus {
+  readonly sessionRevoked: boolean;
+  /** The highest epoch known of the token's user; 0 if none. */
+  readonly epoch: number;
+  /** Unix seconds; tokens of this user issued before it are revoked; 0 if there is no cut-off. */
+  readonly issuedBefore: number;
+  /** undefined: what is not known to be revoked is not revoked. */
+  readonly uncertainty: Uncertainty | undefined;
+}
+
+export interface StatusLimits {
+  readonly maxStalenessMs: number;
+  readonly skewMs: number;
+}
+
+/** Synchronous and without effect, so that nothing can change between looking and deciding. */
+export function revocationStatusOf(
+  token: AccessToken,
+  known: { readonly state: LocalState; readonly freshness: Freshness },
+  now: Moment,
+  limits: StatusLimits,
+): RevocationStatus {
+  const { sessionRevoked, epoch, issuedBefore, uncertainty } = known.state.lookUp(
+    token.tenant,
+    token.user,
+    token.session,
+  );
+  const { provenAt, coversFromMs } = known.freshness;
+  const stale = provenAt === undefined || elapsedAtLeastMs(provenAt, now) > limits.maxStalenessMs;
+  const beforeLog = token.issuedAt * 1000 <= coversFromMs + limits.skewMs;
+  return {
+    sessionRevoked,
+    epoch,
+    issuedBefore,
+    uncertainty: stale ? "stale" : (uncertainty ?? (beforeLog ? "before_log" : undefined)),
+  };
+}

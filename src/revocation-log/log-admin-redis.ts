@@ -1,0 +1,289 @@
+/**
+ * Keeps the revocation log in Redis. Each step of a restore is one Lua script, so that it happens
+ * whole or not at all, also if this process is killed meanwhile.
+ *
+ * Between `clear` and `finish` the hash `meta` holds only the marker and the seq reached.
+ *
+ * Rows of nodes are left alone: they carry the generation that they are of, so none confirms an
+ * entry of another log, and a node that has not come back yet stays visible as one that is awaited.
+ */
+import { z } from "zod";
+import type { OpenRedisConnection } from "./connection-redis.js";
+import { entryFields, whyUnreadable } from "./entry-fields.js";
+import { ENTRY_VERSION } from "./entry.js";
+import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
+import { APPEND_MAX_ENTRIES, READ_BACK_MAX_ENTRIES } from "./log-admin.js";
+import type {
+  BegunRestore,
+  KeeperFacts,
+  LogAdmin,
+  RestoredEntry,
+  RestoredLog,
+  RestoreStep,
+  TrimRequest,
+} from "./log-admin.js";
+import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { stampLog } from "./log-stamp-redis.js";
+import type { PartitionKeys } from "./partition.js";
+import type { NodeRows } from "./receipt.js";
+import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
+import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
+import { removeSilentGroups } from "./silent-groups-redis.js";
+import { TRIM_FUNCTION } from "./trimming-redis.js";
+
+/** Facts are asked for ten times a second; a server that is slower than this is as good as away. */
+const FACTS_TIMEOUT_MS = 1000;
+/** Deleting a large log, or appending a whole batch, on a busy server. */
+const STEP_TIMEOUT_MS = 2000;
+
+/*
+ * In all scripts: KEYS: log, meta. In those of a restore ARGV[1] is the marker.
+ *
+ * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
+ * than needed, never shorter, whatever the clock was by which it was decided.
+ */
+const BEGIN_SCRIPT = `
+if redis.call('HMGET', KEYS[2], 'retired_at')[1] then return 'log_retired' end
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1])
+return 'done'
+`;
+
+const CLEAR_SCRIPT = `${REPLID_FUNCTION}
+if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
+redis.call('DEL', KEYS[1], KEYS[2])
+local time = redis.call('TIME')
+redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'seq', '1', 'kind', 'log_opened',
+  'at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1', 'replid', replid())
+return {'done', 1}
+`;
+
+/* Further ARGV: for each entry how many fields and values follow, then these. */
+const APPEND_SCRIPT = `
+local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation')
+if meta[1] ~= ARGV[1] then return {'marker_lost'} end
+if meta[3] or not meta[2] then return {'not_cleared'} end
+local seq = tonumber(meta[2])
+local at = 2
+while at <= #ARGV do
+  local last = at + tonumber(ARGV[at])
+  seq = seq + 1
+  redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), unpack(ARGV, at + 1, last))
+  at = last + 1
+end
+redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', seq))
+return {'done', seq}
+`;
+
+/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms), replicas. */
+const FINISH_SCRIPT = `${REPLID_FUNCTION}
+local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'replid')
+if meta[1] ~= ARGV[1] then return {'marker_lost'} end
+if meta[3] or not meta[2] then return {'not_cleared'} end
+if meta[4] ~= replid() then return {'server_changed'} end
+local seq = tonumber(meta[2])
+if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
+redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
+  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6],
+  'min_replicas', ARGV[7])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[2], 'kept_at',
+  string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+redis.call('HDEL', KEYS[2], 'restoring')
+return {'done', seq}
+`;
+
+/*
+ * Not of a restore. ARGV: generation, the last entry that the database knows, the caller's clock (ms).
+ *
+ * The server process is not compared: what is known and too old may go from any copy of the log.
+ */
+const TRIM_SCRIPT = `${TRIM_FUNCTION}
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'horizon_s', 'restoring')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[4] then return 0 end
+local time = redis.call('TIME')
+local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local oldest_ms = math.max(0, math.min(redis_ms, tonumber(ARGV[3])) - tonumber(meta[3]) * 1000)
+if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]) end
+return trim(string.format('%.0f', oldest_ms))
+`;
+
+/* Not of a restore. ARGV: generation, replicas. */
+const DEMAND_REPLICAS_SCRIPT = `
+local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'restoring')
+if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] then return 0 end
+return redis.call('HSET', KEYS[2], 'min_replicas', ARGV[2])
+`;
+
+const beganSchema = z.enum(["done", "log_retired"]);
+
+const stepSchema = z.union([
+  z.tuple([z.literal("done"), z.int()]),
+  z.tuple([z.enum(["marker_lost", "entries_lost", "server_changed", "not_cleared"])]),
+]);
+
+export class RedisLogAdmin implements LogAdmin {
+  readonly #kept: SharedConnection;
+  readonly #keys: PartitionKeys;
+  /** The restore that this log admin began last, and in which server process. */
+  #begun: { readonly marker: string; readonly runId: string } | undefined;
+
+  constructor(open: OpenRedisConnection, keys: PartitionKeys) {
+    this.#kept = new SharedConnection(open);
+    this.#keys = keys;
+  }
+
+  facts(): Promise<KeeperFacts> {
+    return this.#kept.use("ROLE, TIME", async ({ connection, runId }) => {
+      const transaction = connection.client.multi();
+      transaction.call("ROLE");
+      transaction.time();
+      transaction.info("replication");
+      transaction.hmget(this.#keys.meta, ...META_FIELDS);
+      const [role, time, replication, meta] = await runAll(
+        connection,
+        FACTS_TIMEOUT_MS,
+        "ROLE, TIME",
+        transaction,
+      );
+      return {
+        role: roleIn(role),
+        serverRunId: runId,
+        serverReplId: replicationIn(parse("INFO", z.string(), replication)).replId,
+        serverMs: timeToMs(time),
+        meta: parseMeta(meta),
+      };
+    });
+  }
+
+  entriesAfter(id: string | undefined, count: number): Promise<readonly RecordedEntry[]> {
+    assertAtMost(count, READ_BACK_MAX_ENTRIES);
+    return this.#kept.use("XRANGE", async ({ connection }) => {
+      const from = id === undefined ? "-" : `(${id}`;
+      const command = connection.client.xrange(this.#keys.log, from, "+", "COUNT", count);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "XRANGE", command);
+      return parse("XRANGE", entriesSchema, reply).map(decodeRecordedEntry);
+    });
+  }
+
+  beginRestore(marker: string): Promise<BegunRestore> {
+    this.#begun = undefined;
+    return this.#kept.use("begin restore", async ({ connection, runId }) => {
+      const { log, meta } = this.#keys;
+      const command = connection.client.eval(BEGIN_SCRIPT, 2, log, meta, marker);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      const began = parse("EVAL", beganSchema, reply);
+      if (began !== "done") return { done: false, code: began };
+      this.#begun = { marker, runId };
+      return { done: true };
+    });
+  }
+
+  clear(marker: string): Promise<RestoreStep> {
+    return this.#step("clear", marker, CLEAR_SCRIPT, () => [ENTRY_VERSION]);
+  }
+
+  append(
+    marker: string,
+    horizonS: number,
+    entries: readonly RestoredEntry[],
+  ): Promise<RestoreStep> {
+    assertAtMost(entries.length, APPEND_MAX_ENTRIES);
+    for (const entry of entries) {
+      const unreadable = whyUnreadable(entry, Math.floor(entry.atMs));
+      if (unreadable !== undefined) throw new RangeError(`${entry.eventId ?? ""}: ${unreadable}`);
+    }
+    return this.#step("append", marker, APPEND_SCRIPT, () =>
+      entries.flatMap((entry) => {
+        const atMs = Math.floor(entry.atMs);
+        const forgetAtMs = atMs + horizonS * 1000;
+        const times = ["at", String(atMs), "forget_at", String(forgetAtMs)];
+        const fields = [...times, ...entryFields(entry)];
+        return [fields.length, ...fields];
+      }),
+    );
+  }
+
+  finish(marker: string, log: RestoredLog): Promise<RestoreStep> {
+    const { generation, horizonS, partitions, coversFromMs, minReplicas } = log;
+    return this.#step("finish", marker, FINISH_SCRIPT, (runId) => [
+      generation,
+      runId,
+      horizonS,
+      partitions,
+      coversFromMs,
+      minReplicas,
+    ]);
+  }
+
+  trim({ generation, knownUpToId, nowMs }: TrimRequest): Promise<number> {
+    return this.#kept.use("trim", async ({ connection }) => {
+      const { log, meta } = this.#keys;
+      const given = [generation, knownUpToId, Math.floor(nowMs)];
+      const command = connection.client.eval(TRIM_SCRIPT, 2, log, meta, ...given);
+      const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+      return parse("EVAL", z.int(), reply);
+    });
+  }
+
+  keep(generation: string): Promise<NodeRows | undefined> {
+    return this.#kept.use("keep", (server) => stampLog(server, this.#keys, generation));
+  }
+
+  async demandReplicas(generation: string, minReplicas: number): Promise<void> {
+    await this.#kept.use("demand replicas", async ({ connection }) => {
+      const { log, meta } = this.#keys;
+      const given = [generation, minReplicas];
+      const command = connection.client.eval(DEMAND_REPLICAS_SCRIPT, 2, log, meta, ...given);
+      await connection.within<unknown>(STEP_TIMEOUT_MS, "EVAL", command);
+    });
+  }
+
+  removeSilentRows(notSeenForMs: number): Promise<number> {
+    return this.#kept.use("XINFO GROUPS", async ({ connection }) => {
+      const time: unknown = await connection.within(
+        FACTS_TIMEOUT_MS,
+        "TIME",
+        connection.client.time(),
+      );
+      return removeSilentGroups(connection, this.#keys, timeToMs(time) - notSeenForMs);
+    });
+  }
+
+  close(): void {
+    this.#kept.close();
+  }
+
+  async #step(
+    what: string,
+    marker: string,
+    script: string,
+    args: (runId: string) => readonly (string | number)[],
+  ): Promise<RestoreStep> {
+    const [result, seq] = await this.#kept.use(`${what} of a restore`, async (server) => {
+      const begun = this.#begun;
+      if (begun?.marker !== marker) return ["marker_lost"] as const;
+      if (begun.runId !== server.runId) return ["server_changed"] as const;
+      return this.#run(server, script, [marker, ...args(server.runId)]);
+    });
+    if (result === "done") return { done: true, seq };
+    if (result === "not_cleared") throw new Error(`${what} before the log was cleared`);
+    return { done: false, code: result };
+  }
+
+  async #run(
+    { connection }: SharedServer,
+    script: string,
+    args: readonly (string | number)[],
+  ): Promise<z.infer<typeof stepSchema>> {
+    const { log, meta } = this.#keys;
+    const command = connection.client.eval(script, 2, log, meta, ...args);
+    const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
+    return parse("EVAL", stepSchema, reply);
+  }
+}
+
+function assertAtMost(count: number, max: number): void {
+  if (count > max) throw new RangeError(`${count} entries at once, at most ${max} are allowed`);
+}

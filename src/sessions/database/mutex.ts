@@ -1,0 +1,79 @@
+/** One after the other, in order; how many wait and for how long is bounded. */
+import { DatabaseError } from "./database.js";
+
+export interface MutexBounds {
+  readonly waitingMax: number;
+  readonly waitMaxMs: number;
+}
+
+interface Waiting {
+  readonly timer: NodeJS.Timeout;
+  readonly go: () => void;
+}
+
+export class Mutex {
+  readonly #bounds: MutexBounds;
+  readonly #waiting = new Set<Waiting>();
+  #taken = false;
+
+  constructor(bounds: MutexBounds) {
+    this.#bounds = bounds;
+  }
+
+  get taken(): boolean {
+    return this.#taken;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Resolves when it is this caller's turn, which lasts until the returned function is called.
+   * Rejects with a DatabaseError `unavailable` where the queue is full or the wait too long.
+   */
+  async take(): Promise<() => void> {
+    if (this.#taken) await this.#wait();
+    this.#taken = true;
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      this.#next();
+    };
+  }
+
+  /**
+   * The turn goes to the next one, and stays taken meanwhile, so that nobody can come between. Not at
+   * once: a database inside this process answers without ever waiting for anything, and a queue of
+   * its users would keep sockets and timers out until it is empty.
+   */
+  #next(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#taken = false;
+      return;
+    }
+    clearTimeout(next.timer);
+    this.#waiting.delete(next);
+    setImmediate(next.go);
+  }
+
+  async #wait(): Promise<void> {
+    const { waitingMax, waitMaxMs } = this.#bounds;
+    if (this.#waiting.size >= waitingMax) {
+      throw new DatabaseError(
+        "unavailable",
+        `database: ${waitingMax} transactions are waiting already`,
+      );
+    }
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(waiting);
+        reject(new DatabaseError("unavailable", `database: no turn within ${waitMaxMs} ms`));
+      }, waitMaxMs);
+      const waiting = { timer, go: resolve };
+      this.#waiting.add(waiting);
+    });
+  }
+}

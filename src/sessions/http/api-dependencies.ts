@@ -1,0 +1,30 @@
+import type { Refusals } from "../audit/refusal-trail.js";
+import type { AdminDependencies } from "../admin/admin-act.js";
+import type { Outbox } from "../outbox/outbox.js";
+import type { ActLimitDependencies } from "../login/act-limit.js";
+import type { CallerDependencies } from "../login/caller.js";
+import type { LoginDependencies } from "../login/login.js";
+import type { OwnSessionDependencies } from "../login/own-sessions.js";
+import type { PasswordChangeDependencies } from "../login/password-change.js";
+import type { RefreshDependencies } from "../login/refresh.js";
+import type { KeySet } from "./key-set-route.js";
+import type { NodesReader } from "./nodes-route.js";
+import type { ApiLog } from "./problem-responder.js";
+
+/** What the API stands on. */
+export interface ApiDependencies {
+  readonly sessions: LoginDependencies &
+    RefreshDependencies &
+    CallerDependencies &
+    OwnSessionDependencies &
+    PasswordChangeDependencies &
+    ActLimitDependencies;
+  readonly admin: AdminDependencies;
+  readonly outbox: Outbox;
+  readonly refusals: Refusals;
+  readonly keys: KeySet;
+  readonly nodes: NodesReader;
+  /** False: nothing but the documentation is answered yet. */
+  readonly isReady: () => boolean;
+  readonly log: ApiLog;
+}

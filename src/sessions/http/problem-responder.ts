@@ -1,0 +1,76 @@
+import type { ServerResponse } from "node:http";
+import { problemBody, type Problem } from "./problem.js";
+import type { ProblemCode } from "./problem-codes.js";
+import { commonHeaders, problemHeaders } from "./problem-headers.js";
+
+export interface ApiLog {
+  /** The system's side: once for each answer of 500 and above. */
+  requestFailed(failure: RequestFailure): void;
+  /** Each answer, when it is on its way. */
+  answered(answer: ApiAnswered): void;
+}
+
+export interface ApiAnswered {
+  /** The method and the route's pattern, which has no ids in it; undefined where there is none. */
+  readonly operation: string | undefined;
+  readonly status: number;
+  readonly durationMs: number;
+}
+
+export interface RequestFailure {
+  /** As in the answer's `x-request-id`. */
+  readonly requestId: string;
+  readonly method: string;
+  /** The route's pattern, which has no ids in it; undefined where there is none. */
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly code: ProblemCode;
+  /** What was thrown; undefined where nothing was. */
+  readonly error: unknown;
+}
+
+/** As much of Fastify's reply as is needed, whatever the route says that it answers. */
+export interface ProblemReply {
+  readonly request: {
+    readonly id: string;
+    readonly method: string;
+    readonly routeOptions: { readonly url: string | undefined };
+  };
+  code(status: number): unknown;
+  headers(values: Readonly<Record<string, string>>): unknown;
+  send(payload: string): unknown;
+}
+
+/** Where every problem is answered, and told if it is the system's. */
+export class ProblemResponder {
+  readonly #log: ApiLog;
+
+  constructor(log: ApiLog) {
+    this.#log = log;
+  }
+
+  /** `error`: what was thrown, if anything was; it is told to the log only. */
+  answer<Reply extends ProblemReply>(reply: Reply, problem: Problem, error?: unknown): Reply {
+    const body = problemBody(problem);
+    const { status, code } = body;
+    const { id, method, routeOptions } = reply.request;
+    if (status >= 500) {
+      const route = routeOptions.url;
+      this.#log.requestFailed({ requestId: id, method, route, status, code, error });
+    }
+    reply.code(status);
+    reply.headers({ ...commonHeaders(id), ...problemHeaders(problem) });
+    reply.send(JSON.stringify(body));
+    return reply;
+  }
+
+  /** The same for a request that never came to a route: only the user's side can be to blame. */
+  answerRaw(
+    response: ServerResponse,
+    { requestId, problem }: { readonly requestId: string; readonly problem: Problem },
+  ): void {
+    const body = problemBody(problem);
+    const headers = { ...commonHeaders(requestId), ...problemHeaders(problem) };
+    response.writeHead(body.status, headers).end(JSON.stringify(body));
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Before the publisher of a partition: so many at a time, so many waiting, and a rest after a failure.
+ *
+ * Redis that hangs costs its callers a timeout, but only once and not one after the other: after an
+ * attempt that did not reach it, everyone is turned away at once, until a single attempt after the
+ * rest finds it there again. Who is turned away loses nothing; the relay publishes it.
+ */
+import type { Clock } from "../../runtime/clock.js";
+import type { Publisher, PublishOutcome, PublishRequest } from "../../revocation-log/publisher.js";
+
+const IN_FLIGHT_MAX = 32;
+const WAITING_MAX = 4096;
+const COOLDOWN_MS = 250;
+
+export type BreakerOutcome =
+  | PublishOutcome
+  | { readonly published: false; readonly code: "overloaded"; readonly message: string };
+
+const RESTING = {
+  published: false,
+  code: "unreachable",
+  message: "Redis could not be used a moment ago",
+} as const;
+
+const OVERLOADED = {
+  published: false,
+  code: "overloaded",
+  message: "too many revocations are waiting to be published",
+} as const;
+
+export class PublishCircuitBreaker {
+  readonly #publisher: Publisher;
+  readonly #clock: Clock;
+  readonly #waiting: (() => void)[] = [];
+  #inFlight = 0;
+  /** When Redis was last not reached, if it has not been since; monotonic. */
+  #failedAtMs: number | undefined;
+  #probing = false;
+
+  constructor(publisher: Publisher, clock: Clock) {
+    this.#publisher = publisher;
+    this.#clock = clock;
+  }
+
+  /** Never rejects. Begins in the order of the calls. */
+  async publish(request: PublishRequest): Promise<BreakerOutcome> {
+    if (this.#resting()) return RESTING;
+    if (this.#inFlight < IN_FLIGHT_MAX) this.#inFlight += 1;
+    else if (this.#waiting.length >= WAITING_MAX) return OVERLOADED;
+    // Whoever is done passes the place on.
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return this.#resting() ? RESTING : await this.#attempt(request);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#inFlight -= 1;
+      else next();
+    }
+  }
+
+  #resting(): boolean {
+    if (this.#failedAtMs === undefined) return false;
+    return this.#probing || this.#clock.monotonicMs() - this.#failedAtMs < COOLDOWN_MS;
+  }
+
+  async #attempt(request: PublishRequest): Promise<PublishOutcome> {
+    const isProbe = this.#failedAtMs !== undefined;
+    if (isProbe) this.#probing = true;
+    try {
+      const outcome = await this.#publisher.publish(request);
+      const unreached = !outcome.published && outcome.code === "unreachable";
+      this.#failedAtMs = unreached ? this.#clock.monotonicMs() : undefined;
+      return outcome;
+    } finally {
+      if (isProbe) this.#probing = false;
+    }
+  }
+}

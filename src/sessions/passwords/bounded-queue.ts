@@ -1,0 +1,115 @@
+import { PasswordHasherError } from "./password-hasher.js";
+
+export interface HashingQueueOptions {
+  /** How many pieces of work are under way at most. */
+  readonly concurrency: number;
+  /** How many may wait beside them. */
+  readonly queueMax: number;
+  /** How long one may wait before it is refused. */
+  readonly waitMaxMs: number;
+}
+
+interface Waiting {
+  begin(): void;
+  refuse(error: PasswordHasherError): void;
+}
+
+/**
+ * Lets a few pieces of work run at a time, in the order in which they came. Hashing is the most
+ * expensive thing that a stranger can ask for: whatever is too much is refused at once, not piled
+ * up until everybody has given up waiting.
+ */
+export class BoundedQueue {
+  readonly #options: HashingQueueOptions;
+  readonly #waiting: Waiting[] = [];
+  #running = 0;
+  #closed = false;
+  #whenIdle: (() => void)[] = [];
+
+  constructor(options: HashingQueueOptions) {
+    requireWhole("concurrency", options.concurrency, 1);
+    requireWhole("queueMax", options.queueMax, 0);
+    requireWhole("waitMaxMs", options.waitMaxMs, 1);
+    this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#running + this.#waiting.length;
+  }
+
+  get queued(): number {
+    return this.#waiting.length;
+  }
+
+  /**
+   * @throws PasswordHasherError `queue_full` or `closed`, before the work has begun; afterwards
+   * only what the work throws
+   */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    await this.#turn();
+    try {
+      return await work();
+    } finally {
+      this.#handOn();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const one of this.#waiting.splice(0)) one.refuse(closed());
+    if (this.#running === 0) return;
+    await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#closed) throw closed();
+    if (this.#running < this.#options.concurrency) {
+      this.#running += 1;
+      return;
+    }
+    if (this.#waiting.length >= this.#options.queueMax) {
+      throw new PasswordHasherError("queue_full", "too many passwords wait to be hashed");
+    }
+    await new Promise<void>((resolve, reject) => this.#wait(resolve, reject));
+  }
+
+  #wait(resolve: () => void, reject: (error: PasswordHasherError) => void): void {
+    const { waitMaxMs } = this.#options;
+    const timer = setTimeout(() => {
+      this.#waiting.splice(this.#waiting.indexOf(one), 1);
+      reject(new PasswordHasherError("queue_full", `waited ${waitMaxMs} ms for its turn in vain`));
+    }, waitMaxMs);
+    const one: Waiting = {
+      begin: () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      refuse: (error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    };
+    this.#waiting.push(one);
+  }
+
+  /** The place goes from hand to hand, so that no newcomer slips in before those who wait. */
+  #handOn(): void {
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      next.begin();
+      return;
+    }
+    this.#running -= 1;
+    if (this.#running === 0) for (const tell of this.#whenIdle.splice(0)) tell();
+  }
+}
+
+function closed(): PasswordHasherError {
+  return new PasswordHasherError("closed", "no more passwords are hashed");
+}
+
+function requireWhole(name: string, value: number, min: number): void {
+  if (!Number.isSafeInteger(value) || value < min) {
+    throw new RangeError(`${name} must be a whole number of at least ${min}`);
+  }
+}
