@@ -5,8 +5,8 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import type { Components } from "../../../src/runtime/health.js";
-import { listenForOps, type OpsPages, type OpsServer } from "../../../src/runtime/ops-server.js";
+import type { Components } from "../../src/runtime/health.js";
+import { listenForOps, type OpsPages, type OpsServer } from "../../src/runtime/ops-server.js";
 
 const HEALTHY: Components = { redis: { status: "ok", detail: undefined } };
 const FAILED: Components = { redis: { status: "failed", detail: "gone" } };

@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AUTHZ_VARIABLES } from "../../../src/authz/authz-variables.js";
-import { readIssuers } from "../../../src/authz/issuers-config.js";
-import { VariableReader, describeFaults } from "../../../src/runtime/config/read-variables.js";
-import { DEFAULT_CLAIM_NAMES } from "../../../src/tokens/issuer.js";
+import { AUTHZ_VARIABLES } from "../../src/authz/authz-variables.js";
+import { readIssuers } from "../../src/authz/issuers-config.js";
+import { VariableReader, describeFaults } from "../../src/runtime/config/read-variables.js";
+import { DEFAULT_CLAIM_NAMES } from "../../src/tokens/issuer.js";
 
 let folder: string;
 beforeEach(() => {

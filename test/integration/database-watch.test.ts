@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "@jest/globals";
 
-import { waitUntil } from "../../../dev/wait-for.js";
-import { DatabaseWatch } from "../../../src/sessions/database-watch.js";
-import { ManualClock } from "../../support/manual-clock.js";
+import { waitUntil } from "../../dev/wait-for.js";
+import { DatabaseWatch } from "../../src/sessions/database-watch.js";
+import { ManualClock } from "../support/manual-clock.js";
 
 const SKEW_MS = 5000;
 

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { withSocketMode } from "../../../src/runtime/socket-mode.js";
+import { withSocketMode } from "../../src/runtime/socket-mode.js";
 
 let folder: string;
 let server: Server;

@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { parse } from "pg-connection-string";
-import { ConfigError } from "../../../../src/runtime/config/config-error.js";
-import { readRedisUrl } from "../../../../src/runtime/config/password-file.js";
-import { readDatabaseUrl } from "../../../../src/sessions/sessions-config.js";
-import { SESSIONS_VARIABLES } from "../../../../src/sessions/sessions-variables.js";
-import { VariableReader } from "../../../../src/runtime/config/read-variables.js";
+import { ConfigError } from "../../src/runtime/config/config-error.js";
+import { readRedisUrl } from "../../src/runtime/config/password-file.js";
+import { readDatabaseUrl } from "../../src/sessions/sessions-config.js";
+import { SESSIONS_VARIABLES } from "../../src/sessions/sessions-variables.js";
+import { VariableReader } from "../../src/runtime/config/read-variables.js";
 
 let folder: string;
 let path: string;
