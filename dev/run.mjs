@@ -7,7 +7,7 @@
  * configuration; 128 + n if signal n stopped it.
  */
 import { mkdir, readFile, rm } from "node:fs/promises";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { provideBuild } from "./provide-build.mjs";
@@ -33,37 +33,36 @@ const JEST_REPORT_ATTACKS = "dist/jest-report-attacks.json";
 
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
- * SEKISHO_REDIS_URL names. The tests do not: they stop, cut off and empty their servers.
- * `withPostgresql`: starts servers of its own; the demo's database runs in its process. `withCurl`:
- * runs the documents' examples.
+ * SEKISHO_REDIS_URL names. The tests do not: they stop, cut off and empty their servers. `needs`:
+ * what is set up besides Node.js, the dependencies and the build. The demo's database runs in its
+ * process; curl runs the documents' examples.
  */
 const PROGRAMS = {
   demo: {
     redisMayBeGiven: true,
-    withPostgresql: false,
+    needs: ["redis", "envoy"],
     args: ["dist/dev/demo/main.js"],
   },
   bench: {
     redisMayBeGiven: true,
-    withPostgresql: true,
+    needs: ["redis", "postgresql", "envoy"],
     args: ["dist/bench/load/main.js"],
   },
   test: {
     redisMayBeGiven: false,
-    withPostgresql: true,
-    withCurl: true,
+    needs: ["redis", "postgresql", "curl", "envoy"],
     args: jest(JEST_REPORT, "--runInBand"),
   },
   // Faults at random for minutes; `--short`: for about a minute.
   guarantee: {
     redisMayBeGiven: false,
-    withPostgresql: true,
+    needs: ["redis", "postgresql", "envoy"],
     args: jest(JEST_REPORT_GUARANTEE, "--runInBand", "test/guarantee"),
   },
   // Judges latencies beside an attack, so it needs a quiet machine.
   attacks: {
     redisMayBeGiven: false,
-    withPostgresql: false,
+    needs: ["redis", "envoy"],
     args: jest(JEST_REPORT_ATTACKS, "--runInBand", "test/attacks"),
   },
 };
@@ -79,6 +78,8 @@ const ALL_TESTS = [
   jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(attacks|e2e|guarantee)/"),
   jest(JEST_REPORT_E2E, "--runInBand", "test/e2e"),
 ];
+
+const SLOWEST_MAX = 10;
 
 /** What an earlier run may have left. */
 const REPORTS = {
@@ -104,8 +105,7 @@ function jest(report, ...options) {
 /** Sets up for all of them. */
 const SET_UP_ALONE = {
   redisMayBeGiven: false,
-  withPostgresql: true,
-  withCurl: true,
+  needs: ["redis", "postgresql", "curl", "envoy"],
   args: undefined,
 };
 
@@ -113,34 +113,60 @@ const USAGE = `usage: node dev/run.mjs demo|test|guarantee|attacks|bench [argume
        node dev/run.mjs setup [--print-env]`;
 
 /**
+ * What the tests below a folder need besides Node.js, the dependencies and the build; each of the
+ * others needs all of it.
+ */
+const NEEDS_OF_TESTS = [
+  [/^(\.\/)?test\/(unit\b|architecture\.test|outgoing-names\.test)/, []],
+  [/^(\.\/)?test\/contract\b/, ["redis", "postgresql"]],
+];
+
+const ALL_NEEDS = ["redis", "postgresql", "curl", "envoy"];
+
+/** @param {string[]} args what jest is given: paths and options */
+function needsOfTests(args) {
+  const paths = args.filter((arg) => !arg.startsWith("-"));
+  if (paths.length === 0) return ALL_NEEDS;
+  const needs = paths.flatMap(
+    (path) => NEEDS_OF_TESTS.find(([folder]) => folder.test(path))?.[1] ?? ALL_NEEDS,
+  );
+  return ALL_NEEDS.filter((need) => needs.includes(need));
+}
+
+/**
  * What may have to be supplied by hand comes first, before a minute has gone into the rest.
  * Returns the environment in which the program finds what was set up.
+ * @param {string[]} needs of ALL_NEEDS
  */
-async function setUp({ env, stop, report, redisMayBeGiven, withPostgresql, withCurl }) {
+async function setUp({ env, stop, report, redisMayBeGiven, needs }) {
   const context = { root: ROOT, env, stop };
   await report("Node.js", requireNodeVersion);
   const found = {};
-  await report("redis-server", async (doing) => {
-    if (redisMayBeGiven && (env.SEKISHO_REDIS_URL ?? "") !== "") {
-      return "not needed, SEKISHO_REDIS_URL is set";
-    }
-    const { outcome, addToPath } = await provideRedisServer(context, doing);
-    if (addToPath !== undefined) found.PATH = `${addToPath}${delimiter}${env.PATH}`;
-    return outcome;
-  });
-  if (withPostgresql) {
+  if (needs.includes("redis")) {
+    await report("redis-server", async (doing) => {
+      if (redisMayBeGiven && (env.SEKISHO_REDIS_URL ?? "") !== "") {
+        return "not needed, SEKISHO_REDIS_URL is set";
+      }
+      const { outcome, addToPath } = await provideRedisServer(context, doing);
+      if (addToPath !== undefined) found.PATH = `${addToPath}${delimiter}${env.PATH}`;
+      return outcome;
+    });
+  }
+  if (needs.includes("postgresql")) {
     await report("PostgreSQL", async (doing) => {
       const { path, outcome } = await providePostgresql(context, doing);
       found.SEKISHO_POSTGRES = path;
       return outcome;
     });
   }
-  if (withCurl) await report("curl", (doing) => provideCurl(context, doing));
-  await report("Envoy", async (doing) => {
-    const { path, outcome } = await provideEnvoy(context, doing);
-    found.SEKISHO_ENVOY = path;
-    return outcome;
-  });
+  if (needs.includes("curl")) await report("curl", (doing) => provideCurl(context, doing));
+  if (needs.includes("envoy")) {
+    await report("Envoy", async (doing) => {
+      const { path, outcome } = await provideEnvoy(context, doing);
+      found.SEKISHO_ENVOY = path;
+      return outcome;
+    });
+  }
   await report("dependencies", (doing) => provideDependencies(context, doing));
   await report("build", (doing) => provideBuild(context, doing));
   return found;
@@ -173,7 +199,8 @@ async function main([name, ...args]) {
     name === "setup" ? args.length === (printEnv ? 1 : 0) : Object.hasOwn(PROGRAMS, name ?? "");
   if (!isKnown) throw new SetUpFault(USAGE, 2);
   const program = name === "setup" ? SET_UP_ALONE : PROGRAMS[name];
-  const { redisMayBeGiven, withPostgresql, withCurl = false } = program;
+  const { redisMayBeGiven } = program;
+  const needs = name === "test" ? needsOfTests(args) : program.needs;
 
   // With --print-env, stdout is for the shell alone.
   const report = createReport(printEnv ? process.stderr : process.stdout);
@@ -181,12 +208,12 @@ async function main([name, ...args]) {
     const giveBack = await takeSetUpTurn({ root: ROOT, stop }, () => {
       process.stderr.write("  another run is setting up this checkout: waiting for it\n");
     });
-    const wanted = { redisMayBeGiven, withPostgresql, withCurl };
-    return setUp({ env, stop, report, ...wanted }).finally(giveBack);
+    return setUp({ env, stop, report, redisMayBeGiven, needs }).finally(giveBack);
   });
-  const used = ["SEKISHO_ENVOY"];
-  if (redisMayBeGiven) used.unshift("SEKISHO_REDIS_URL");
-  if (withPostgresql) used.push("SEKISHO_POSTGRES");
+  const used = [];
+  if (redisMayBeGiven) used.push("SEKISHO_REDIS_URL");
+  if (needs.includes("envoy")) used.push("SEKISHO_ENVOY");
+  if (needs.includes("postgresql")) used.push("SEKISHO_POSTGRES");
   await requireSettings({ root: ROOT, env, used });
   if (printEnv) printEnvironment(found);
   if (program.args === undefined) return 0;
@@ -199,7 +226,24 @@ async function main([name, ...args]) {
     found.GUARANTEE = "short";
   }
   const runs = name === "test" && args.length === 0 ? ALL_TESTS : [[...program.args, ...args]];
-  return runInTurn(runs, { ...env, ...found });
+  const exitCode = await runInTurn(runs, { ...env, ...found });
+  if (name === "test" && args.length === 0) process.stdout.write(await slowestFiles(REPORTS.test));
+  return exitCode;
+}
+
+/** By jest's reports: a line for each of the files that took longest. */
+async function slowestFiles(reports) {
+  const files = [];
+  for (const report of reports) {
+    const text = await readFile(join(ROOT, report), "utf8").catch(() => undefined);
+    if (text === undefined) continue;
+    for (const { name, startTime, endTime } of JSON.parse(text).testResults) {
+      files.push({ name: relative(ROOT, name), ms: endTime - startTime });
+    }
+  }
+  const slowest = files.sort((a, b) => b.ms - a.ms).slice(0, SLOWEST_MAX);
+  const lines = slowest.map(({ name, ms }) => `${(ms / 1000).toFixed(1).padStart(7)} s  ${name}\n`);
+  return ["\nThe slowest test files:\n", ...lines].join("");
 }
 
 /** Each one, also after one that failed, but none after one that a signal ended. */
