@@ -10,7 +10,7 @@ export const ACCESS_TOKEN_TYP = "at+jwt";
  */
 export const SERVICE_AUDIENCE = "urn:sekisho:sessions";
 
-/** What a new access token says (RFC 9068, section 2.2, and DESIGN's own claims). */
+/** What a new access token says (RFC 9068, section 2.2, and Sekisho's own claims). */
 export interface TokenFacts {
   readonly tenant: string;
   readonly user: string;

@@ -2,7 +2,7 @@
  * From the database to the log: a revocation is committed first, published after.
  *
  * Guarantee: what is committed is published, sooner or later, by whichever instance lives; only
- * `published: true` says that it is in force (DESIGN §6, *acknowledged*): it is in the log of a
+ * `published: true` says that it is in force (*acknowledged* in docs/architecture.md): it is in the log of a
  * generation that the database meant after it had been written there (`restore.ts` says why that is
  * enough).
  */
