@@ -105,7 +105,12 @@ describe.each(KEPT_IN)("a service on $name that has lost its Redis", (keptIn) =>
   it(
     "refuses refreshes after a time, says so, and uses no refresh token up",
     async () => {
-      await restart({ SEKISHO_REFRESH_UNSEARCHED_MAX_S: String(UNSEARCHED_MAX_S) });
+      await restart({
+        SEKISHO_REFRESH_UNSEARCHED_MAX_S: String(UNSEARCHED_MAX_S),
+        // A token that was used up is refused for good.
+        SEKISHO_REFRESH_TOLERANCE_S: "0",
+        SEKISHO_REFRESH_RETRY_S: "0",
+      });
       const [bob, carl] = await running.enterMany(TENANT, "b", 2);
       if (bob === undefined || carl === undefined) throw new Error("two were to enter");
       expect(await refreshed(carl)).toBe("200");

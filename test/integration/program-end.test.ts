@@ -6,7 +6,6 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { takeFreePort } from "../../dev/free-port.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { repositoryRoot } from "../../dev/repository.js";
 import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
@@ -26,6 +25,7 @@ const BATCHES = 3;
 let folder: string;
 let redis: RedisServer;
 let pipes = 0;
+let sockets = 0;
 const children: ChildProcess[] = [];
 const descriptors = new Set<number>();
 
@@ -118,9 +118,9 @@ const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** Whether there is a server at this port. */
-async function listens(port: number): Promise<boolean> {
-  const socket = connect(port, "127.0.0.1");
+/** Whether there is a server at this Unix socket. */
+async function listens(path: string): Promise<boolean> {
+  const socket = connect(path);
   const connected = await once(socket, "connect").then(
     () => true,
     () => false,
@@ -132,11 +132,12 @@ async function listens(port: number): Promise<boolean> {
 async function started(
   { name, settings, opsSetting }: Program,
   output: { readonly out?: number; readonly err?: number },
-): Promise<{ readonly child: ChildProcess; readonly port: number }> {
-  const port = await takeFreePort();
-  const child = run([name], { ...settings(), [opsSetting]: `127.0.0.1:${port}` }, output);
-  await waitUntil(() => listens(port), { what: `${name} to listen`, timeoutMs: START_MS });
-  return { child, port };
+): Promise<{ readonly child: ChildProcess; readonly ops: string }> {
+  // Nobody else can take it before the child does, or once the child has gone, as with a port.
+  const ops = join(folder, `ops-${++sockets}`);
+  const child = run([name], { ...settings(), [opsSetting]: `unix:${ops}` }, output);
+  await waitUntil(() => listens(ops), { what: `${name} to listen`, timeoutMs: START_MS });
+  return { child, ops };
 }
 
 /** How it ended after a signal, and whether in time; killed where it did not. */
@@ -162,13 +163,13 @@ describe.each(PROGRAMS)("sekisho $name ends in time after SIGTERM", (program) =>
     for (let batch = 0; batch < BATCHES; batch += 1) {
       const ends = await inRuns(async () => {
         const { read, write } = openPipe();
-        const { child, port } = await started({ ...program, settings }, { out: write });
+        const { child, ops } = await started({ ...program, settings }, { out: write });
         close(write);
         const end = await endOf(child, () => {
           child.kill("SIGTERM");
           close(read);
         });
-        return { ...end, listens: await listens(port) };
+        return { ...end, listens: await listens(ops) };
       });
       expect(ends).toEqual(ends.map(() => ({ ...ENDED, listens: false })));
     }
@@ -178,9 +179,9 @@ describe.each(PROGRAMS)("sekisho $name ends in time after SIGTERM", (program) =>
     const ends = await inRuns(async () => {
       const { read, write } = openPipe();
       fill(read);
-      const { child, port } = await started(program, { [name]: write });
+      const { child, ops } = await started(program, { [name]: write });
       const end = await endOf(child, () => child.kill("SIGTERM"));
-      return { ...end, listens: await listens(port) };
+      return { ...end, listens: await listens(ops) };
     });
     expect(ends).toEqual(ends.map(() => ({ ...ENDED, listens: false })));
   });

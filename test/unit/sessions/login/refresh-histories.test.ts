@@ -174,7 +174,13 @@ describe("a session refreshed by a client, its tab and a thief", () => {
       lost: fc.boolean(),
       pauseMs: fc.oneof(fc.constantFrom(...PAUSES_MS), fc.integer({ min: 0, max: 10_000 })),
     });
-    const steps = fc.array(step, { maxLength: 60 });
+    // Also one who tries again and again, more often than retries are good for.
+    const again = fc.integer({ min: 2, max: SUCCESSORS_MAX + 2 * RETRIES_MAX });
+    const times = fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, again);
+    const runs = fc
+      .tuple(step, times)
+      .map(([one, count]) => Array.from({ length: count }, () => one));
+    const steps = fc.array(runs, { maxLength: 60 }).map((all) => all.flat());
     fc.assert(fc.property(steps, play), { numRuns: 2000 });
   });
 });
