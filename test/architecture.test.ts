@@ -92,7 +92,7 @@ describe("a library", () => {
     ["rate-limiter-flexible", /^src\/sessions\/limits\/.*-redis\.ts$/],
     ["@node-rs/argon2", /^src\/sessions\/passwords\/.*-argon2\.ts$/],
     ["lru-cache", /^src\/(authz\/follow\/.*-lru|tokens\/verified-token-cache)\.ts$/],
-    ["jose", /^(src\/tokens|dev|test\/support|test\/unit\/dev)\//],
+    ["jose", /^(src\/tokens|dev|test\/support|test\/integration\/dev)\//],
     ["@grpc/grpc-js", /^(src\/authz|dev|bench|test)\//],
     ["drizzle-orm", /^(src\/sessions\/.*-(sql|postgres|pglite)\.ts$|test\/)/],
     ["@electric-sql/pglite", /^(src\/sessions\/database|test)\//],
