@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { AuthzNode } from "../../dev/authz-node.js";
 import { Client, describeAnswer } from "../../dev/client.js";
-import type { Closing } from "../../dev/demo/stage.js";
+import type { Closing } from "../../dev/demo/demo-deployment.js";
 import { EchoApi } from "../../dev/echo-api.js";
 import { waitFor } from "../../dev/wait-for.js";
 import {
@@ -37,7 +37,7 @@ import { CONNECTIONS_MAX } from "./load-limits.js";
 import { measureChecks } from "../micro/check.js";
 import type { Progress } from "./progress.js";
 import { WrongAnswer, measureRounds } from "./rounds.js";
-import { Stage } from "./stage.js";
+import { AuthzBenchDeployment } from "./authz-bench-deployment.js";
 import { TwoSidedEnvoy } from "./two-sided-envoy.js";
 
 /** What a run may take beyond its requests: starting, minting, the last answers. */
@@ -58,9 +58,9 @@ async function measure(
   const found = { commit: await describeCommit(), machine: describeMachine() };
   progress.doing("starting Redis, Sekisho, the API and Envoy");
   const given = process.env["SEKISHO_REDIS_URL"];
-  const stage = await Stage.open(closing, given === "" ? undefined : given);
+  const deployment = await AuthzBenchDeployment.open(closing, given === "" ? undefined : given);
   const node = await closing.keep(
-    AuthzNode.start({ nodeId: "bench", redisUrl: stage.redisUrl, mint: stage.mint }),
+    AuthzNode.start({ nodeId: "bench", redisUrl: deployment.redisUrl, mint: deployment.mint }),
     (started) => started.stop(),
   );
   const api = await closing.keep(EchoApi.start(), (started) => started.close());
@@ -71,7 +71,10 @@ async function measure(
   await node.waitReady();
   const owners = Array.from({ length: plan.tokens }, (_, index) => ownerOf(index));
   const tokens = await Promise.all(
-    owners.map(async (owner) => ({ owner, token: await stage.mint.mint({ ...owner, epoch: 0 }) })),
+    owners.map(async (owner) => ({
+      owner,
+      token: await deployment.mint.mint({ ...owner, epoch: 0 }),
+    })),
   );
   const generator = await closing.keep(
     Promise.resolve(new LoadGenerator<LoadOrder>("load-thread.js", { tokens })),
@@ -79,7 +82,7 @@ async function measure(
   );
   const measured = await measureRounds({ plan, envoy, node, generator, progress });
   const [first] = tokens;
-  if (first !== undefined) await assertRefusedOnceRevoked(stage, envoy, first);
+  if (first !== undefined) await assertRefusedOnceRevoked(deployment, envoy, first);
   const { rounds, secondsPerSide, warmUpS, ratePerS } = plan;
   return {
     recordedAt: new Date().toISOString(),
@@ -88,7 +91,7 @@ async function measure(
       sekisho: await sekishoVersion(),
       node: process.versions.node,
       envoy: envoy.version,
-      redis: await redisVersion(stage.redisUrl),
+      redis: await redisVersion(deployment.redisUrl),
     },
     configuration: {
       ...{ rounds, secondsPerSide, warmUpS, ratePerS, tokens: plan.tokens },
@@ -100,12 +103,12 @@ async function measure(
 
 /** A token that has just been allowed many times: the filter was in the path, and decides. */
 async function assertRefusedOnceRevoked(
-  stage: Stage,
+  deployment: AuthzBenchDeployment,
   envoy: TwoSidedEnvoy,
   { token, owner }: { readonly token: string; readonly owner: Owner },
 ): Promise<void> {
   const { tenant, user, session } = owner;
-  await stage.revoke({ kind: "session_revoked", tenant, user, session });
+  await deployment.revoke({ kind: "session_revoked", tenant, user, session });
   const clients = {
     with: new Client(`http://127.0.0.1:${envoy.ports.with}`),
     without: new Client(`http://127.0.0.1:${envoy.ports.without}`),

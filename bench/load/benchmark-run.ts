@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-import { Closing } from "../../dev/demo/stage.js";
+import { Closing } from "../../dev/demo/demo-deployment.js";
 import { repositoryRoot } from "../../dev/repository.js";
 import { Progress } from "./progress.js";
 

@@ -6,8 +6,8 @@ import type { Spread } from "../report/percentile.js";
 import type { SessionResult } from "../report/session-result.js";
 import { monotonicMs } from "./monotonic.js";
 import type { OpenedSession } from "./session-messages.js";
-import { TENANT } from "./session-stage.js";
-import type { Person } from "./session-stage.js";
+import { TENANT } from "./sessions-bench-deployment.js";
+import type { Person } from "./sessions-bench-deployment.js";
 
 export interface LoggedIn {
   readonly logins: Omit<SessionResult["logins"], "hashMs">;

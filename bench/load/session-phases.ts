@@ -13,12 +13,12 @@ import { WrongAnswer } from "./rounds.js";
 import type { SessionPlan } from "./session-arguments.js";
 import { faultOfReceipt } from "./session-answers.js";
 import type { Act, Read, SessionOrder } from "./session-messages.js";
-import { TENANT, revokeAllPath } from "./session-stage.js";
-import type { Person, SessionStage } from "./session-stage.js";
+import { TENANT, revokeAllPath } from "./sessions-bench-deployment.js";
+import type { Person, SessionsBenchDeployment } from "./sessions-bench-deployment.js";
 
 export interface Measuring {
   readonly plan: SessionPlan;
-  readonly stage: SessionStage;
+  readonly deployment: SessionsBenchDeployment;
   readonly generator: LoadGenerator<SessionOrder>;
   readonly progress: Progress;
 }
@@ -128,7 +128,7 @@ export async function measureRevocations(
 }
 
 async function revokeOneByOne(
-  { stage, plan }: Measuring,
+  { deployment, plan }: Measuring,
   paths: readonly string[],
   count: number,
 ): Promise<Float64Array> {
@@ -136,8 +136,8 @@ async function revokeOneByOne(
   for (let index = 0; index < count; index += 1) {
     const path = paths[index % paths.length] ?? "";
     const startedMs = monotonicMs();
-    const request = { token: stage.operatorToken, body: {} };
-    const { status, body } = await stage.client.ask("POST", path, request);
+    const request = { token: deployment.operatorToken, body: {} };
+    const { status, body } = await deployment.client.ask("POST", path, request);
     latenciesMs[index] = monotonicMs() - startedMs;
     const fault = faultOfReceipt({ status, body: JSON.stringify(body) }, plan.nodes);
     if (fault !== undefined) throw new WrongAnswer(`revoke-all ${index}: ${fault}`);
@@ -176,11 +176,11 @@ interface Usage {
   readonly seconds: Readonly<Record<keyof Shares, number | undefined>>;
 }
 
-function usageOf({ stage }: Measuring): Usage {
+function usageOf({ deployment }: Measuring): Usage {
   const seconds = {
-    service: processorSeconds(stage.service.pid),
-    postgresql: processorSeconds(stage.postgres.pid),
-    redis: processorSeconds(stage.redis.pid),
+    service: processorSeconds(deployment.service.pid),
+    postgresql: processorSeconds(deployment.postgres.pid),
+    redis: processorSeconds(deployment.redis.pid),
   };
   return { atMs: monotonicMs(), seconds };
 }

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { Closing } from "../../dev/demo/stage.js";
+import type { Closing } from "../../dev/demo/demo-deployment.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import {
   describeCommit,
@@ -32,8 +32,8 @@ import type { SessionPlan } from "./session-arguments.js";
 import { measureHashes, measureLogins } from "./session-logins.js";
 import type { SessionOrder, SessionSetUp } from "./session-messages.js";
 import { measureAnswers, measureRevocations, measureSteps } from "./session-phases.js";
-import { HASHES_MAX, createPeople, openStage, serve } from "./session-stage.js";
-import type { Served, SessionStage } from "./session-stage.js";
+import { HASHES_MAX, createPeople, openDeployment, serve } from "./sessions-bench-deployment.js";
+import type { Served, SessionsBenchDeployment } from "./sessions-bench-deployment.js";
 
 const LIMIT_MS = 300_000;
 /** With PGlite: enough for everything to have been used once. */
@@ -75,30 +75,30 @@ async function measure(
   progress.doing("measuring argon2 alone");
   const hashMs = await measureHashes(plan.hashes);
   progress.doing("starting Redis, PostgreSQL, the session service and nodes");
-  const stage = await openStage(closing, plan);
+  const deployment = await openDeployment(closing, plan);
   progress.doing("creating users");
-  const people = await createPeople(stage, plan.users + plan.revokedUsers);
+  const people = await createPeople(deployment, plan.users + plan.revokedUsers);
   progress.doing("logins");
   const everyDevice = Array.from({ length: plan.sessionsPerUser }, () => people).flat();
-  const { logins, opened } = await measureLogins(stage.client, everyDevice, HASHES_MAX);
+  const { logins, opened } = await measureLogins(deployment.client, everyDevice, HASHES_MAX);
   progress.done(`logins: ${logins.perS.toFixed(1)}/s, p95 ${logins.latency.p95.toFixed(1)} ms`);
   const revoked = people.slice(plan.users);
   const sessions = opened.flatMap(({ person, session }) =>
     revoked.includes(person) ? [] : [session],
   );
-  const generator = await generate(closing, stage, { sessions, nodes: plan.nodes });
-  const measuring = { plan, stage, generator, progress };
+  const generator = await generate(closing, deployment, { sessions, nodes: plan.nodes });
+  const measuring = { plan, deployment, generator, progress };
   const answers = await measureAnswers(measuring);
   const revocations = await measureRevocations(measuring, revoked);
   const steps = await measureSteps(measuring);
-  const postgresql = memoryOf(stage.service.pid) ?? null;
+  const postgresql = memoryOf(deployment.service.pid) ?? null;
   progress.doing("the same service with PGlite");
   const pglite = await measurePglite(closing, plan);
   return {
     recordedAt: new Date().toISOString(),
     ...found,
-    versions: await versionsOf(stage),
-    configuration: configurationOf(plan, stage),
+    versions: await versionsOf(deployment),
+    configuration: configurationOf(plan, deployment),
     ...answers,
     logins: { ...logins, hashMs },
     revocations,
@@ -107,7 +107,7 @@ async function measure(
   };
 }
 
-function configurationOf(plan: SessionPlan, { cores }: SessionStage) {
+function configurationOf(plan: SessionPlan, { cores }: SessionsBenchDeployment) {
   const { rounds, ratePerS, refreshS, readS, users, sessionsPerUser, nodes } = plan;
   return {
     ...{ rounds, ratePerS, refreshS, readS, users, sessionsPerUser, nodes },
@@ -116,7 +116,10 @@ function configurationOf(plan: SessionPlan, { cores }: SessionStage) {
   };
 }
 
-async function versionsOf({ redis, postgres }: SessionStage): Promise<SessionResult["versions"]> {
+async function versionsOf({
+  redis,
+  postgres,
+}: SessionsBenchDeployment): Promise<SessionResult["versions"]> {
   return {
     sekisho: await sekishoVersion(),
     node: process.versions.node,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import type { Account } from "./account.js";
-import type { Stage } from "./stage.js";
+import type { DemoDeployment } from "./demo-deployment.js";
 
 const ENTRIES_SHOWN = 12;
 
@@ -20,7 +20,7 @@ const trailSchema = z.object({
 
 /** Prints the youngest entries of a tenant's audit trail, the oldest of them first. */
 export async function tellAuditTrail(
-  { sessions, operator }: Stage,
+  { sessions, operator }: DemoDeployment,
   account: Account,
   tenant: string,
 ): Promise<void> {

@@ -1,7 +1,7 @@
 /** Who appears in the demo: one user with two devices at acme, and one of the same id at globex. */
 import type { SessionTokens } from "../sessions-client.js";
-import { newPassword } from "./stage.js";
-import type { Stage } from "./stage.js";
+import { newPassword } from "./demo-deployment.js";
+import type { DemoDeployment } from "./demo-deployment.js";
 
 /** The same in both tenants, as a company's own user ids often are. */
 const USER_ID = "ann";
@@ -11,19 +11,19 @@ export class Person {
   readonly user = USER_ID;
   readonly #login: string;
   readonly #password: string;
-  readonly #stage: Stage;
+  readonly #deployment: DemoDeployment;
 
-  private constructor(stage: Stage, tenant: string, password: string) {
-    this.#stage = stage;
+  private constructor(deployment: DemoDeployment, tenant: string, password: string) {
+    this.#deployment = deployment;
     this.tenant = tenant;
     this.#login = `${USER_ID}@${tenant}.example`;
     this.#password = password;
   }
 
   /** Makes a tenant with Ann in it. */
-  static async at(stage: Stage, tenant: string): Promise<Person> {
-    const { sessions, operator } = stage;
-    const person = new Person(stage, tenant, newPassword());
+  static async at(deployment: DemoDeployment, tenant: string): Promise<Person> {
+    const { sessions, operator } = deployment;
+    const person = new Person(deployment, tenant, newPassword());
     await sessions.createTenant(operator.accessToken, tenant);
     await sessions.createUser(operator.accessToken, tenant, {
       userId: USER_ID,
@@ -36,7 +36,7 @@ export class Person {
   /** Opens a session of its own for this device. */
   async logIn(deviceName: string): Promise<SessionTokens> {
     const [tenant, login, password] = [this.tenant, this.#login, this.#password];
-    return this.#stage.sessions.login({ tenant, login, password }, deviceName);
+    return this.#deployment.sessions.login({ tenant, login, password }, deviceName);
   }
 }
 
@@ -48,8 +48,8 @@ export interface Cast {
   readonly namesake: SessionTokens;
 }
 
-export async function castOf(stage: Stage): Promise<Cast> {
-  const [ann, other] = [await Person.at(stage, "acme"), await Person.at(stage, "globex")];
+export async function castOf(deployment: DemoDeployment): Promise<Cast> {
+  const [ann, other] = [await Person.at(deployment, "acme"), await Person.at(deployment, "globex")];
   return {
     ann,
     laptop: await ann.logIn("laptop"),

@@ -3,8 +3,8 @@ import { join } from "node:path";
 
 import { repositoryRoot } from "../repository.js";
 import type { Account } from "./account.js";
-import { newPassword } from "./stage.js";
-import type { Stage } from "./stage.js";
+import { newPassword } from "./demo-deployment.js";
+import type { DemoDeployment } from "./demo-deployment.js";
 
 const TENANT = "acme";
 const BEN = { userId: "ben", login: "ben@acme.example" };
@@ -14,8 +14,8 @@ const BEN = { userId: "ben", login: "ben@acme.example" };
  * files that it sends, so that a line fits on the screen and nothing secret gets into a shell's
  * history.
  */
-export async function keepRunning(stage: Stage, account: Account): Promise<void> {
-  const { sessions, operator, folder } = stage;
+export async function keepRunning(deployment: DemoDeployment, account: Account): Promise<void> {
+  const { sessions, operator, folder } = deployment;
   const password = newPassword();
   await sessions.createUser(operator.accessToken, TENANT, { ...BEN, password });
   const who = { tenant: TENANT, login: BEN.login, password };
@@ -36,8 +36,8 @@ export async function keepRunning(stage: Stage, account: Account): Promise<void>
   account.line();
   for (const line of [
     `cd ${folder}`,
-    `sessions=${stage.service.url}   # its API, to browse: ${stage.service.url}/docs`,
-    ...stage.pods.map((pod, index) => `node${index + 1}=${pod.envoy.url}`),
+    `sessions=${deployment.service.url}   # its API, to browse: ${deployment.service.url}/docs`,
+    ...deployment.pods.map((pod, index) => `node${index + 1}=${pod.envoy.url}`),
     "",
     "# Ben passes with both devices; his phone's session is ended, with a receipt; it is refused",
     "curl -iw '\\n' -H @ben-laptop $node1/things",

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { Account, milliseconds } from "./account.js";
 import { castOf } from "./fixtures.js";
 import { keepRunning } from "./keep.js";
-import { Closing, Stage } from "./stage.js";
+import { Closing, DemoDeployment } from "./demo-deployment.js";
 import { STORY } from "./scenario.js";
 import { tellAuditTrail } from "./audit.js";
 
@@ -24,35 +24,35 @@ const USAGE = `usage: npm run demo [-- --keep]
 
   --keep   leaves everything running at the end, until Ctrl-C, and prints commands to try`;
 
-async function perform(account: Account, closing: Closing): Promise<Stage> {
+async function perform(account: Account, closing: Closing): Promise<DemoDeployment> {
   account.chapter("A session service, and three nodes, each with an Envoy in front of an API");
   const given = process.env["SEKISHO_REDIS_URL"];
-  const stage = await Stage.open(closing, given === "" ? undefined : given, (text) =>
+  const deployment = await DemoDeployment.open(closing, given === "" ? undefined : given, (text) =>
     account.doing(text),
   );
   account.doing(
     `starting ${NODES.length} nodes: an API, Envoy before it, and Sekisho beside Envoy`,
   );
-  await Promise.all(NODES.map((name) => stage.addPod(name)));
+  await Promise.all(NODES.map((name) => deployment.addPod(name)));
   account.table([
-    ["session service", stage.service.url],
-    ...stage.pods.map(({ name, envoy }) => [name, envoy.url]),
+    ["session service", deployment.service.url],
+    ...deployment.pods.map(({ name, envoy }) => [name, envoy.url]),
   ]);
 
-  const telling = { stage, account, cast: await castOf(stage), refusedAfterMs: [] };
+  const telling = { deployment, account, cast: await castOf(deployment), refusedAfterMs: [] };
   for (const step of STORY) {
     account.chapter(step.title);
     await step.tell(telling);
   }
   account.chapter("Who did what at acme: the end of the audit trail");
-  await tellAuditTrail(stage, account, "acme");
+  await tellAuditTrail(deployment, account, "acme");
   const longestMs = Math.max(...telling.refusedAfterMs);
   account.chapter(
     longestMs < 0
       ? "Every node refused before the acknowledgement had arrived"
       : `Longest time from an acknowledged revocation to its refusal: ${milliseconds(longestMs)}`,
   );
-  return stage;
+  return deployment;
 }
 
 async function main(): Promise<number> {

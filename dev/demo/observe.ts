@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describeAnswer } from "../client.js";
 import type { Answer, AskOptions, Client } from "../client.js";
 import { NotAsTold } from "./account.js";
-import type { Pod } from "./stage.js";
+import type { Pod } from "./demo-deployment.js";
 
 /** An ordinary path of the API: every request needs a good token. */
 export const PATH = "/things";

@@ -15,7 +15,7 @@ import {
   expectOnly,
   firstRefusal,
 } from "./observe.js";
-import type { Stage } from "./stage.js";
+import type { DemoDeployment } from "./demo-deployment.js";
 
 const problemSchema = z.object({ code: z.string() });
 
@@ -31,7 +31,7 @@ const EPOCH_SUPERSEDED = "401 user_epoch_superseded";
 type Acknowledged = Pick<RevocationAnswer, "atMs" | "nodes" | "per_node">;
 
 export interface Telling {
-  readonly stage: Stage;
+  readonly deployment: DemoDeployment;
   readonly cast: Cast;
   readonly account: Account;
   /** Times from acknowledgement to refusal, of every node and revocation so far. */
@@ -56,85 +56,88 @@ export const STORY: readonly Step[] = [
   { title: "A client claims to be somebody else", tell: spoofedHeadersAreRemoved },
 ];
 
-async function twoDevicesPass({ stage, cast, account }: Telling): Promise<void> {
+async function twoDevicesPass({ deployment, cast, account }: Telling): Promise<void> {
   account.request("POST /v1/login");
   for (const device of ["laptop", "phone"] as const) {
     const { accessToken: token, sessionId } = cast[device];
-    const answers = await expectEverywhere(stage.pods, { token }, "200");
+    const answers = await expectEverywhere(deployment.pods, { token }, "200");
     for (const { echo } of answers) {
       const seen = echo?.headers["x-auth-session-id"];
       if (seen !== sessionId) {
         throw new NotAsTold(`the API was told session ${seen ?? "(none)"}, not ${sessionId}`);
       }
     }
-    account.seen(`her ${device} passes on all ${stage.pods.length} nodes as session ${sessionId}`);
+    account.seen(
+      `her ${device} passes on all ${deployment.pods.length} nodes as session ${sessionId}`,
+    );
   }
 }
 
 async function oneSessionIsRevoked(telling: Telling): Promise<void> {
-  const { stage, cast, account } = telling;
+  const { deployment, cast, account } = telling;
   const { sessionId: session, accessToken: token } = cast.phone;
   const whose = { tenant: "acme", user: "ann", session };
   account.request(`DELETE ${userPath(whose)}/sessions/${session}?wait_ms=${RECEIPT_WAIT_MS}`);
   await revokeAndWatch(telling, {
-    act: () => stage.sessions.revokeSession(stage.operator.accessToken, whose, RECEIPT_WAIT_MS),
+    act: () =>
+      deployment.sessions.revokeSession(deployment.operator.accessToken, whose, RECEIPT_WAIT_MS),
     token,
     refusal: SESSION_REVOKED,
   });
-  await expectEverywhere(stage.pods, { token: cast.laptop.accessToken }, "200");
+  await expectEverywhere(deployment.pods, { token: cast.laptop.accessToken }, "200");
   account.seen("her laptop goes on passing on all of them");
 }
 
 async function theUserIsRevoked(telling: Telling): Promise<void> {
-  const { stage, cast, account } = telling;
+  const { deployment, cast, account } = telling;
   const whose = { tenant: "acme", user: "ann" };
   account.request(`POST ${userPath(whose)}/revoke-all?wait_ms=0`);
   await revokeAndWatch(telling, {
-    act: () => stage.sessions.revokeUser(stage.operator.accessToken, whose),
+    act: () => deployment.sessions.revokeUser(deployment.operator.accessToken, whose),
     token: cast.laptop.accessToken,
     refusal: EPOCH_SUPERSEDED,
   });
-  await expectEverywhere(stage.pods, { token: cast.phone.accessToken }, SESSION_REVOKED);
+  await expectEverywhere(deployment.pods, { token: cast.phone.accessToken }, SESSION_REVOKED);
   account.seen("her phone stays refused");
-  await expectRefreshRefused(stage, cast.laptop.refreshToken, "session_ended");
+  await expectRefreshRefused(deployment, cast.laptop.refreshToken, "session_ended");
   account.seen("her refresh token is refused as well: 401 session_ended");
   const { accessToken: token } = await cast.ann.logIn("laptop");
-  await expectEverywhere(stage.pods, { token }, "200");
+  await expectEverywhere(deployment.pods, { token }, "200");
   account.seen("when she logs in again, she passes at once");
 }
 
 async function aRefreshTokenIsReused(telling: Telling): Promise<void> {
-  const { stage, cast, account } = telling;
+  const { deployment, cast, account } = telling;
   const first = await cast.ann.logIn("tablet");
-  const second = await stage.sessions.refresh(first.refreshToken);
-  const third = await stage.sessions.refresh(second.refreshToken);
+  const second = await deployment.sessions.refresh(first.refreshToken);
+  const third = await deployment.sessions.refresh(second.refreshToken);
   account.seen("her tablet has exchanged its refresh token twice; each is good for one use");
   account.request("POST /v1/refresh, by the thief, with the first one");
   await revokeAndWatch(telling, {
-    act: () => expectRefreshRefused(stage, first.refreshToken, "refresh_token_reused"),
+    act: () => expectRefreshRefused(deployment, first.refreshToken, "refresh_token_reused"),
     token: third.accessToken,
     refusal: SESSION_REVOKED,
   });
   account.seen("nobody can tell who is the thief, so the session is over for both of them");
 }
 
-async function theNamesakePasses({ stage, cast, account }: Telling): Promise<void> {
+async function theNamesakePasses({ deployment, cast, account }: Telling): Promise<void> {
   const { accessToken: token } = cast.namesake;
-  const answers = await expectEverywhere(stage.pods, { token }, "200");
+  const answers = await expectEverywhere(deployment.pods, { token }, "200");
   account.seen(`she passes on all ${answers.length} nodes: users of two tenants are two users`);
 }
 
-async function aNodeJoins({ stage, cast, account }: Telling): Promise<void> {
+async function aNodeJoins({ deployment, cast, account }: Telling): Promise<void> {
   const { accessToken: good } = cast.namesake;
   const { accessToken: revoked } = cast.phone;
-  const running = stage.pods.map((pod) => ({
+  const running = deployment.pods.map((pod) => ({
     name: pod.name,
     good: new Traffic(pod.client, good),
     revoked: new Traffic(pod.client, revoked),
   }));
   let newborn: Traffic | undefined;
-  const name = `node-${stage.pods.length + 1}`;
-  const pod = await stage.addPod(name, (client) => {
+  const name = `node-${deployment.pods.length + 1}`;
+  const pod = await deployment.addPod(name, (client) => {
     newborn = new Traffic(client, revoked);
   });
   const expected = [
@@ -161,7 +164,7 @@ async function aNodeJoins({ stage, cast, account }: Telling): Promise<void> {
   account.seen(`meanwhile the others gave ${total} answers, each as before`);
 }
 
-async function spoofedHeadersAreRemoved({ stage, cast, account }: Telling): Promise<void> {
+async function spoofedHeadersAreRemoved({ deployment, cast, account }: Telling): Promise<void> {
   const spoofed = {
     "X-Auth-Tenant-Id": "acme",
     "x-auth-user-id": "root",
@@ -169,7 +172,7 @@ async function spoofedHeadersAreRemoved({ stage, cast, account }: Telling): Prom
   };
   const names = Object.keys(spoofed).map((name) => name.toLowerCase());
   const { accessToken: token, sessionId } = cast.namesake;
-  for (const pod of stage.pods) {
+  for (const pod of deployment.pods) {
     const known = await pod.client.get(PATH, { token, headers: spoofed });
     const anonymous = await pod.client.get("/public/news", { headers: spoofed });
     const seen = [known, anonymous].map((answer) => {
@@ -195,7 +198,7 @@ async function spoofedHeadersAreRemoved({ stage, cast, account }: Telling): Prom
 
 /** Revokes while every node is being asked with the token, and tells how long each went on. */
 async function revokeAndWatch(
-  { stage, account, refusedAfterMs }: Telling,
+  { deployment, account, refusedAfterMs }: Telling,
   revocation: {
     /** Resolves with the answer that acknowledges the revocation. */
     readonly act: () => Promise<Acknowledged>;
@@ -203,7 +206,7 @@ async function revokeAndWatch(
     readonly refusal: string;
   },
 ): Promise<void> {
-  const { pods } = stage;
+  const { pods } = deployment;
   const { act, token, refusal } = revocation;
   await expectEverywhere(pods, { token }, "200");
   const watching = pods.map((pod) => firstRefusal(pod, token, refusal));
@@ -244,7 +247,7 @@ function sinceAcknowledgement(ms: number): string {
 
 /** Wants this refusal; returns its answer, which tells that the revocation is acknowledged. */
 async function expectRefreshRefused(
-  { sessions }: Stage,
+  { sessions }: DemoDeployment,
   refreshToken: string,
   code: string,
 ): Promise<Acknowledged> {

@@ -1,7 +1,7 @@
 /** The gRPC port under attack: checks and probes go on, and memory stays. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from "@jest/globals";
 import { AttackedNode } from "../support/attacked-node.js";
-import { E2eStage } from "../support/e2e-stage.js";
+import { E2eDeployment } from "../support/e2e-deployment.js";
 import * as attacks from "../support/grpc-attacks.js";
 import type { Attack } from "../support/steady-checks.js";
 
@@ -20,17 +20,17 @@ const ATTACKS: readonly (readonly [string, (address: string) => Attack])[] = [
   ["a flood of PRIORITY frames", (address) => attacks.priorityFlood(address, 1)],
 ];
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let attacked: AttackedNode;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
+  deployment = await E2eDeployment.open();
 });
 beforeEach(async () => {
-  attacked = await AttackedNode.start(stage);
+  attacked = await AttackedNode.start(deployment);
 });
 afterEach(() => attacked.close());
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 describe("beside an attack on the gRPC port", () => {
   it.each(ATTACKS)(

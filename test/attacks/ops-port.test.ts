@@ -1,7 +1,7 @@
 /** The ops port under attack: checks and probes go on, and memory stays. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from "@jest/globals";
 import { AttackedNode } from "../support/attacked-node.js";
-import { E2eStage } from "../support/e2e-stage.js";
+import { E2eDeployment } from "../support/e2e-deployment.js";
 import { idleSockets, pipelines, slowReaders, slowWriters } from "../support/ops-attacks.js";
 import type { Attack } from "../support/steady-checks.js";
 
@@ -17,17 +17,17 @@ const ATTACKS: readonly (readonly [string, (opsUrl: string) => Attack])[] = [
   ["100 writers of a byte at a time", (url) => slowWriters(url, 100)],
 ];
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let attacked: AttackedNode;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
+  deployment = await E2eDeployment.open();
 });
 beforeEach(async () => {
-  attacked = await AttackedNode.start(stage);
+  attacked = await AttackedNode.start(deployment);
 });
 afterEach(() => attacked.close());
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 describe("beside an attack on the ops port", () => {
   it.each(ATTACKS)(

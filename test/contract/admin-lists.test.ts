@@ -7,14 +7,14 @@ import type { AuditRecord } from "../../src/sessions/admin/audit-query-sql.js";
 import { endUserSession, revokeAll, unlockUser } from "../../src/sessions/admin/user-acts.js";
 import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { SessionStage, type StagedUser } from "../support/session-stage.js";
+import { InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

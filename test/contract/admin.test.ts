@@ -17,7 +17,7 @@ import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";
 import { createUser, listUsers } from "../../src/sessions/admin/users.js";
 import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 /** All items of a list, read in pages of two. */
@@ -40,11 +40,11 @@ async function allOf<Item>(
 
 describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   let by: ActorContext;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   beforeEach(() => {
     by = { ...stage.administrator, reason: "because" };
@@ -227,7 +227,7 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
     });
   });
 
-  async function lock(user: Awaited<ReturnType<SessionStage["addUser"]>>): Promise<void> {
+  async function lock(user: Awaited<ReturnType<InProcessSessions["addUser"]>>): Promise<void> {
     for (let failures = 0; failures < 10; failures += 1) {
       await login(stage.parts, stage.requestOf(user, { password: "wrong" }));
     }

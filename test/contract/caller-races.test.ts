@@ -21,7 +21,7 @@ import {
   logout,
 } from "../../src/sessions/login/own-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 /** Each takes a connection or two of the ten. */
 const PAIRS_AT_ONCE = 4;
@@ -42,10 +42,10 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   /** For each of nine acts; PGlite has one connection, so there is less that could come between. */
   const pairsOfEach = database === "PostgreSQL" ? 24 : 6;
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

@@ -23,7 +23,7 @@ import {
   startRelaying,
   type Relaying,
 } from "../support/relaying.js";
-import { SessionStage, type StagedUser } from "../support/session-stage.js";
+import { InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const LAST = Number.MAX_SAFE_INTEGER;
 const ENTERED_MAX = 2 ** 52;
@@ -31,7 +31,7 @@ const ENTERED_MAX = 2 ** 52;
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
   let server: RedisServer;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   const closing: (() => unknown)[] = [];
 
   beforeAll(async () => {
@@ -39,7 +39,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
   });
   beforeEach(async () => {
     await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close();

@@ -10,16 +10,16 @@ import {
 } from "../../src/sessions/audit/refusal-trail.js";
 import { DatabaseError } from "../../src/sessions/database/database.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions } from "../support/in-process-sessions.js";
 
 const DAY_MS = 86_400_000;
 
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

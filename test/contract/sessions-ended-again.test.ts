@@ -12,14 +12,14 @@ import {
 } from "../../src/sessions/login/own-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { asOwner } from "../support/row-security.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

@@ -5,17 +5,17 @@ import { unlockUser } from "../../src/sessions/admin/user-acts.js";
 import { login } from "../../src/sessions/login/login.js";
 import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const BAD = { kind: "refused", code: "bad_credentials" };
 const LOCKED = { kind: "refused", code: "account_locked", retryAfterS: 900 };
 
 describe.each(DATABASES)("a lockout on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

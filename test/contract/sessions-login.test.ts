@@ -7,14 +7,14 @@ import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hash
 import { PasswordHasherError } from "../../src/sessions/passwords/password-hasher.js";
 import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 
 describe.each(DATABASES)("a login on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

@@ -15,17 +15,17 @@ import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { OPEN_SESSIONS_MAX } from "../../src/sessions/login/session-limits.js";
 import { insertSession } from "../../src/sessions/login/session-sql.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, PASSWORD, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 
 const NEW_PASSWORD = "another long password";
 const CHANGE = { currentPassword: PASSWORD, newPassword: NEW_PASSWORD, address: ADDRESS };
 
 describe.each(DATABASES)("a user on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

@@ -7,7 +7,7 @@ import { login } from "../../src/sessions/login/login.js";
 import { Purger, type PurgedRows } from "../../src/sessions/login/purge.js";
 import { endUserSession, revokeAll } from "../../src/sessions/admin/user-acts.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { SessionStage } from "../support/session-stage.js";
+import { InProcessSessions } from "../support/in-process-sessions.js";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -49,11 +49,11 @@ class HeldTimer {
 
 describe.each(DATABASES)("the purger on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   let purger: Purger | undefined;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterEach(async () => {
     await purger?.close();

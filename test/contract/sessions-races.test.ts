@@ -11,7 +11,7 @@ import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
 import { login } from "../../src/sessions/login/login.js";
 import { refresh, type RefreshOutcome } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const PAIRS = 76;
 /** Of refreshes with each other, which cost less. */
@@ -33,10 +33,10 @@ interface Seen {
 
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

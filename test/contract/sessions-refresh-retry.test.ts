@@ -6,7 +6,7 @@ import { refreshTokens } from "../../src/sessions/database/schema-sql.js";
 import { callerOf } from "../../src/sessions/login/caller.js";
 import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const REUSED = { kind: "refused", code: "refresh_token_reused" };
 const ENDED = { kind: "refused", code: "session_ended" };
@@ -15,10 +15,10 @@ const RETRY_AFTER_MS = 7000;
 
 describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

@@ -8,7 +8,7 @@ import { readUnsearchedMs } from "../../src/sessions/outbox/log-record-sql.js";
 import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { emptyTables, startRelaying, type Relaying } from "../support/relaying.js";
-import { ADDRESS, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions } from "../support/in-process-sessions.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
 const UNSEARCHED = { kind: "unsearched" };
@@ -19,10 +19,10 @@ const NOISE_S = 60;
 
 describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   beforeEach(() => emptyTables(started.database));
   afterAll(async () => {

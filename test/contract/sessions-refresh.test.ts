@@ -7,17 +7,17 @@ import { callerOf } from "../../src/sessions/login/caller.js";
 import { logout } from "../../src/sessions/login/own-sessions.js";
 import { refresh } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions } from "../support/in-process-sessions.js";
 
 const refused = (code: string) => ({ kind: "refused", code });
 const DAY_MS = 86_400_000;
 
 describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

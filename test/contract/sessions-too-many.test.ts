@@ -6,17 +6,17 @@ import { sessions } from "../../src/sessions/database/schema-sql.js";
 import { listOwnSessions } from "../../src/sessions/login/own-sessions.js";
 import { OPEN_SESSIONS_MAX } from "../../src/sessions/login/session-limits.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const DAY_MS = 86_400_000;
 const LOGINS_AT_ONCE = 12;
 
 describe.each(DATABASES)("on $name a user's open sessions", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

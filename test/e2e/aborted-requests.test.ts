@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, it } from "@jest/globals";
 import type { EnvoyProcess } from "../../dev/envoy-process.js";
 import { waitUntil } from "../../dev/wait-for.js";
 import { describeReply } from "../support/e2e-http.js";
-import { E2eStage } from "../support/e2e-stage.js";
+import { E2eDeployment } from "../support/e2e-deployment.js";
 
 const ABORTS_PER_S = 500;
 const ABORTS = 2500;
@@ -20,25 +20,25 @@ const ABORTED_IN_PAUSE = 1300;
 const RESETS_IN_PAUSE = 1150;
 const WAITING_IN_PAUSE = 60;
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let token: string;
 
 beforeEach(async () => {
-  stage = await E2eStage.open();
-  token = stage.token({ tenant: "acme", user: "ann", session: "laptop" });
+  deployment = await E2eDeployment.open();
+  token = deployment.token({ tenant: "acme", user: "ann", session: "laptop" });
 });
-afterEach(() => stage.close());
+afterEach(() => deployment.close());
 
 it("cost nobody else an answer, however many they are", async () => {
-  const { client, envoy } = await stage.addPod("node-1");
+  const { client, envoy } = await deployment.addPod("node-1");
   const bystanders = Array.from({ length: BYSTANDERS }, (_, number) =>
-    stage.poll(`bystander ${number}`, client, "/things", { token }),
+    deployment.poll(`bystander ${number}`, client, "/things", { token }),
   );
   for (const bystander of bystanders) await bystander.until("200", -Infinity);
   await abortRequests(envoy);
   const overMs = performance.now();
   for (const bystander of bystanders) await bystander.until("200", overMs);
-  await stage.stopPollers();
+  await deployment.stopPollers();
 
   const refused = bystanders.flatMap(({ seen }) => seen.filter(({ what }) => what === "503"));
   expect(refused.filter(({ sentAtMs, atMs }) => atMs - sentAtMs < TIMED_OUT_MS)).toEqual([]);
@@ -49,8 +49,8 @@ it("cost nobody else an answer, however many they are", async () => {
 
 it("cost nobody else an answer where all reach a node at once, after a pause of it", async () => {
   // It waits for the node as long as it takes, so that only a lost connection is answered 503.
-  const config = await stage.patientEnvoyConfig();
-  const { authz, client, envoy } = await stage.addPod("node-1", { config });
+  const config = await deployment.patientEnvoyConfig();
+  const { authz, client, envoy } = await deployment.addPod("node-1", { config });
   await client.get("/things", { token });
 
   authz.pause();

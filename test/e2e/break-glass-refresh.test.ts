@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { z } from "zod";
 import type { SessionTokens } from "../../dev/sessions-client.js";
 import { waitFor, waitUntil } from "../../dev/wait-for.js";
-import { untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { sekisho } from "../support/sekisho-command.js";
-import { KEPT_IN, RunningStage, type LoggedIn } from "../support/sessions-stage.js";
+import { KEPT_IN, RunningSessions, type LoggedIn } from "../support/sessions-deployment.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
 const PATH = "/things";
@@ -32,13 +32,15 @@ const untilSecond = (second: number): Promise<void> =>
   waitUntil(() => Date.now() >= second * 1000, { what: "the cut-off to pass", timeoutMs: WAIT_MS });
 
 describe.each(KEPT_IN)("a service on $name that has lost its Redis", (keptIn) => {
-  let running: RunningStage;
+  let running: RunningSessions;
   let way: TcpProxy;
   let pod: Pod;
 
   beforeAll(async () => {
-    running = await RunningStage.open(keptIn);
-    way = await running.stage.keep(TcpProxy.start(running.stage.redis.port), (one) => one.close());
+    running = await RunningSessions.open(keptIn);
+    way = await running.deployment.keep(TcpProxy.start(running.deployment.redis.port), (one) =>
+      one.close(),
+    );
     await running.addTenant(TENANT);
     await restart({});
     pod = await running.addPod("node-1");
@@ -62,7 +64,7 @@ describe.each(KEPT_IN)("a service on $name that has lost its Redis", (keptIn) =>
     const whose = ["--tenant", TENANT, "--user", user, "--issued-before", String(second)];
     const args = ["revoke", "user", ...whose, "--break-glass", "--wait", "5000"];
     const { code, out, err } = await sekisho(args, {
-      SEKISHO_REDIS_URL: running.stage.redis.url,
+      SEKISHO_REDIS_URL: running.deployment.redis.url,
     });
     expect({ code, said: `${out}${err}` }).toMatchObject({ code: 0 });
   }

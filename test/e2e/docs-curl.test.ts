@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
-import { Closing } from "../../dev/demo/stage.js";
+import { Closing } from "../../dev/demo/demo-deployment.js";
 import { takeFreePort } from "../../dev/free-port.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { repositoryRoot } from "../../dev/repository.js";

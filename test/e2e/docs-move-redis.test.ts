@@ -12,9 +12,9 @@ import {
   isAsDocumented,
   type DocumentedStep,
 } from "../support/documented-steps.js";
-import type { Pod } from "../support/e2e-stage.js";
+import type { Pod } from "../support/e2e-deployment.js";
 import { sekisho, type Ended } from "../support/sekisho-command.js";
-import { RunningStage, type LoggedIn } from "../support/sessions-stage.js";
+import { RunningSessions, type LoggedIn } from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 const STALE = "503 revocations_stale";
@@ -30,7 +30,7 @@ const receiptSchema = z.object({
   silent: z.array(z.object({ node: z.string(), reason: z.string().optional() })),
 });
 
-let running: RunningStage;
+let running: RunningSessions;
 let next: RedisServer;
 let service: SessionsService;
 let pods: readonly Pod[];
@@ -39,8 +39,8 @@ let ann: LoggedIn;
 let bob: LoggedIn;
 
 beforeAll(async () => {
-  running = await RunningStage.open({ name: "PostgreSQL" });
-  next = await running.stage.keep(RedisServer.start(), (server) => server.close());
+  running = await RunningSessions.open({ name: "PostgreSQL" });
+  next = await running.deployment.keep(RedisServer.start(), (server) => server.close());
   await running.addTenant("acme");
   pods = await running.addPods("node-1", "node-2");
   [ann, bob] = [await running.enter("acme", "ann"), await running.enter("acme", "bob")];
@@ -59,7 +59,7 @@ async function run({ commands }: DocumentedStep): Promise<Ended> {
   const { database } = running.base.data;
   if (!("url" in database)) throw new Error("not a PostgreSQL");
   return sekisho(args.split(" "), {
-    SEKISHO_REDIS_URL: host === "old" ? running.stage.redis.url : next.url,
+    SEKISHO_REDIS_URL: host === "old" ? running.deployment.redis.url : next.url,
     SEKISHO_DATABASE_URL: database.url,
   });
 }

@@ -3,21 +3,21 @@ import { connect, constants } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { waitFor } from "../../dev/wait-for.js";
 import { describeReply, sendBytes, type Ask } from "../support/e2e-http.js";
-import { E2eStage, claimsOf, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, claimsOf, type Pod } from "../support/e2e-deployment.js";
 
 const ann = { tenant: "acme", user: "ann", session: "ann-laptop" };
 const IDENTITY = ["x-auth-tenant-id", "x-auth-user-id", "x-auth-session-id"];
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 let token: string;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  pod = await stage.addPod("node-1");
-  token = stage.token(ann);
+  deployment = await E2eDeployment.open();
+  pod = await deployment.addPod("node-1");
+  token = deployment.token(ann);
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 /** What is answered, and that it did not reach the API where it was refused. */
 async function answerTo(path: string, ask: Ask): Promise<string> {
@@ -79,7 +79,7 @@ describe("credentials that are not exactly one bearer token", () => {
     const padded = (size: number): string => {
       // The padding is base64url in the token, so it is found by trying.
       for (let length = 5000; length < 7000; length += 1) {
-        const long = stage.token(ann, { padding: "x".repeat(length) });
+        const long = deployment.token(ann, { padding: "x".repeat(length) });
         if (long.length >= size) return long;
       }
       throw new Error(`no token of ${size} bytes`);
@@ -184,7 +184,7 @@ describe("headers in which a client speaks for Envoy, or of another path", () =>
 describe("a client that speaks HTTP/2", () => {
   it("is checked alike, and its identity headers are removed alike", async () => {
     const session = connect(pod.envoy.url);
-    await stage.keep(Promise.resolve(session), (made) => made.destroy());
+    await deployment.keep(Promise.resolve(session), (made) => made.destroy());
     const askOnce = async (path: string, headers: Record<string, string | string[]>) => {
       const stream = session.request({ [constants.HTTP2_HEADER_PATH]: path, ...headers });
       let body = "";
@@ -238,7 +238,7 @@ describe("claims that no id may be", () => {
       { ...ann, user: id },
       { ...ann, session: id },
     ]) {
-      const broken = stage.issuer.mint(claimsOf(person));
+      const broken = deployment.issuer.mint(claimsOf(person));
       expect(await answerTo("/things", { token: broken })).toBe("401 token_claims_invalid");
     }
     expect(await answerTo("/things", { token })).toBe("200");
@@ -253,7 +253,7 @@ describe("claims that no id may be", () => {
     for (const name of ["tenant_id", "user_id", "session_id", "user_epoch", "iat", "exp", "aud"]) {
       if (typeof value === "number" && /epoch|iat|exp/.test(name)) continue;
       if (Array.isArray(value) && name === "aud") continue;
-      const broken = stage.token(ann, { [name]: value });
+      const broken = deployment.token(ann, { [name]: value });
       expect(await answerTo("/things", { token: broken })).toBe("401 token_claims_invalid");
     }
     expect(await answerTo("/things", { token })).toBe("200");

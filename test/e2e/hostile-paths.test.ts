@@ -5,7 +5,7 @@
 import { posix } from "node:path";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { sendBytes } from "../support/e2e-http.js";
-import { E2eStage, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, type Pod } from "../support/e2e-deployment.js";
 import { echoSchema } from "../../dev/echo-api.js";
 
 /** Routes that need no token. */
@@ -13,14 +13,14 @@ const OPEN = ["/public", "/catalogue"];
 /** Routes that need more than any token of one tenant. */
 const STRICTER = ["/orders", "/tenants/acme"];
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  pod = await stage.addPod("node-1");
+  deployment = await E2eDeployment.open();
+  pod = await deployment.addPod("node-1");
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 /** Sends the path byte for byte; what arrived at the API, or undefined where nothing did. */
 async function arrivedAt(path: string, token?: string): Promise<string | undefined> {
@@ -120,7 +120,7 @@ it.each(tricks)("lets nobody without a token past the open routes: %s", async (p
 
 it.each(tricks)("lets no plain token past the stricter routes: %s", async (path) => {
   // Of another tenant and without scopes: good for /things and nothing more.
-  const token = stage.token({ tenant: "globex", user: "ann", session: "desk" });
+  const token = deployment.token({ tenant: "globex", user: "ann", session: "desk" });
   const arrived = await arrivedAt(path, token);
   if (arrived === undefined) return;
   for (const reading of readingsOf(arrived)) {
@@ -171,7 +171,7 @@ it.each(
     ...[`${path}/\xc0\xae\xc0\xae/orders`, `${path}/..\xc0\xaforders`, `${path}/..\xe0\x80\xaf`],
   ]),
 )("refuses with 400 what an API could read as another path, whoever asks: %s", async (path) => {
-  const token = stage.token({ tenant: "acme", user: "ann", session: "desk" });
+  const token = deployment.token({ tenant: "acme", user: "ann", session: "desk" });
   for (const authorization of ["", `authorization: Bearer ${token}\r\n`, "authorization: x\r\n"]) {
     const head = `GET ${path} HTTP/1.1\r\nhost: api\r\n${authorization}connection: close\r\n\r\n`;
     const before = pod.api.requests;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { stringify } from "yaml";
 import { JwksServer } from "../support/jwks-server.js";
-import { E2eStage, claimsOf, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, claimsOf, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { TokenIssuer } from "../support/token-issuer.js";
 
 /** An identity provider from outside, with names of its own and without an epoch. */
@@ -16,17 +16,17 @@ const outside = new TokenIssuer({
 });
 const ann = { tenant: "acme", user: "ann", session: "ann-laptop" };
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  const jwks = await stage.keep(JwksServer.start(outside.jwks()), (server) => server.close());
-  const file = join(stage.folder, "issuers.yaml");
+  deployment = await E2eDeployment.open();
+  const jwks = await deployment.keep(JwksServer.start(outside.jwks()), (server) => server.close());
+  const file = join(deployment.folder, "issuers.yaml");
   const own = {
-    issuer: stage.issuer.issuer,
-    audience: stage.issuer.audience,
-    jwks_file: stage.jwksFile,
+    issuer: deployment.issuer.issuer,
+    audience: deployment.issuer.audience,
+    jwks_file: deployment.jwksFile,
     tenants: ["acme", "globex"],
   };
   const other = {
@@ -40,9 +40,9 @@ beforeAll(async () => {
   };
   await writeFile(file, stringify({ issuers: [own, other] }));
   const unset = { SEKISHO_ISSUER: "", SEKISHO_AUDIENCE: "", SEKISHO_JWKS_FILE: "" };
-  pod = await stage.addPod("node-1", { settings: { ...unset, SEKISHO_CONFIG: file } });
+  pod = await deployment.addPod("node-1", { settings: { ...unset, SEKISHO_CONFIG: file } });
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 const outsideToken = (org: string, sub: string, sid: string): string =>
   outside.mintFrom({
@@ -55,7 +55,7 @@ const outsideToken = (org: string, sub: string, sid: string): string =>
 
 it("lets each issuer's tokens pass for its own tenants", async () => {
   for (const tenant of ["acme", "globex"]) {
-    const token = stage.token({ ...ann, tenant });
+    const token = deployment.token({ ...ann, tenant });
     const { echo } = await pod.client.get("/things", { token });
     expect(echo?.headers["x-auth-tenant-id"]).toBe(tenant);
   }
@@ -72,7 +72,7 @@ it("refuses a token that names a tenant outside its issuer's list with 403", asy
   const tokens = [
     outsideToken("acme", "ann", "ann-laptop"),
     outsideToken("acme-2", "ann", "ann-laptop"),
-    stage.token({ ...ann, tenant: "initech" }),
+    deployment.token({ ...ann, tenant: "initech" }),
   ];
   for (const token of tokens) {
     expect(await pod.client.seen("/things", { token })).toBe("403 tenant_mismatch");
@@ -82,7 +82,7 @@ it("refuses a token that names a tenant outside its issuer's list with 403", asy
 
 it("takes no issuer's token with another issuer's rules", async () => {
   // Signed with the outside key, and naming us as the issuer, whose keys do not include it.
-  const forged = outside.mint({ ...claimsOf(ann), iss: stage.issuer.issuer });
+  const forged = outside.mint({ ...claimsOf(ann), iss: deployment.issuer.issuer });
   expect(await pod.client.seen("/things", { token: forged })).toBe("401 invalid_token");
   const typ = outside.mintFrom({ claims: { org: "initech", sid: "s-1" } });
   expect(await pod.client.seen("/things", { token: typ })).toBe("401 invalid_token");
@@ -97,7 +97,7 @@ it("revokes the tokens of an issuer without an epoch by a cut-off, and no newer 
   expect(await pod.client.seen("/things", { token: before })).toBe("200");
   const args = ["--tenant", "initech", "--user", "milton"];
   const revocation = ["revoke", "user", ...args, "--issued-before", String(issuedBefore)];
-  expect((await stage.sekisho(...revocation)).exit.code).toBe(0);
+  expect((await deployment.sekisho(...revocation)).exit.code).toBe(0);
   await untilAnswered(pod, "/things", { token: before }, "401 token_issued_before_cutoff");
   expect(await pod.client.seen("/things", { token: after })).toBe("200");
   const bystander = outsideToken("initech", "peter", "s-1");

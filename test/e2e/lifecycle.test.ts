@@ -8,7 +8,7 @@ import { repositoryRoot } from "../../dev/repository.js";
 import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { KEYS, endOf, groupNames, redis } from "../support/following.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 
 const REVOKED = "401 session_revoked";
 /** What a node answers until it has keys and has read the log. */
@@ -30,21 +30,21 @@ const TROUBLES: readonly RedisTrouble[] = [
   { trouble: "stopped", begin: (server) => server.pause(), mend: (server) => server.resume() },
 ];
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  await stage.revoke(endOf("revoked"));
+  deployment = await E2eDeployment.open();
+  await deployment.revoke(endOf("revoked"));
 });
-afterEach(() => stage.stopPollers());
-afterAll(() => stage.close());
+afterEach(() => deployment.stopPollers());
+afterAll(() => deployment.close());
 
 async function watch(pod: Pod) {
-  const revokedToken = { token: stage.token({ ...person, session: "revoked" }) };
+  const revokedToken = { token: deployment.token({ ...person, session: "revoked" }) };
   await untilAnswered(pod, "/things", revokedToken, REVOKED);
-  const good = stage.poll("good", pod.client, "/things", { token: stage.token(person) });
-  const revoked = stage.poll("revoked", pod.client, "/things", revokedToken);
-  const open = stage.poll("public", pod.client, "/public");
+  const good = deployment.poll("good", pod.client, "/things", { token: deployment.token(person) });
+  const revoked = deployment.poll("revoked", pod.client, "/things", revokedToken);
+  const open = deployment.poll("public", pod.client, "/public");
   await good.until("200", -Infinity);
   await revoked.until(REVOKED, -Infinity);
   await open.until("200", -Infinity);
@@ -53,15 +53,15 @@ async function watch(pod: Pod) {
 
 /** Groups and rows in Redis that this node has left there. */
 async function remainsOf(nodeId: string): Promise<string[]> {
-  const groups = await groupNames(stage.redis.url);
-  const rows = await redis(stage.redis.url, "HKEYS", KEYS.nodes);
+  const groups = await groupNames(deployment.redis.url);
+  const rows = await redis(deployment.redis.url, "HKEYS", KEYS.nodes);
   const names = [...groups, ...(Array.isArray(rows) ? rows.map(String) : [])];
   return names.filter((name) => name.startsWith(`${nodeId}:`));
 }
 
 describe("a node is killed under Envoy", () => {
   it("is answered for with 503 at once, and returns when it is started at the same address", async () => {
-    const pod = await stage.addPod("killed");
+    const pod = await deployment.addPod("killed");
     const { good, revoked, open } = await watch(pod);
     await pod.authz.kill();
     const deadMs = performance.now();
@@ -72,7 +72,7 @@ describe("a node is killed under Envoy", () => {
       expect(poller.kinds(deadMs)).toEqual(["503"]);
     }
 
-    const again = await stage.addNode("killed-again", { listen: pod.authz.listen });
+    const again = await deployment.addNode("killed-again", { listen: pod.authz.listen });
     await again.waitReady();
     const readyMs = performance.now();
     await good.until("200", readyMs);
@@ -87,16 +87,18 @@ describe("a node is killed under Envoy", () => {
 
 describe("a node is asked to end", () => {
   it("finishes what is in flight, removes its group and row, and ends with 0", async () => {
-    const pod = await stage.addPod("drained", { config: await stage.patientEnvoyConfig() });
+    const pod = await deployment.addPod("drained", {
+      config: await deployment.patientEnvoyConfig(),
+    });
     await waitUntil(async () => (await remainsOf("drained")).length === 2, {
       what: "its group and its row",
       timeoutMs: START_MS,
     });
     let logins = 0;
     // Each request has a token never seen before, so that each check has a signature to wait for.
-    const ask = () => ({ token: stage.token({ ...person, session: `login-${++logins}` }) });
+    const ask = () => ({ token: deployment.token({ ...person, session: `login-${++logins}` }) });
     const pollers = Array.from({ length: 12 }, (_, number) =>
-      stage.poll(`lane ${number}`, pod.client, "/things", ask),
+      deployment.poll(`lane ${number}`, pod.client, "/things", ask),
     );
     for (const poller of pollers) await poller.until("200", -Infinity);
     const askedMs = performance.now();
@@ -106,7 +108,7 @@ describe("a node is asked to end", () => {
     reportMeasured(`a node under traffic ended in ${formatMs(tookMs)}`);
     const endedMs = performance.now();
     for (const poller of pollers) await poller.until("503", endedMs);
-    await stage.stopPollers();
+    await deployment.stopPollers();
     for (const poller of pollers) {
       expect(poller.kinds(endedMs)).toEqual(["503"]);
       expect(new Set([...poller.decided(), "503"])).toEqual(new Set(["200", "503"]));
@@ -122,9 +124,9 @@ describe("a node is asked to end", () => {
   it.each(TROUBLES)(
     "ends with 0 in time while Redis is $trouble",
     async ({ trouble, begin, mend }) => {
-      const node = await stage.addNode(`redis-${trouble}`);
+      const node = await deployment.addNode(`redis-${trouble}`);
       await node.waitReady();
-      await begin(stage.redis);
+      await begin(deployment.redis);
       try {
         const askedMs = performance.now();
         await node.stop();
@@ -132,7 +134,7 @@ describe("a node is asked to end", () => {
         expect(tookMs).toBeLessThan(END_WITHIN_MS);
         reportMeasured(`a node ended in ${formatMs(tookMs)} while Redis was ${trouble}`);
       } finally {
-        await mend(stage.redis);
+        await mend(deployment.redis);
       }
     },
   );
@@ -159,19 +161,19 @@ async function interruptTwice(): Promise<Exit | undefined> {
       ...environmentWithoutSettings(process.env),
       SEKISHO_LISTEN: "127.0.0.1:0",
       SEKISHO_OPS_LISTEN: "127.0.0.1:0",
-      SEKISHO_REDIS_URL: stage.redis.url,
-      SEKISHO_ISSUER: stage.issuer.issuer,
-      SEKISHO_AUDIENCE: stage.issuer.audience,
-      SEKISHO_JWKS_FILE: stage.jwksFile,
+      SEKISHO_REDIS_URL: deployment.redis.url,
+      SEKISHO_ISSUER: deployment.issuer.issuer,
+      SEKISHO_AUDIENCE: deployment.issuer.audience,
+      SEKISHO_JWKS_FILE: deployment.jwksFile,
     },
   });
-  await stage.keep(Promise.resolve(program), async (started) => {
+  await deployment.keep(Promise.resolve(program), async (started) => {
     await started.kill();
   });
   const says = (message: string) => (line: string) =>
     line.includes(`"msg":"${message}"`) ? line : undefined;
   await program.waitForLine(says("ready"), { what: "it was ready", timeoutMs: START_MS });
-  stage.redis.pause();
+  deployment.redis.pause();
   try {
     process.kill(program.pid ?? NaN, "SIGINT");
     await program.waitForLine(says("closing"), { what: "it closed", timeoutMs: START_MS });
@@ -182,7 +184,7 @@ async function interruptTwice(): Promise<Exit | undefined> {
     });
     return sent && !program.lines.some((line) => says("closed")(line)) ? exit : undefined;
   } finally {
-    stage.redis.resume();
+    deployment.redis.resume();
   }
 }
 

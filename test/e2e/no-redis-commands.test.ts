@@ -6,7 +6,7 @@ import {
 } from "../../src/revocation-log/connection-redis.js";
 import { endOf } from "../support/following.js";
 import { reportMeasured } from "../support/e2e-report.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 
 const CHECKS = 2000;
 /** Requests in flight at once. */
@@ -21,29 +21,29 @@ const ATTEMPTS = 5;
 /** One beat may begin just before a period and one end just after it. */
 const EDGE = 2;
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 let counters: RedisConnection;
 let startedMs: number;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
+  deployment = await E2eDeployment.open();
   startedMs = performance.now();
-  pod = await stage.addPod("node-1");
-  const opening = redisConnections(stage.redis.url)();
-  counters = await stage.keep(opening, (connection) => connection.close());
+  pod = await deployment.addPod("node-1");
+  const opening = redisConnections(deployment.redis.url)();
+  counters = await deployment.keep(opening, (connection) => connection.close());
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 it(`sends no command to Redis for ${CHECKS} checks, known, new, refused and broken ones`, async () => {
-  await stage.revoke(endOf("revoked"));
+  await deployment.revoke(endOf("revoked"));
   const person = { tenant: "acme", user: "ann", session: "laptop" };
-  const revoked = stage.token({ ...person, session: "revoked" });
+  const revoked = deployment.token({ ...person, session: "revoked" });
   await untilAnswered(pod, "/things", { token: revoked }, "401 session_revoked");
   // Of four checks one has a token never seen before, one a known one, one a revoked one.
-  const known = stage.token(person);
+  const known = deployment.token(person);
   const fresh = Array.from({ length: CHECKS / 4 }, (_, number) =>
-    stage.token({ ...person, session: `new-${number}` }),
+    deployment.token({ ...person, session: `new-${number}` }),
   );
   const asks = fresh.flatMap((token) => [token, known, revoked, "no.token.atall"]);
   const expected = ["200", "200", "401 session_revoked", "401 invalid_token"];

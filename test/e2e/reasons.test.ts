@@ -12,7 +12,7 @@ import { waitUntil } from "../../dev/wait-for.js";
 import { REASONS, type Reason } from "../../src/authz/check/reason.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
 import { HttpClient, describeReply, type Ask, type Reply } from "../support/e2e-http.js";
-import { E2eStage, claimsOf, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, claimsOf, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { endOf } from "../support/following.js";
 import { TokenIssuer, base64url, type JsonMembers } from "../support/token-issuer.js";
 
@@ -28,25 +28,25 @@ const nowS = (): number => Math.floor(Date.now() / 1000);
 /** Before this, cyn's tokens were revoked. */
 const CUT_OFF_S = nowS();
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 /** Reasons that stood in an access log. */
 const reached = new Set<string>();
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  pod = await stage.addPod("node-1");
-  await stage.revoke(endOf("ended"));
+  deployment = await E2eDeployment.open();
+  pod = await deployment.addPod("node-1");
+  await deployment.revoke(endOf("ended"));
   const userRevoked = { kind: "user_revoked", tenant: "acme" } as const;
   const revocations: Revocation[] = [
     { ...userRevoked, user: "bob", epoch: 3, issuedBefore: undefined },
     { ...userRevoked, user: "cyn", epoch: undefined, issuedBefore: CUT_OFF_S },
   ];
-  for (const revocation of revocations) await stage.revoke(revocation);
+  for (const revocation of revocations) await deployment.revoke(revocation);
   const last = { token: beforeCutOff() };
   await untilAnswered(pod, "/things", last, "401 token_issued_before_cutoff");
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 /** What stands in the access log of this request. */
 async function loggedReason(envoy: EnvoyProcess, reply: Reply): Promise<unknown> {
@@ -84,14 +84,14 @@ const challengeFor = (title: string): string =>
   `Bearer realm="sekisho", error="invalid_token", error_description="${title}"`;
 
 const beforeCutOff = (): string =>
-  stage.token({ ...ann, user: "cyn" }, { iat: CUT_OFF_S - 1, exp: CUT_OFF_S + 600 });
-const minted = (claims: JsonMembers): string => stage.token(ann, claims);
+  deployment.token({ ...ann, user: "cyn" }, { iat: CUT_OFF_S - 1, exp: CUT_OFF_S + 600 });
+const minted = (claims: JsonMembers): string => deployment.token(ann, claims);
 const withHeader = (header: JsonMembers): string =>
-  stage.issuer.mintFrom({ header, claims: claimsOf(ann) });
+  deployment.issuer.mintFrom({ header, claims: claimsOf(ann) });
 
 describe("a request passes", () => {
   const cases: readonly { reason: Reason; path: string; ask: () => Ask }[] = [
-    { reason: "allowed", path: "/things", ask: () => ({ token: stage.token(ann) }) },
+    { reason: "allowed", path: "/things", ask: () => ({ token: deployment.token(ann) }) },
     { reason: "allowed_anonymous", path: "/public/news", ask: () => ({ token: "broken" }) },
     { reason: "allowed_anonymous", path: "/catalogue", ask: () => ({}) },
   ];
@@ -106,19 +106,19 @@ describe("a stranger learns only that the token is not valid", () => {
   const other = new TokenIssuer();
   const unsigned = (): string => {
     const header = base64url(JSON.stringify({ alg: "none", typ: "at+jwt" }));
-    return `${header}.${base64url(JSON.stringify(stage.issuer.claims(claimsOf(ann))))}.`;
+    return `${header}.${base64url(JSON.stringify(deployment.issuer.claims(claimsOf(ann))))}.`;
   };
   const tampered = (): string => {
-    const [header = "", , signature = ""] = stage.token(ann).split(".");
-    const claims = stage.issuer.claims(claimsOf({ ...ann, user: "root" }));
+    const [header = "", , signature = ""] = deployment.token(ann).split(".");
+    const claims = deployment.issuer.claims(claimsOf({ ...ann, user: "root" }));
     return `${header}.${base64url(JSON.stringify(claims))}.${signature}`;
   };
   const signedWithThePublicKey = (): string =>
-    stage.issuer.mintFrom({
+    deployment.issuer.mintFrom({
       header: { alg: "HS256" },
       claims: claimsOf(ann),
       signature: (input) => {
-        const pem = stage.issuer.publicKey.export({ type: "spki", format: "pem" });
+        const pem = deployment.issuer.publicKey.export({ type: "spki", format: "pem" });
         return createHmac("sha256", pem).update(input).digest();
       },
     });
@@ -130,12 +130,12 @@ describe("a stranger learns only that the token is not valid", () => {
     {
       reason: "token_malformed",
       token: "with a key of its own",
-      make: () => withHeader({ jwk: stage.issuer.jwk() }),
+      make: () => withHeader({ jwk: deployment.issuer.jwk() }),
     },
     {
       reason: "token_malformed",
       token: "with a claim twice",
-      make: () => stage.issuer.mintFrom({ payloadText: '{"iss":"a","iss":"b"}' }),
+      make: () => deployment.issuer.mintFrom({ payloadText: '{"iss":"a","iss":"b"}' }),
     },
     { reason: "token_algorithm_forbidden", token: "of alg none", make: unsigned },
     {
@@ -222,12 +222,12 @@ describe("a person with a genuine token is told the reason", () => {
     {
       reason: "session_revoked",
       case: "the session was ended",
-      make: () => stage.token({ ...ann, session: "ended" }),
+      make: () => deployment.token({ ...ann, session: "ended" }),
     },
     {
       reason: "user_epoch_superseded",
       case: "of an earlier epoch",
-      make: () => stage.token({ ...ann, user: "bob", epoch: 2 }),
+      make: () => deployment.token({ ...ann, user: "bob", epoch: 2 }),
     },
     {
       reason: "token_issued_before_cutoff",
@@ -248,7 +248,7 @@ describe("a person with a genuine token is told the reason", () => {
   });
 
   it("tenant_mismatch, with 403 and no challenge", async () => {
-    const token = stage.token({ ...ann, tenant: "globex" });
+    const token = deployment.token({ ...ann, tenant: "globex" });
     const reply = await pod.client.get("/tenants/acme/things", { token });
     await expectRefusal(pod.envoy, reply, { reason: "tenant_mismatch", status: 403 });
   });
@@ -266,11 +266,11 @@ describe("a person with a genuine token is told the reason", () => {
 
 describe("the system's own fault is a 5xx", () => {
   it("route_policy_invalid where an operator mistyped a route's policy", async () => {
-    const envoy = await stage.keep(
+    const envoy = await deployment.keep(
       EnvoyProcess.start({
         api: { port: pod.api.port },
         sekisho: pod.authz.address,
-        config: await stage.changedEnvoyConfig("mistyped", [
+        config: await deployment.changedEnvoyConfig("mistyped", [
           /^( +- name: public$[^]*?^ +sekisho\.auth: )public$/m,
           "$1pubic",
         ]),
@@ -278,8 +278,8 @@ describe("the system's own fault is a 5xx", () => {
       (started) => started.close(),
     );
     const client = new HttpClient(envoy.url);
-    await stage.keep(Promise.resolve(client), (made) => made.close());
-    for (const ask of [{}, { token: stage.token(ann) }]) {
+    await deployment.keep(Promise.resolve(client), (made) => made.close());
+    for (const ask of [{}, { token: deployment.token(ann) }]) {
       const reply = await client.get("/public/news", ask);
       await expectRefusal(envoy, reply, { reason: "route_policy_invalid", status: 500 });
     }
@@ -287,15 +287,19 @@ describe("the system's own fault is a 5xx", () => {
 
   it("keys_unavailable for the issuer whose keys were never loaded, and only for it", async () => {
     const keyless = new TokenIssuer({ issuer: "https://keyless.example" });
-    const file = join(stage.folder, "issuers.yaml");
-    const { issuer, audience } = stage.issuer;
-    const own = { issuer, audience, jwks_file: stage.jwksFile, tenants: ["acme"] };
-    const missing = { issuer: keyless.issuer, audience, jwks_file: join(stage.folder, "none") };
+    const file = join(deployment.folder, "issuers.yaml");
+    const { issuer, audience } = deployment.issuer;
+    const own = { issuer, audience, jwks_file: deployment.jwksFile, tenants: ["acme"] };
+    const missing = {
+      issuer: keyless.issuer,
+      audience,
+      jwks_file: join(deployment.folder, "none"),
+    };
     await writeFile(file, stringify({ issuers: [own, { ...missing, tenants: ["globex"] }] }));
     const unset = { SEKISHO_ISSUER: "", SEKISHO_AUDIENCE: "", SEKISHO_JWKS_FILE: "" };
     const settings = { ...unset, SEKISHO_CONFIG: file };
-    const other = await stage.addPod("keyless", { settings, unready: true });
-    await untilAnswered(other, "/things", { token: stage.token(ann) }, "200");
+    const other = await deployment.addPod("keyless", { settings, unready: true });
+    await untilAnswered(other, "/things", { token: deployment.token(ann) }, "200");
     const reply = await other.client.get("/things", { token: keyless.mint() });
     await expectRefusal(other.envoy, reply, { reason: "keys_unavailable", status: 503 });
   });
@@ -306,10 +310,10 @@ describe("the system's own fault is a 5xx", () => {
       SEKISHO_VERIFICATIONS_MAX_PENDING: "1",
       SEKISHO_MAX_STALENESS_MS: "60000",
     };
-    const config = await stage.patientEnvoyConfig();
-    const busy = await stage.addPod("overloaded", { settings, config });
+    const config = await deployment.patientEnvoyConfig();
+    const busy = await deployment.addPod("overloaded", { settings, config });
     const tokens = Array.from({ length: 12 }, (_, number) =>
-      stage.token({ ...ann, session: `burst-${number}` }),
+      deployment.token({ ...ann, session: `burst-${number}` }),
     );
     // While the node stands still its checks gather, and come all at once when it goes on.
     busy.authz.pause();
@@ -331,13 +335,13 @@ describe("the system's own fault is a 5xx", () => {
 
   it("revocations_stale, by the route's policy, where revocations do not fit in memory", async () => {
     const settings = { SEKISHO_REVOCATIONS_MAX_ENTRIES: "1" };
-    const tiny = await stage.addPod("saturated", { settings });
+    const tiny = await deployment.addPod("saturated", { settings });
     await waitUntil(
       async () =>
         (await tiny.authz.ops("/readyz")).body.includes("SEKISHO_REVOCATIONS_MAX_ENTRIES"),
       { what: "/readyz to name the setting", timeoutMs: 15_000 },
     );
-    const token = stage.token(ann);
+    const token = deployment.token(ann);
     const reply = await tiny.client.get("/things", { token, stale: true });
     await expectRefusal(tiny.envoy, reply, { reason: "revocations_stale", status: 503 });
     const tolerant = await tiny.client.get("/timetable", { token });
@@ -348,7 +352,7 @@ describe("the system's own fault is a 5xx", () => {
     expect([strict.status, strict.problem]).toEqual([503, undefined]);
     expect(await loggedReason(tiny.envoy, strict)).toBeNull();
     // The entry driven out is uncertain, never allowed; the one that is held is known.
-    const evicted = { token: stage.token({ ...ann, session: "ended" }), stale: true } as const;
+    const evicted = { token: deployment.token({ ...ann, session: "ended" }), stale: true } as const;
     expect(await tiny.client.seen("/things", evicted)).toBe("503 revocations_stale");
     const held = { token: beforeCutOff() };
     expect(await tiny.client.seen("/things", held)).toBe("401 token_issued_before_cutoff");

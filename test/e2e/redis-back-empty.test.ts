@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { waitFor } from "../../dev/wait-for.js";
 import { endOf } from "../support/following.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 
 const STALE = "503 revocations_stale";
 const REVOKED = "401 session_revoked";
@@ -12,37 +12,42 @@ const SKEW_S = "1";
 const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
 const ended = { ...person, session: "ann-phone" };
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pods: Pod[];
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
+  deployment = await E2eDeployment.open();
   const settings = { SEKISHO_CLOCK_SKEW_S: SKEW_S };
-  pods = [await stage.addPod("node-1", { settings }), await stage.addPod("node-2", { settings })];
+  pods = [
+    await deployment.addPod("node-1", { settings }),
+    await deployment.addPod("node-2", { settings }),
+  ];
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 it("stays stale and says what to do, and after `log init` lets only newer tokens pass", async () => {
-  const oldToken = stage.token(person);
-  const revokedToken = stage.token(ended);
-  await stage.revoke(endOf(ended.session));
+  const oldToken = deployment.token(person);
+  const revokedToken = deployment.token(ended);
+  await deployment.revoke(endOf(ended.session));
   for (const pod of pods) {
     await untilAnswered(pod, "/things", { token: revokedToken }, REVOKED);
     await untilAnswered(pod, "/things", { token: oldToken }, "200");
   }
   const revoked = pods.map((pod) =>
-    stage.poll(pod.name, pod.client, "/things", { token: revokedToken }),
+    deployment.poll(pod.name, pod.client, "/things", { token: revokedToken }),
   );
-  const old = pods.map((pod) => stage.poll(pod.name, pod.client, "/things", { token: oldToken }));
+  const old = pods.map((pod) =>
+    deployment.poll(pod.name, pod.client, "/things", { token: oldToken }),
+  );
 
-  await stage.redis.kill();
-  await stage.redis.restart({ empty: true });
+  await deployment.redis.kill();
+  await deployment.redis.restart({ empty: true });
   for (const poller of old) await poller.until(STALE, -Infinity);
   const staleMs = performance.now();
   for (const pod of pods) await untilToldWhatToDo(pod);
   for (const poller of old) await poller.until(STALE, performance.now());
 
-  const { exit, said } = await stage.sekisho("log", "init");
+  const { exit, said } = await deployment.sekisho("log", "init");
   expect({ exit: exit.code, said }).toMatchObject({
     exit: 0,
     said: expect.stringContaining("Tokens issued before now are refused as stale"),
@@ -62,7 +67,7 @@ it("stays stale and says what to do, and after `log init` lets only newer tokens
   }
 
   // A node that starts now knows only what the new log holds, and the old token tells it nothing.
-  const newborn = await stage.addPod("node-3", { settings: { SEKISHO_CLOCK_SKEW_S: SKEW_S } });
+  const newborn = await deployment.addPod("node-3", { settings: { SEKISHO_CLOCK_SKEW_S: SKEW_S } });
   for (const token of [revokedToken, oldToken]) {
     expect(await newborn.client.seen("/things", { token, stale: true })).toBe(STALE);
   }
@@ -99,7 +104,7 @@ async function untilNewTokenPasses({ name, client }: Pod): Promise<void> {
   await waitFor(
     async () => {
       const what = await client.seen("/things", {
-        token: stage.token({ ...person, session: "ann-again" }),
+        token: deployment.token({ ...person, session: "ann-again" }),
         stale: true,
       });
       seen.add(what);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/glob
 import { publish, endOf } from "../support/following.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import type { TcpProxy } from "../support/tcp-proxy.js";
 
 /** The nodes' own limit, which no answer to a later request may exceed. */
@@ -15,22 +15,22 @@ const MAX_STALENESS_MS = 1000;
 const STALE = "503 revocations_stale";
 const REVOKED = "401 session_revoked";
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let proxies: TcpProxy[];
 let pods: Pod[];
 const staleAfterMs: number[] = [];
 const backAfterMs: number[] = [];
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  proxies = [await stage.addRedisProxy(), await stage.addRedisProxy()];
+  deployment = await E2eDeployment.open();
+  proxies = [await deployment.addRedisProxy(), await deployment.addRedisProxy()];
   pods = await Promise.all(
-    proxies.map(({ url }, index) => stage.addPod(`node-${index + 1}`, { redisUrl: url })),
+    proxies.map(({ url }, index) => deployment.addPod(`node-${index + 1}`, { redisUrl: url })),
   );
 });
-afterEach(() => stage.stopPollers());
+afterEach(() => deployment.stopPollers());
 afterAll(async () => {
-  await stage.close();
+  await deployment.close();
   reportMeasured(
     `trouble to ${STALE}, at most ${formatMs(Math.max(...staleAfterMs))} ` +
       `(the limit: ${MAX_STALENESS_MS} ms); mended to passing, at most ` +
@@ -54,14 +54,14 @@ interface Watched {
 
 async function watchAll(round: string): Promise<Watched[]> {
   const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
-  const good = { token: stage.token(person) };
-  const meanwhile = { token: stage.token({ ...person, session: `meanwhile-${round}` }) };
-  const revoked = { token: stage.token({ ...person, session: `before-${round}` }) };
-  await stage.revoke(endOf(`before-${round}`));
+  const good = { token: deployment.token(person) };
+  const meanwhile = { token: deployment.token({ ...person, session: `meanwhile-${round}` }) };
+  const revoked = { token: deployment.token({ ...person, session: `before-${round}` }) };
+  await deployment.revoke(endOf(`before-${round}`));
   for (const pod of pods) await untilAnswered(pod, "/things", revoked, REVOKED);
   const watched = pods.map((pod) => {
     const poll = (what: string, path: string, ask = {}): Poller =>
-      stage.poll(`${pod.name}, ${what}`, pod.client, path, ask);
+      deployment.poll(`${pod.name}, ${what}`, pod.client, path, ask);
     return {
       pod,
       good: poll("good", "/things", good),
@@ -118,7 +118,7 @@ async function untilAskedOften(one: Watched, sinceMs: number): Promise<void> {
 
 async function expectReason(pod: Pod, path: string, reason: string): Promise<void> {
   const person = { tenant: "acme", user: "ann", session: "ann-laptop" };
-  const reply = await pod.client.get(path, { token: stage.token(person), stale: true });
+  const reply = await pod.client.get(path, { token: deployment.token(person), stale: true });
   const entry = await pod.envoy.accessLogOf(reply.headers["x-request-id"] ?? "");
   expect(entry["reason"]).toBe(reason);
 }
@@ -156,16 +156,16 @@ function expectNeverAllowedAgain(watched: readonly Watched[], acknowledgedMs: nu
 describe("Redis is killed under traffic", () => {
   it("makes every node stale within its limit, and all return when it is back with its data", async () => {
     const watched = await watchAll("killed");
-    const ended = stage.redis.kill();
+    const ended = deployment.redis.kill();
     const faultMs = performance.now();
     await ended;
     await expectStale(watched, faultMs);
-    const unpublished = await publish(stage.redis.url, endOf("meanwhile-killed"));
+    const unpublished = await publish(deployment.redis.url, endOf("meanwhile-killed"));
     expect(unpublished).toMatchObject({ published: false, code: "unreachable" });
 
-    await stage.redis.restart();
+    await deployment.redis.restart();
     const mendedMs = performance.now();
-    const acknowledgedMs = await stage.revoke(endOf("meanwhile-killed"));
+    const acknowledgedMs = await deployment.revoke(endOf("meanwhile-killed"));
     await expectRecovered(watched, mendedMs);
     expectNeverAllowedAgain(watched, acknowledgedMs);
   });
@@ -174,13 +174,13 @@ describe("Redis is killed under traffic", () => {
 describe("Redis is stopped under traffic, with its connections open", () => {
   it("makes every node stale within its limit, and all return when it goes on", async () => {
     const watched = await watchAll("stopped");
-    stage.redis.pause();
+    deployment.redis.pause();
     const faultMs = performance.now();
     await expectStale(watched, faultMs);
 
-    stage.redis.resume();
+    deployment.redis.resume();
     const mendedMs = performance.now();
-    const acknowledgedMs = await stage.revoke(endOf("meanwhile-stopped"));
+    const acknowledgedMs = await deployment.revoke(endOf("meanwhile-stopped"));
     await expectRecovered(watched, mendedMs);
     expectNeverAllowedAgain(watched, acknowledgedMs);
   });
@@ -196,7 +196,7 @@ describe.each([
     proxies.forEach(cut);
     const faultMs = performance.now();
     // Redis is well, so this is acknowledged, and the nodes cannot hear of it.
-    const acknowledgedMs = await stage.revoke(endOf(`meanwhile-${round}`));
+    const acknowledgedMs = await deployment.revoke(endOf(`meanwhile-${round}`));
     await expectStale(watched, faultMs);
 
     for (const proxy of proxies) {

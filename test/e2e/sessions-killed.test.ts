@@ -10,9 +10,9 @@ import { z } from "zod";
 import { userPath, type ApiAnswer, type ApiRequest } from "../../dev/sessions-client.js";
 import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
-import { untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { randomFrom } from "../support/random-source.js";
-import { KEPT_IN, PASSWORD, RunningStage, mapBounded } from "../support/sessions-stage.js";
+import { KEPT_IN, PASSWORD, RunningSessions, mapBounded } from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 const REVOKED_ALL = "401 user_epoch_superseded";
@@ -54,7 +54,7 @@ type Request = readonly [method: "GET" | "POST" | "DELETE", path: string, reques
 describe.each(KEPT_IN)("with the session service on $name, killed at random moments", (keptIn) => {
   const seed = Number(process.env["SEKISHO_TEST_SEED"] ?? Date.now() % 1_000_000);
   const random = randomFrom(seed);
-  let running: RunningStage;
+  let running: RunningSessions;
   let startMs = 0;
   const pods: Pod[] = [];
   const over = new AbortController();
@@ -65,7 +65,7 @@ describe.each(KEPT_IN)("with the session service on $name, killed at random mome
 
   beforeAll(async () => {
     // A refresh whose answer was lost is repeated after the restart, which must not count as theft.
-    running = await RunningStage.open(keptIn, { SEKISHO_REFRESH_TOLERANCE_S: "60" });
+    running = await RunningSessions.open(keptIn, { SEKISHO_REFRESH_TOLERANCE_S: "60" });
     await running.addTenant("acme");
     pods.push(...(await running.addPods("node-1", "node-2")));
   }, START_MS);

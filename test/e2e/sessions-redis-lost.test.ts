@@ -12,9 +12,14 @@ import { waitUntil } from "../../dev/wait-for.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatByNode, formatMs, reportMeasured } from "../support/e2e-report.js";
-import { untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { redis } from "../support/following.js";
-import { KEPT_IN, RunningStage, mapBounded, type LoggedIn } from "../support/sessions-stage.js";
+import {
+  KEPT_IN,
+  RunningSessions,
+  mapBounded,
+  type LoggedIn,
+} from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 const STALE = "503 revocations_stale";
@@ -51,19 +56,19 @@ const statusSchema = z.object({ relay: z.object({ relaying: z.boolean() }) });
 const configSchema = z.tuple([z.literal("dir"), z.string()]);
 
 describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (keptIn) => {
-  let running: RunningStage;
+  let running: RunningSessions;
   let good: LoggedIn;
   const pods: Pod[] = [];
   const earlier: Revoked[] = [];
 
   beforeAll(async () => {
-    running = await RunningStage.open(keptIn);
+    running = await RunningSessions.open(keptIn);
     await running.addTenant("acme");
     pods.push(...(await running.addPods("node-1", "node-2")));
     good = await running.enter("acme", "good");
     earlier.push(...(await revokeSome("early", EARLIER)));
   }, SLOW_MS);
-  afterEach(() => running.stage.stopPollers());
+  afterEach(() => running.deployment.stopPollers());
   afterAll(() => running.close());
 
   /** So many new users with everything they have, and so many sessions of another one. */
@@ -93,7 +98,7 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
       return () => ({ token: tokens[turn++ % tokens.length] ?? "" });
     };
     const poll = (tokens: readonly string[]) =>
-      running.stage.poll(name, client, PATH, inTurn(tokens));
+      running.deployment.poll(name, client, PATH, inTurn(tokens));
     return {
       pod: { name, client },
       good: poll([good.accessToken]),
@@ -179,7 +184,7 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
       await victims.until(REVOKED_ALL, endMs);
       expect(answered(pass)).toEqual(["200"]);
     }
-    await running.stage.stopPollers();
+    await running.deployment.stopPollers();
     for (const { victims, earlier: known } of old) {
       expect(victims.kinds(lostMs + STALENESS_MS)).not.toContain("200");
       expect(answered(victims)).toEqual(["200", REVOKED_ALL]);
@@ -196,16 +201,16 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
   it(
     "comes back empty, and has everything again by itself",
     async () => {
-      const { stage, client, service } = running;
+      const { deployment, client, service } = running;
       const victims = await running.enterMany("acme", "victim-of-the-empty", 3);
       const old = await startWatching(victims);
-      await stage.redis.kill();
+      await deployment.redis.kill();
       const lostMs = performance.now();
       for (const victim of victims) await revokeUnpublished(client, victim);
       const born = [await startWhileAway("started-meanwhile", service.jwksUrl, victims)];
       for (const one of old) await one.good.until(STALE, -Infinity);
 
-      await stage.redis.restart({ empty: true });
+      await deployment.redis.restart({ empty: true });
       const took = await untilRight([...old, ...born], victims, performance.now());
       await expectNoneSlippedPast({ old, born }, lostMs);
       reportMeasured(`${keptIn.name}: empty Redis back to right: ${formatByNode(took)}`);
@@ -216,19 +221,19 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
   it(
     "comes back with older data, and has everything again by itself",
     async () => {
-      const { stage, client, service } = running;
+      const { deployment, client, service } = running;
       const victims = await running.enterMany("acme", "victim-of-the-old", 3);
       const copy = await copyRedisData(running);
       earlier.push(...(await revokeSome("since-the-copy", SINCE_THE_COPY)));
       const old = await startWatching(victims);
-      await stage.redis.kill();
+      await deployment.redis.kill();
       const lostMs = performance.now();
       for (const victim of victims) await revokeUnpublished(client, victim);
       const born = [await startWhileAway("started-before-the-old", service.jwksUrl, victims)];
       for (const one of old) await one.good.until(STALE, -Infinity);
 
       await copy.putBack();
-      await stage.redis.restart();
+      await deployment.redis.restart();
       const backMs = performance.now();
       const later = "started-after-the-old";
       const joining = running.addPod(later, {
@@ -251,13 +256,13 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
     it(
       "comes back empty after the instance that relayed was killed, and another one takes over",
       async () => {
-        const { stage } = running;
+        const { deployment } = running;
         let other = await running.base.startService();
         await other.waitReady();
         expect(await relays(running.service)).toBe(true);
         const victims = await running.enterMany("acme", "victim-of-two", 3);
         const old = await startWatching(victims);
-        await stage.redis.kill();
+        await deployment.redis.kill();
         const lostMs = performance.now();
         for (const victim of victims.slice(0, 2)) await revokeUnpublished(running.client, victim);
         let tookOverMs = await takeover(running.service, other);
@@ -278,7 +283,7 @@ describe.each(KEPT_IN)("with the session service on $name, Redis is lost", (kept
         const born = [await startWhileAway("started-with-another", other.jwksUrl, victims)];
         for (const one of old) await one.good.until(STALE, -Infinity);
 
-        await stage.redis.restart({ empty: true });
+        await deployment.redis.restart({ empty: true });
         const took = await untilRight([...old, ...born], victims, performance.now());
         await expectNoneSlippedPast({ old, born }, lostMs);
         reportMeasured(
@@ -305,9 +310,11 @@ async function takeover(killed: SessionsService, other: SessionsService): Promis
 }
 
 /** Of the append-only file, while Redis runs; to be put back while it does not. */
-async function copyRedisData({ stage }: RunningStage): Promise<{ putBack(): Promise<void> }> {
-  const [, folder] = configSchema.parse(await redis(stage.redis.url, "CONFIG", "GET", "dir"));
-  const [data, copy] = [join(folder, "appendonlydir"), join(stage.folder, "older")];
+async function copyRedisData({
+  deployment,
+}: RunningSessions): Promise<{ putBack(): Promise<void> }> {
+  const [, folder] = configSchema.parse(await redis(deployment.redis.url, "CONFIG", "GET", "dir"));
+  const [data, copy] = [join(folder, "appendonlydir"), join(deployment.folder, "older")];
   await cp(data, copy, { recursive: true });
   return {
     putBack: async () => {

@@ -11,9 +11,9 @@ import {
   KEPT_IN,
   OPERATORS,
   PASSWORD,
-  RunningStage,
-  SessionsStage,
-} from "../support/sessions-stage.js";
+  RunningSessions,
+  SessionsDeployment,
+} from "../support/sessions-deployment.js";
 
 const POSTGRESQL = { name: "PostgreSQL" } as const;
 /** A connection that is refused is noticed at once, well before a server that says nothing… */
@@ -44,15 +44,17 @@ interface Trouble {
   readonly end: () => unknown;
 }
 
-const stages: (SessionsStage | RunningStage)[] = [];
+const stages: (SessionsDeployment | RunningSessions)[] = [];
 afterEach(async () => {
-  for (const stage of stages.splice(0)) await stage.close();
+  for (const deployment of stages.splice(0)) await deployment.close();
 });
 
-async function opened<T extends SessionsStage | RunningStage>(opening: Promise<T>): Promise<T> {
-  const stage = await opening;
-  stages.push(stage);
-  return stage;
+async function opened<T extends SessionsDeployment | RunningSessions>(
+  opening: Promise<T>,
+): Promise<T> {
+  const deployment = await opening;
+  stages.push(deployment);
+  return deployment;
 }
 
 /** "200", "503 database_unavailable", and how long it took. */
@@ -84,7 +86,7 @@ async function untilTold(service: SessionsService, component: string, why: RegEx
   );
 }
 
-const postgresOf = ({ data }: SessionsStage): PostgresServer => {
+const postgresOf = ({ data }: SessionsDeployment): PostgresServer => {
   if (data.postgres === undefined) throw new Error("this database is no server");
   return data.postgres;
 };
@@ -93,11 +95,11 @@ describe("with PostgreSQL", () => {
   it(
     "starts while the database is away, says so, and is ready when it is there",
     async () => {
-      const stage = await opened(SessionsStage.open(POSTGRESQL));
-      const operator = await stage.createOperator("root");
-      await postgresOf(stage).stop();
-      const service = await stage.startService();
-      const client = await stage.connect(service.url);
+      const deployment = await opened(SessionsDeployment.open(POSTGRESQL));
+      const operator = await deployment.createOperator("root");
+      await postgresOf(deployment).stop();
+      const service = await deployment.startService();
+      const client = await deployment.connect(service.url);
       const page = await untilTold(service, "database", /^failed: .+/);
       expect(page).toMatchObject({ http: 503, status: "not_ready" });
       expect((await service.ops("/livez")).status).toBe(200);
@@ -111,7 +113,7 @@ describe("with PostgreSQL", () => {
       expect(login.what).toBe("503 starting");
       expect(login.ms).toBeLessThan(REFUSED_WITHIN_MS);
 
-      await postgresOf(stage).restart();
+      await postgresOf(deployment).restart();
       await service.waitReady();
       const oneTimePassword = operator.one_time_password;
       await client.enter({ tenant: OPERATORS, login: "root", oneTimePassword }, PASSWORD);
@@ -121,10 +123,10 @@ describe("with PostgreSQL", () => {
 });
 
 describe("with PostgreSQL and a service that runs", () => {
-  let running: RunningStage;
+  let running: RunningSessions;
 
   beforeAll(async () => {
-    running = await RunningStage.open(POSTGRESQL);
+    running = await RunningSessions.open(POSTGRESQL);
     await running.addTenant("acme");
   }, TEST_MS);
   afterAll(() => running.close());
@@ -231,10 +233,10 @@ describe("with PGlite", () => {
   it(
     "refuses to start where another instance has the folder",
     async () => {
-      const running = await opened(RunningStage.open({ name: "PGlite" }));
+      const running = await opened(RunningSessions.open({ name: "PGlite" }));
       const { exit, said } = await runToEnd(["sessions"], {
         database: running.base.data.database,
-        settings: settingsOf(running.stage.redis.url),
+        settings: settingsOf(running.deployment.redis.url),
       });
       expect({ code: exit.code, said }).toMatchObject({
         code: 2,
@@ -252,14 +254,14 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
   it(
     "is ready and answers while Redis is away from the start, and publishes when it is there",
     async () => {
-      const stage = await opened(SessionsStage.open(keptIn));
-      const operator = await stage.createOperator("root");
-      const { redis } = stage.stage;
+      const deployment = await opened(SessionsDeployment.open(keptIn));
+      const operator = await deployment.createOperator("root");
+      const { redis } = deployment.deployment;
       await redis.kill();
-      const service = await stage.startService();
+      const service = await deployment.startService();
       await service.waitReady();
       await untilTold(service, "revocation_log", /^degraded: .*Redis/);
-      const client = await stage.connect(service.url);
+      const client = await deployment.connect(service.url);
       const oneTimePassword = operator.one_time_password;
       const entry = { tenant: OPERATORS, login: "root", oneTimePassword };
       const { accessToken: token } = await client.enter(entry, PASSWORD);
@@ -278,7 +280,7 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
         what: "everything to be published",
         timeoutMs: BACK_WITHIN_MS,
       });
-      const pod = await stage.addPod("node-1", service.jwksUrl);
+      const pod = await deployment.addPod("node-1", service.jwksUrl);
       const refusal = await pod.client.seen("/things", { token: ann.accessToken });
       expect(refusal).toBe("401 user_epoch_superseded");
     },
@@ -288,11 +290,14 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
   it(
     "names the address that another program has",
     async () => {
-      const stage = await opened(SessionsStage.open(keptIn));
-      const port = await stage.stage.keep(listenSomewhere(), (taken) => taken.close());
+      const deployment = await opened(SessionsDeployment.open(keptIn));
+      const port = await deployment.deployment.keep(listenSomewhere(), (taken) => taken.close());
       const { exit, said } = await runToEnd(["sessions"], {
-        database: stage.data.database,
-        settings: { ...settingsOf(stage.stage.redis.url), SEKISHO_SESSIONS_LISTEN: port.address },
+        database: deployment.data.database,
+        settings: {
+          ...settingsOf(deployment.deployment.redis.url),
+          SEKISHO_SESSIONS_LISTEN: port.address,
+        },
       });
       expect({ code: exit.code, said }).toMatchObject({
         code: 2,
@@ -307,7 +312,7 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
   it(
     "finishes what is under way at SIGTERM, ends with 0, and leaves nothing behind",
     async () => {
-      const running = await opened(RunningStage.open(keptIn));
+      const running = await opened(RunningSessions.open(keptIn));
       const { service, base } = running;
       await running.addTenant("acme");
       await running.addUser("acme", "ann");

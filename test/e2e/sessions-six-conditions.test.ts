@@ -9,8 +9,13 @@ import { measureChecks } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatByNode, formatMs, reportMeasured } from "../support/e2e-report.js";
-import { untilAnswered, type Pod } from "../support/e2e-stage.js";
-import { KEPT_IN, RunningStage, mapBounded, type LoggedIn } from "../support/sessions-stage.js";
+import { untilAnswered, type Pod } from "../support/e2e-deployment.js";
+import {
+  KEPT_IN,
+  RunningSessions,
+  mapBounded,
+  type LoggedIn,
+} from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 /** Promised: no node lets a request pass that is sent later than this after the acknowledgement. */
@@ -33,7 +38,7 @@ const ownSessionsSchema = z.object({
 });
 
 describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
-  let running: RunningStage;
+  let running: RunningSessions;
   const pods: Pod[] = [];
   /** The longest time from acknowledgement to refusal of each node, over all conditions. */
   const longestMs = new Map<string, number>();
@@ -41,11 +46,11 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
   let confirmedByAll = 0;
 
   beforeAll(async () => {
-    running = await RunningStage.open(keptIn);
+    running = await RunningSessions.open(keptIn);
     for (const tenant of ["acme", "globex"]) await running.addTenant(tenant);
     pods.push(...(await running.addPods("node-1", "node-2", "node-3")));
   }, 120_000);
-  afterEach(() => running.stage.stopPollers());
+  afterEach(() => running.deployment.stopPollers());
   afterAll(async () => {
     await running.close();
     const max = Math.max(...longestMs.values());
@@ -56,7 +61,7 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
   });
 
   const pollEverywhere = ({ accessToken: token }: { accessToken: string }): Poller[] =>
-    pods.map((pod) => running.stage.poll(pod.name, pod.client, PATH, { token }));
+    pods.map((pod) => running.deployment.poll(pod.name, pod.client, PATH, { token }));
 
   const passesEverywhere = (pollers: readonly Poller[]) =>
     Promise.all(pollers.map((poller) => poller.until("200", -Infinity)));
@@ -141,7 +146,7 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
       expect(await refusalOfRefresh(device)).toMatchObject({ status: 401, code: "session_ended" });
     }
     for (let round = 0; round < 4; round += 1) {
-      await running.stage.stopPollers();
+      await running.deployment.stopPollers();
       const again = await running.login(first);
       await expectRefusedInTime(() => revokeAll(again), pollEverywhere(again), REVOKED_ALL);
     }
@@ -173,7 +178,7 @@ describe.each(KEPT_IN)("with the session service on $name", (keptIn) => {
     await revokeAll(gone);
     const watch = (name: string, client: HttpClient) => {
       const poll = ({ accessToken: token }: LoggedIn) =>
-        running.stage.poll(name, client, PATH, { token });
+        running.deployment.poll(name, client, PATH, { token });
       return { good: poll(good), ended: poll(ended), gone: poll(gone) };
     };
     for (const pod of pods) {

@@ -5,7 +5,7 @@ import { measureChecks } from "../support/check-durations.js";
 import type { HttpClient } from "../support/e2e-http.js";
 import type { Poller } from "../support/e2e-poller.js";
 import { formatByNode, formatMs, reportMeasured } from "../support/e2e-report.js";
-import { E2eStage, untilAnswered, type Person, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Person, type Pod } from "../support/e2e-deployment.js";
 
 const PATH = "/things";
 /** Promised: no node lets a request pass that is sent later than this after the acknowledgement. */
@@ -15,18 +15,18 @@ const CHECK_P95_MS = 5;
 const P95_ATTEMPTS = 4;
 const P95_TIMEOUT_MS = 480_000;
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 const pods: Pod[] = [];
 /** The longest time from acknowledgement to refusal of each node, over all conditions. */
 const longestMs = new Map<string, number>();
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  pods.push(...(await stage.addPods("node-1", "node-2", "node-3")));
+  deployment = await E2eDeployment.open();
+  pods.push(...(await deployment.addPods("node-1", "node-2", "node-3")));
 });
-afterEach(() => stage.stopPollers());
+afterEach(() => deployment.stopPollers());
 afterAll(async () => {
-  await stage.close();
+  await deployment.close();
   const max = Math.max(...longestMs.values());
   reportMeasured(
     `acknowledged to refused, at most ${formatMs(max)} (promised: ${REFUSED_WITHIN_MS} ms); ` +
@@ -50,7 +50,7 @@ const endOfAll = ({ tenant, user }: Person, epoch: number): Revocation => ({
 });
 
 const pollEverywhere = (token: string): Poller[] =>
-  pods.map((pod) => stage.poll(pod.name, pod.client, PATH, { token }));
+  pods.map((pod) => deployment.poll(pod.name, pod.client, PATH, { token }));
 
 const passesEverywhere = (pollers: readonly Poller[]) =>
   Promise.all(pollers.map((poller) => poller.until("200", -Infinity)));
@@ -62,7 +62,7 @@ async function expectRefusedInTime(
   refusal: string,
 ): Promise<void> {
   await passesEverywhere(pollers);
-  const acknowledgedMs = await stage.revoke(revocation);
+  const acknowledgedMs = await deployment.revoke(revocation);
   for (const poller of pollers) {
     const refused = await poller.until(refusal, -Infinity);
     const tookMs = Math.max(0, refused.atMs - acknowledgedMs);
@@ -82,7 +82,7 @@ describe("condition 1: one user on two devices", () => {
     const devices = ["laptop", "phone"].map((session) => ({ ...ann, session }));
     for (const { client } of pods) {
       const replies = await Promise.all(
-        devices.map((device) => client.get(PATH, { token: stage.token(device) })),
+        devices.map((device) => client.get(PATH, { token: deployment.token(device) })),
       );
       expect(replies.map((reply) => reply.status)).toEqual([200, 200]);
       const told = replies.map(({ echo }) => [
@@ -105,7 +105,7 @@ describe("condition 2: all sessions of a user are revoked", () => {
       user: "bob",
       session,
     }));
-    const pollers = people.flatMap((person) => pollEverywhere(stage.token(person)));
+    const pollers = people.flatMap((person) => pollEverywhere(deployment.token(person)));
     const bob = { tenant: "acme", user: "bob", session: "laptop" };
     await expectRefusedInTime(endOfAll(bob, 1), pollers, "401 user_epoch_superseded");
   });
@@ -113,15 +113,15 @@ describe("condition 2: all sessions of a user are revoked", () => {
   it("does so again and again, and lets each new login pass", async () => {
     for (let epoch = 0; epoch < 5; epoch += 1) {
       const login = { tenant: "acme", user: "cyn", session: `login-${epoch}`, epoch };
-      const pollers = pollEverywhere(stage.token(login));
+      const pollers = pollEverywhere(deployment.token(login));
       await expectRefusedInTime(endOfAll(login, epoch + 1), pollers, "401 user_epoch_superseded");
-      await stage.stopPollers();
+      await deployment.stopPollers();
     }
   });
 
   it("refuses by time of issue where the issuer keeps no epoch", async () => {
     const dan = { tenant: "acme", user: "dan", session: "laptop" };
-    const pollers = pollEverywhere(stage.token(dan));
+    const pollers = pollEverywhere(deployment.token(dan));
     const issuedBefore = Math.ceil(Date.now() / 1000) + 1;
     const revocation = { ...endOfAll(dan, 0), epoch: undefined, issuedBefore };
     await expectRefusedInTime(revocation, pollers, "401 token_issued_before_cutoff");
@@ -132,9 +132,9 @@ describe("condition 3: one session of a user is revoked", () => {
   it("refuses that device and lets the other one go on without a break", async () => {
     const laptop = { tenant: "acme", user: "eve", session: "eve-laptop" };
     const phone = { ...laptop, session: "eve-phone" };
-    const others = pollEverywhere(stage.token(phone));
+    const others = pollEverywhere(deployment.token(phone));
     await passesEverywhere(others);
-    const ended = pollEverywhere(stage.token(laptop));
+    const ended = pollEverywhere(deployment.token(laptop));
     await expectRefusedInTime(endOf(laptop), ended, "401 session_revoked");
     const afterMs = performance.now();
     for (const poller of others) await poller.until("200", afterMs);
@@ -147,17 +147,22 @@ describe("condition 4: from N to N + M nodes", () => {
     const good = { tenant: "acme", user: "fay", session: "fay-laptop" };
     const ended = { ...good, session: "fay-phone" };
     const gone = { tenant: "acme", user: "gil", session: "gil-laptop" };
-    await stage.revoke(endOf(ended));
-    await stage.revoke(endOfAll(gone, 1));
+    await deployment.revoke(endOf(ended));
+    await deployment.revoke(endOfAll(gone, 1));
     const tokens = { good, ended, gone };
     const watch = (name: string, client: HttpClient) => ({
-      good: stage.poll(name, client, PATH, { token: stage.token(tokens.good) }),
-      ended: stage.poll(name, client, PATH, { token: stage.token(tokens.ended) }),
-      gone: stage.poll(name, client, PATH, { token: stage.token(tokens.gone) }),
+      good: deployment.poll(name, client, PATH, { token: deployment.token(tokens.good) }),
+      ended: deployment.poll(name, client, PATH, { token: deployment.token(tokens.ended) }),
+      gone: deployment.poll(name, client, PATH, { token: deployment.token(tokens.gone) }),
     });
     for (const pod of pods) {
-      await untilAnswered(pod, PATH, { token: stage.token(ended) }, "401 session_revoked");
-      await untilAnswered(pod, PATH, { token: stage.token(gone) }, "401 user_epoch_superseded");
+      await untilAnswered(pod, PATH, { token: deployment.token(ended) }, "401 session_revoked");
+      await untilAnswered(
+        pod,
+        PATH,
+        { token: deployment.token(gone) },
+        "401 user_epoch_superseded",
+      );
     }
     const old = pods.map((pod) => watch(pod.name, pod.client));
     await passesEverywhere(old.map((one) => one.good));
@@ -165,7 +170,7 @@ describe("condition 4: from N to N + M nodes", () => {
     const born: ReturnType<typeof watch>[] = [];
     const joined = await Promise.all(
       ["node-4", "node-5"].map((name) =>
-        stage.addPod(name, { early: (client) => born.push(watch(name, client)) }),
+        deployment.addPod(name, { early: (client) => born.push(watch(name, client)) }),
       ),
     );
     pods.push(...joined);
@@ -174,7 +179,7 @@ describe("condition 4: from N to N + M nodes", () => {
 
     // What happens from now on concerns old and new nodes alike.
     const late = { tenant: "acme", user: "fay", session: "fay-tablet" };
-    const pollers = pollEverywhere(stage.token(late));
+    const pollers = pollEverywhere(deployment.token(late));
     await expectRefusedInTime(endOf(late), pollers, "401 session_revoked");
 
     for (const one of old) {
@@ -197,11 +202,15 @@ describe("condition 5: the p95 goal", () => {
   it(
     `keeps 95 of 100 checks under ${CHECK_P95_MS} ms in the node, under a light load`,
     async () => {
-      const pod = await stage.addPod("node-6");
+      const pod = await deployment.addPod("node-6");
       const limits = { limitMs: CHECK_P95_MS, attempts: P95_ATTEMPTS };
       const { count, ms, of } = await measureChecks(pod.authz, limits, async (attempt) => {
         const tokens = Array.from({ length: 200 }, (_, number) =>
-          stage.token({ tenant: "acme", user: `user-${number}`, session: `session-${attempt}` }),
+          deployment.token({
+            tenant: "acme",
+            user: `user-${number}`,
+            session: `session-${attempt}`,
+          }),
         );
         // Each token first has its signature checked, then is known.
         for (let round = 0; round < 5; round += 1) {
@@ -221,12 +230,12 @@ describe("condition 6: the same user id in two tenants", () => {
   it("leaves one tenant's user alone when the other tenant's is revoked", async () => {
     const here = { tenant: "acme", user: "hal", session: "desk" };
     const there = { ...here, tenant: "globex" };
-    const namesakes = pollEverywhere(stage.token(there));
+    const namesakes = pollEverywhere(deployment.token(there));
     await passesEverywhere(namesakes);
-    const first = pollEverywhere(stage.token(here));
+    const first = pollEverywhere(deployment.token(here));
     await expectRefusedInTime(endOf(here), first, "401 session_revoked");
     const other = { ...here, session: "sofa" };
-    const second = pollEverywhere(stage.token(other));
+    const second = pollEverywhere(deployment.token(other));
     await expectRefusedInTime(endOfAll(here, 7), second, "401 user_epoch_superseded");
     const afterMs = performance.now();
     for (const poller of namesakes) await poller.until("200", afterMs);

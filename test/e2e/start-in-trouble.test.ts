@@ -7,7 +7,7 @@ import { takeFreePort } from "../../dev/free-port.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { waitFor, waitUntil } from "../../dev/wait-for.js";
 import { grpcHealthOf, untilServing } from "../support/e2e-health.js";
-import { E2eStage, type Pod, type PodOptions } from "../support/e2e-stage.js";
+import { E2eDeployment, type Pod, type PodOptions } from "../support/e2e-deployment.js";
 import { endOf, initLog, publish, redis } from "../support/following.js";
 import { JwksServer } from "../support/jwks-server.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
@@ -25,13 +25,13 @@ const readinessSchema = z.object({
   components: z.record(z.string(), componentSchema),
 });
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  await stage.revoke(endOf("revoked"));
+  deployment = await E2eDeployment.open();
+  await deployment.revoke(endOf("revoked"));
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 interface Trouble {
   readonly component: string;
@@ -61,7 +61,7 @@ async function expectUnready(pod: Pod, { component, why, code }: Trouble): Promi
   expect(await grpcHealthOf(pod.authz)).toBe("NOT_SERVING");
   expect((await pod.authz.ops("/livez")).status).toBe(200);
   for (const session of ["ann-laptop", "revoked"]) {
-    const token = stage.token({ ...person, session });
+    const token = deployment.token({ ...person, session });
     for (let count = 0; count < ANSWERS; count += 1) {
       const reply = await pod.client.get("/things", { token, stale: true });
       expect([reply.status, reply.problem?.code]).toEqual([503, code]);
@@ -92,9 +92,9 @@ async function expectReadyWhenMended(
   { code }: Trouble,
   mend: () => void | Promise<void>,
 ): Promise<void> {
-  const good = stage.poll("good", pod.client, "/things", { token: stage.token(person) });
-  const revoked = stage.poll("revoked", pod.client, "/things", {
-    token: stage.token({ ...person, session: "revoked" }),
+  const good = deployment.poll("good", pod.client, "/things", { token: deployment.token(person) });
+  const revoked = deployment.poll("revoked", pod.client, "/things", {
+    token: deployment.token({ ...person, session: "revoked" }),
   });
   await good.until(`503 ${code}`, -Infinity);
   await revoked.until(`503 ${code}`, -Infinity);
@@ -107,11 +107,11 @@ async function expectReadyWhenMended(
   expect(good.decided(readyMs)).toEqual(["200"]);
   expect(revoked.decided(readyMs)).toEqual(["401 session_revoked"]);
   expect(revoked.kinds()).not.toContain("200");
-  await stage.stopPollers();
+  await deployment.stopPollers();
 }
 
 const addUnready = (name: string, options: PodOptions): Promise<Pod> =>
-  stage.addPod(name, { ...options, unready: true });
+  deployment.addPod(name, { ...options, unready: true });
 
 const withJwksUrl = (url: string): PodOptions => ({
   settings: { SEKISHO_JWKS_FILE: "", SEKISHO_JWKS_URL: url },
@@ -129,14 +129,14 @@ describe("a node starts", () => {
     };
     await expectUnready(pod, trouble);
     await expectReadyWhenMended(pod, trouble, async () => {
-      await stage.keep(RedisServer.start({ port }), (server) => server.close());
+      await deployment.keep(RedisServer.start({ port }), (server) => server.close());
       await initLog(url);
       expect(await publish(url, endOf("revoked"))).toMatchObject({ published: true });
     });
   });
 
   it("while Redis holds no log", async () => {
-    const server = await stage.keep(RedisServer.start(), (one) => one.close());
+    const server = await deployment.keep(RedisServer.start(), (one) => one.close());
     const pod = await addUnready("no-log", { redisUrl: server.url });
     const trouble: Trouble = {
       component: "revocations",
@@ -152,9 +152,11 @@ describe("a node starts", () => {
   });
 
   it("while the issuer's keys cannot be fetched", async () => {
-    const jwks = await stage.keep(JwksServer.start(stage.issuer.jwks()), (one) => one.close());
+    const jwks = await deployment.keep(JwksServer.start(deployment.issuer.jwks()), (one) =>
+      one.close(),
+    );
     const target = new URL(jwks.url);
-    const proxy = await stage.keep(TcpProxy.start(Number(target.port)), (one) => one.close());
+    const proxy = await deployment.keep(TcpProxy.start(Number(target.port)), (one) => one.close());
     proxy.cutOff();
     const url = `http://127.0.0.1:${new URL(proxy.url).port}${target.pathname}`;
     const pod = await addUnready("no-keys", withJwksUrl(url));
@@ -169,7 +171,7 @@ describe("a node starts", () => {
 
   it("while the issuer publishes no key that can be used", async () => {
     const secret = { kty: "oct", kid: "key-1", k: "c2VjcmV0", alg: "HS256" };
-    const jwks = await stage.keep(JwksServer.start({ keys: [secret] }), (one) => one.close());
+    const jwks = await deployment.keep(JwksServer.start({ keys: [secret] }), (one) => one.close());
     const pod = await addUnready("useless-keys", withJwksUrl(jwks.url));
     const trouble: Trouble = {
       component: "keys",
@@ -177,6 +179,6 @@ describe("a node starts", () => {
       code: "keys_unavailable",
     };
     await expectUnready(pod, trouble);
-    await expectReadyWhenMended(pod, trouble, () => jwks.serve(stage.issuer.jwks()));
+    await expectReadyWhenMended(pod, trouble, () => jwks.serve(deployment.issuer.jwks()));
   });
 });

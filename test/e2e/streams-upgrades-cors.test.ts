@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { EnvoyProcess } from "../../dev/envoy-process.js";
 import { waitUntil } from "../../dev/wait-for.js";
 import { describeReply, HttpClient } from "../support/e2e-http.js";
-import { E2eStage } from "../support/e2e-stage.js";
+import { E2eDeployment } from "../support/e2e-deployment.js";
 import { endOf } from "../support/following.js";
 import { StreamingApi } from "../support/streaming-api.js";
 
@@ -13,37 +13,37 @@ const ann = { tenant: "acme", user: "ann", session: "laptop" };
 const WAIT_MS = 60_000;
 const ORIGIN = "https://app.example.com";
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let api: StreamingApi;
 let envoy: EnvoyProcess;
 let client: HttpClient;
 let token: string;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  token = stage.token(ann);
-  api = await stage.keep(StreamingApi.start(), (started) => started.close());
-  const node = await stage.addNode("node-1");
-  const config = await stage.changedEnvoyConfig(
+  deployment = await E2eDeployment.open();
+  token = deployment.token(ann);
+  api = await deployment.keep(StreamingApi.start(), (started) => started.close());
+  const node = await deployment.addNode("node-1");
+  const config = await deployment.changedEnvoyConfig(
     "shorter",
     // In place of the 15 s that a route has where it says nothing.
     [/(- name: required\n +match: .*\n +route: \{ cluster: api)/, "$1, timeout: 1s"],
     [/ idle_timeout: 60s$/gm, " idle_timeout: 3s"],
     [/max_stream_duration: 900s/g, "max_stream_duration: 8s"],
   );
-  envoy = await stage.keep(
+  envoy = await deployment.keep(
     EnvoyProcess.start({ api: { port: api.port }, sekisho: node.address, config }),
     (started) => started.close(),
   );
   client = new HttpClient(envoy.url);
-  await stage.keep(Promise.resolve(client), (made) => made.close());
+  await deployment.keep(Promise.resolve(client), (made) => made.close());
   await node.waitReady();
   await waitUntil(async () => (await client.getOnce("/things", { token })).status === 200, {
     what: "the node to allow",
     timeoutMs: WAIT_MS,
   });
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 describe("a response that does not end", () => {
   it("is cut on an ordinary route, and goes on where the route says so", async () => {
@@ -65,9 +65,9 @@ describe("a response that does not end", () => {
 
   it("outlives the revocation of its token, and is cut after its longest duration", async () => {
     const session = "phone";
-    const own = stage.token({ ...ann, session });
+    const own = deployment.token({ ...ann, session });
     const stream = await Stream.open("/events/ticking", own);
-    await stage.revoke(endOf(session));
+    await deployment.revoke(endOf(session));
     const refused = async () => {
       const reply = await client.getOnce("/events/ticking", { token: own });
       return describeReply(reply) === "401 session_revoked";

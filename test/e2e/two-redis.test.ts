@@ -7,8 +7,8 @@ import { z } from "zod";
 import { RedisServer } from "../../dev/redis-server.js";
 import type { SessionsService } from "../../dev/sessions-service.js";
 import { waitUntil } from "../../dev/wait-for.js";
-import { untilAnswered } from "../support/e2e-stage.js";
-import { RunningStage } from "../support/sessions-stage.js";
+import { untilAnswered } from "../support/e2e-deployment.js";
+import { RunningSessions } from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 const USERS = 16;
@@ -24,12 +24,12 @@ const readinessSchema = z.object({
   }),
 });
 
-let running: RunningStage;
+let running: RunningSessions;
 let y: RedisServer;
 
 beforeAll(async () => {
-  running = await RunningStage.open({ name: "PostgreSQL" });
-  y = await running.stage.keep(RedisServer.start(), (server) => server.close());
+  running = await RunningSessions.open({ name: "PostgreSQL" });
+  y = await running.deployment.keep(RedisServer.start(), (server) => server.close());
   await running.addTenant("acme");
 }, TEST_MS);
 afterAll(() => running.close());

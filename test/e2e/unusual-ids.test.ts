@@ -1,16 +1,16 @@
 /** Ids are opaque: whatever they are, they are minted, told, revoked and compared byte for byte. */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { endOf } from "../support/following.js";
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let pod: Pod;
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  pod = await stage.addPod("node-1");
+  deployment = await E2eDeployment.open();
+  pod = await deployment.addPod("node-1");
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 const IDS: readonly (readonly [string, string])[] = [
   ["colons", "a:b:c"],
@@ -39,7 +39,7 @@ async function toldTo(token: string): Promise<string[]> {
 
 describe.each(IDS)("an id with %s", (_what, id) => {
   it("is told to the API, and decodes to what it was", async () => {
-    const token = stage.token({ tenant: id, user: id, session: id });
+    const token = deployment.token({ tenant: id, user: id, session: id });
     expect(await toldTo(token)).toEqual([id, id, id]);
     const reply = await pod.client.get("/things", { token });
     const entry = await pod.envoy.accessLogOf(reply.headers["x-request-id"] ?? "");
@@ -47,18 +47,18 @@ describe.each(IDS)("an id with %s", (_what, id) => {
   });
 
   it("is revoked, and nothing that looks like it", async () => {
-    const ended = { token: stage.token({ tenant: id, user: "ann", session: id }) };
+    const ended = { token: deployment.token({ tenant: id, user: "ann", session: id }) };
     const near = {
-      token: stage.token({ tenant: id, user: "ann", session: `${id.slice(0, 250)}!` }),
+      token: deployment.token({ tenant: id, user: "ann", session: `${id.slice(0, 250)}!` }),
     };
-    const elsewhere = { token: stage.token({ tenant: "acme", user: "ann", session: id }) };
+    const elsewhere = { token: deployment.token({ tenant: "acme", user: "ann", session: id }) };
     expect(await pod.client.seen("/things", ended)).toBe("200");
-    await stage.revoke(endOf(id, id));
+    await deployment.revoke(endOf(id, id));
     await untilAnswered(pod, "/things", ended, "401 session_revoked");
     expect(await pod.client.seen("/things", near)).toBe("200");
     expect(await pod.client.seen("/things", elsewhere)).toBe("200");
-    const all = { token: stage.token({ tenant: id, user: id, session: "other" }) };
-    await stage.revoke({
+    const all = { token: deployment.token({ tenant: id, user: id, session: "other" }) };
+    await deployment.revoke({
       kind: "user_revoked",
       tenant: id,
       user: id,
@@ -77,29 +77,29 @@ describe("two ids that look alike", () => {
     ["a character and its percent-encoding", "%", "%25"],
   ])("are two: %s", async (what, one, other) => {
     const session = `${what}:${one}`;
-    await stage.revoke(endOf(session));
-    const ended = { token: stage.token({ tenant: "acme", user: "ann", session }) };
+    await deployment.revoke(endOf(session));
+    const ended = { token: deployment.token({ tenant: "acme", user: "ann", session }) };
     await untilAnswered(pod, "/things", ended, "401 session_revoked");
     const twin = { tenant: "acme", user: "ann", session: `${what}:${other}` };
-    expect(await pod.client.seen("/things", { token: stage.token(twin) })).toBe("200");
+    expect(await pod.client.seen("/things", { token: deployment.token(twin) })).toBe("200");
   });
 
   it("are two where tenant and session are divided at another place", async () => {
-    await stage.revoke(endOf("b:c", "a"));
-    const ended = { token: stage.token({ tenant: "a", user: "ann", session: "b:c" }) };
+    await deployment.revoke(endOf("b:c", "a"));
+    const ended = { token: deployment.token({ tenant: "a", user: "ann", session: "b:c" }) };
     await untilAnswered(pod, "/things", ended, "401 session_revoked");
     const twin = { tenant: "a:b", user: "ann", session: "c" };
-    expect(await pod.client.seen("/things", { token: stage.token(twin) })).toBe("200");
+    expect(await pod.client.seen("/things", { token: deployment.token(twin) })).toBe("200");
   });
 });
 
 describe("the command line", () => {
   it("revokes ids with colons, percent signs, spaces and other alphabets", async () => {
     const person = { tenant: "ac me:%", user: "関所", session: "{p0}:log 100%" };
-    const ask = { token: stage.token(person) };
+    const ask = { token: deployment.token(person) };
     expect(await pod.client.seen("/things", ask)).toBe("200");
     const ids = ["--tenant", person.tenant, "--session", person.session];
-    const waited = await stage.sekisho("revoke", "session", ...ids, "--wait", "10000");
+    const waited = await deployment.sekisho("revoke", "session", ...ids, "--wait", "10000");
     expect(waited.exit.code).toBe(0);
     expect(await pod.client.seen("/things", ask)).toBe("401 session_revoked");
   });

@@ -6,7 +6,7 @@
 import { setTimeout as passing } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../dev/redis-server.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { endOf, initLog, publish, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";
 import { follow } from "../support/replica-set.js";
@@ -23,14 +23,14 @@ interface Member {
   readonly link: TcpProxy;
 }
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let members: Member[];
 let master: Member;
 let nodeLinks: TcpProxy[];
 let pods: Pod[];
 
 beforeAll(async () => {
-  stage = await E2eStage.open({ withoutLog: true });
+  deployment = await E2eDeployment.open({ withoutLog: true });
   members = await Promise.all(Array.from({ length: 3 }, addMember));
   const [first] = members;
   if (first === undefined) throw new Error("no Redis");
@@ -38,21 +38,21 @@ beforeAll(async () => {
   await Promise.all(othersThan(first).map(({ server }) => replicate(server, first)));
   await initLog(first.server.url, { minReplicas: 1 });
   nodeLinks = await Promise.all(
-    [1, 2].map(() => stage.keep(TcpProxy.start(first.server.port), (link) => link.close())),
+    [1, 2].map(() => deployment.keep(TcpProxy.start(first.server.port), (link) => link.close())),
   );
   pods = await Promise.all(
-    nodeLinks.map(({ url }, index) => stage.addPod(`node-${index + 1}`, { redisUrl: url })),
+    nodeLinks.map(({ url }, index) => deployment.addPod(`node-${index + 1}`, { redisUrl: url })),
   );
 });
 afterAll(async () => {
   for (const { server } of members) server.resume();
-  await stage.close();
+  await deployment.close();
 });
 
 async function addMember(): Promise<Member> {
   const starting = RedisServer.start({ args: [...ARGS, ...MIN_REPLICAS] });
-  const server = await stage.keep(starting, (one) => one.close());
-  const link = await stage.keep(TcpProxy.start(server.port), (one) => one.close());
+  const server = await deployment.keep(starting, (one) => one.close());
+  const link = await deployment.keep(TcpProxy.start(server.port), (one) => one.close());
   return { server, link };
 }
 
@@ -112,13 +112,15 @@ async function find(link: TcpProxy, chosen: Member, afterMs: number): Promise<vo
 describe("the guarantee", () => {
   it("holds while a master with two replicas fails over again and again", async () => {
     const tokens = await expectGuarantee({
-      ...{ what: "failovers", stage, pods, faults: faultCount(6, 30) },
+      ...{ what: "failovers", deployment, pods, faults: faultCount(6, 30) },
       publish: async (session) => (await publish(master.server.url, endOf(session))).published,
       next: failover,
       lastsMs: (random) => 500 + random(2500),
       quietMs: (random) => 300 + random(1200),
     });
-    const live = { token: stage.token({ tenant: "acme", user: "ann", session: "chaos-alive" }) };
+    const live = {
+      token: deployment.token({ tenant: "acme", user: "ann", session: "chaos-alive" }),
+    };
     for (const pod of pods) {
       await untilAnswered(pod, "/things", live, "200");
       for (const token of tokens) {

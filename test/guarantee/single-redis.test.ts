@@ -5,22 +5,22 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { endOf, publish } from "../support/following.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { expectGuarantee, faultCount, type Fault } from "../support/guarantee.js";
 import type { TcpProxy } from "../support/tcp-proxy.js";
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let proxies: TcpProxy[];
 let pods: Pod[];
 
 beforeAll(async () => {
-  stage = await E2eStage.open();
-  proxies = [await stage.addRedisProxy(), await stage.addRedisProxy()];
+  deployment = await E2eDeployment.open();
+  proxies = [await deployment.addRedisProxy(), await deployment.addRedisProxy()];
   pods = await Promise.all(
-    proxies.map(({ url }, index) => stage.addPod(`node-${index + 1}`, { redisUrl: url })),
+    proxies.map(({ url }, index) => deployment.addPod(`node-${index + 1}`, { redisUrl: url })),
   );
 });
-afterAll(() => stage.close());
+afterAll(() => deployment.close());
 
 function faults(): readonly Fault[] {
   const proxyFaults = proxies.flatMap((proxy, index): Fault[] => {
@@ -42,13 +42,17 @@ function faults(): readonly Fault[] {
   return [
     ...proxyFaults,
     ...nodeFaults,
-    { name: "Redis paused", begin: () => stage.redis.pause(), end: () => stage.redis.resume() },
+    {
+      name: "Redis paused",
+      begin: () => deployment.redis.pause(),
+      end: () => deployment.redis.resume(),
+    },
     {
       name: "Redis killed and back with its data",
       begin: async () => {
-        await stage.redis.kill();
+        await deployment.redis.kill();
       },
-      end: () => stage.redis.restart(),
+      end: () => deployment.redis.restart(),
     },
   ];
 }
@@ -57,8 +61,8 @@ describe("the guarantee", () => {
   it("holds on a single Redis under faults at random", async () => {
     const kinds = faults();
     const tokens = await expectGuarantee({
-      ...{ what: "single Redis", stage, pods, faults: faultCount(14, 60) },
-      publish: async (session) => (await publish(stage.redis.url, endOf(session))).published,
+      ...{ what: "single Redis", deployment, pods, faults: faultCount(14, 60) },
+      publish: async (session) => (await publish(deployment.redis.url, endOf(session))).published,
       next: (random) => {
         const fault = kinds[random(kinds.length)];
         if (fault === undefined) throw new Error("no such fault");
@@ -67,7 +71,9 @@ describe("the guarantee", () => {
       lastsMs: (random) => 200 + random(1500),
       quietMs: (random) => random(600),
     });
-    const live = { token: stage.token({ tenant: "acme", user: "ann", session: "chaos-alive" }) };
+    const live = {
+      token: deployment.token({ tenant: "acme", user: "ann", session: "chaos-alive" }),
+    };
     for (const pod of pods) {
       await untilAnswered(pod, "/things", live, "200");
       for (const token of tokens) {

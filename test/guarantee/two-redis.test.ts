@@ -12,7 +12,7 @@ import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
 import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
-import { E2eStage, untilAnswered, type Pod } from "../support/e2e-stage.js";
+import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { KEYS, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";
 import {
@@ -26,7 +26,7 @@ import { TcpProxy } from "../support/tcp-proxy.js";
 /** How long a node may go on reaching the Redis that was left. */
 const FOUND_AFTER_MAX_MS = 3000;
 
-let stage: E2eStage;
+let deployment: E2eDeployment;
 let database: Database;
 let current: RedisServer;
 let other: RedisServer;
@@ -37,30 +37,30 @@ let nodeLinks: TcpProxy[];
 let pods: Pod[];
 
 beforeAll(async () => {
-  stage = await E2eStage.open({ withoutLog: true });
-  const postgres = await stage.keep(PostgresServer.start(), (one) => one.close());
+  deployment = await E2eDeployment.open({ withoutLog: true });
+  const postgres = await deployment.keep(PostgresServer.start(), (one) => one.close());
   const url = await postgres.createDatabase("guarantee");
-  database = await stage.keep(Promise.resolve(openPostgres({ url, poolMax: 10 })), (one) =>
+  database = await deployment.keep(Promise.resolve(openPostgres({ url, poolMax: 10 })), (one) =>
     one.close(),
   );
   await database.migrate();
-  current = await stage.keep(RedisServer.start(), (one) => one.close());
-  other = await stage.keep(RedisServer.start(), (one) => one.close());
+  current = await deployment.keep(RedisServer.start(), (one) => one.close());
+  other = await deployment.keep(RedisServer.start(), (one) => one.close());
   relay = startRelaying({ database, url: current.url });
   await relay.untilRestored(1);
   instances = await Promise.all([1, 2].map(addInstance));
   nodeLinks = await Promise.all([1, 2].map(addLink));
   pods = await Promise.all(
-    nodeLinks.map((link, index) => stage.addPod(`node-${index + 1}`, { redisUrl: link.url })),
+    nodeLinks.map((link, index) => deployment.addPod(`node-${index + 1}`, { redisUrl: link.url })),
   );
 });
 afterAll(async () => {
   await relay.close();
-  await stage.close();
+  await deployment.close();
 });
 
 const addLink = (): Promise<TcpProxy> =>
-  stage.keep(TcpProxy.start(current.port), (one) => one.close());
+  deployment.keep(TcpProxy.start(current.port), (one) => one.close());
 
 async function addInstance(): Promise<(typeof instances)[number]> {
   const link = await addLink();
@@ -77,7 +77,7 @@ async function addInstance(): Promise<(typeof instances)[number]> {
       onRecordingFailed: () => undefined,
     },
   });
-  await stage.keep(Promise.resolve(outbox), async (one) => {
+  await deployment.keep(Promise.resolve(outbox), async (one) => {
     await one.close();
     publisher.close();
   });
@@ -163,12 +163,14 @@ describe("the guarantee", () => {
   it("holds while the log moves, is lost, and an instance is led astray", async () => {
     const kinds = [move, misled, lost, cut];
     const tokens = await expectGuarantee({
-      ...{ what: "two Redis and a database", stage, pods, faults: faultCount(6, 30), publish },
+      ...{ what: "two Redis and a database", deployment, pods, faults: faultCount(6, 30), publish },
       next: (random) => (kinds[random(kinds.length)] ?? cut)(random),
       lastsMs: (random) => 300 + random(1500),
       quietMs: (random) => 300 + random(1200),
     });
-    const live = { token: stage.token({ tenant: "acme", user: "ann", session: "chaos-alive" }) };
+    const live = {
+      token: deployment.token({ tenant: "acme", user: "ann", session: "chaos-alive" }),
+    };
     for (const pod of pods) {
       await untilAnswered(pod, "/things", live, "200");
       for (const token of tokens) {

@@ -1,10 +1,15 @@
 /** How often one account may act, on both databases: what is refused writes nothing. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { DEFAULT_LIMITS, type LimitSettings } from "../../src/sessions/limits/login-limits.js";
-import { ApiStage, inPath, type ApiAnswer, type StagedCaller } from "../support/api-stage.js";
+import {
+  InProcessApi,
+  inPath,
+  type ApiAnswer,
+  type StagedCaller,
+} from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { MemoryLoginLimits } from "../support/login-limits-memory.js";
-import { PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { PASSWORD, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 const OTHERS = "/v1/me/sessions/revoke-others";
 /** As many as an operator's script sends at the same time. */
@@ -12,10 +17,10 @@ const AT_ONCE = 10;
 
 describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();
@@ -25,11 +30,11 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
   /** With nothing counted yet; each test has its own. */
   async function withApi(
     change: Partial<LimitSettings>,
-    use: (api: ApiStage) => Promise<void>,
+    use: (api: InProcessApi) => Promise<void>,
   ): Promise<void> {
     const limits = new MemoryLoginLimits({ ...DEFAULT_LIMITS, ...change }, stage.clock);
     stage.observer.told.length = 0;
-    const api = await ApiStage.start(stage, { parts: { limits } });
+    const api = await InProcessApi.start(stage, { parts: { limits } });
     try {
       await use(api);
     } finally {

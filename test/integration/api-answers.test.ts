@@ -10,9 +10,9 @@ import {
   PasswordHasherError,
   type PasswordHasher,
 } from "../../src/sessions/passwords/password-hasher.js";
-import { ApiStage, inPath, STAGED_KEY, type StagedCaller } from "../support/api-stage.js";
+import { InProcessApi, inPath, STAGED_KEY, type StagedCaller } from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";
+import { PASSWORD, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
 
 /** Answers as it is told to, and remembers how long it was to wait. */
 class TalkingOutbox implements Outbox {
@@ -30,17 +30,17 @@ class TalkingOutbox implements Outbox {
 }
 
 let started: StartedDatabase;
-let stage: SessionStage;
-let api: ApiStage;
+let stage: InProcessSessions;
+let api: InProcessApi;
 let outbox: TalkingOutbox;
 
 beforeAll(async () => {
   const [pglite] = DATABASES;
   if (pglite === undefined) throw new Error("there is no database");
   started = await pglite.start();
-  stage = new SessionStage(started.database);
+  stage = new InProcessSessions(started.database);
   outbox = new TalkingOutbox();
-  api = await ApiStage.start(stage, { parts: { outbox } });
+  api = await InProcessApi.start(stage, { parts: { outbox } });
 });
 
 beforeEach(() => {
@@ -369,7 +369,7 @@ describe("the system's fault", () => {
     ["overloaded", 503, { hasher: full }],
   ] as const)("%s is answered %d, told once and never explained", async (code, status, parts) => {
     const user = await stage.addUser();
-    const failing = await ApiStage.start(stage, { parts });
+    const failing = await InProcessApi.start(stage, { parts });
     try {
       const answer = await failing.call("POST", "/v1/login", { body: loginBody(user) });
       expect(answer).toMatchObject({ status, json: { code } });
@@ -449,7 +449,7 @@ test("the nodes are an operator's to see, and may be out of sight", async () => 
 
 test("every answer is counted by its route, in which there are no ids", async () => {
   // One of its own: an answer is counted when it is on its way, which may be after it has arrived.
-  const counting = await ApiStage.start(stage);
+  const counting = await InProcessApi.start(stage);
   try {
     const { token } = await counting.caller();
     await counting.call("DELETE", "/v1/me/sessions/none", { token });

@@ -9,14 +9,19 @@ import {
   type ApiOperation,
   type Filling,
 } from "../support/api-operations.js";
-import { ApiStage, inPath, type ApiAnswer, type StagedCaller } from "../support/api-stage.js";
+import {
+  InProcessApi,
+  inPath,
+  type ApiAnswer,
+  type StagedCaller,
+} from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { PASSWORD, SessionStage } from "../support/session-stage.js";
+import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 let started: StartedDatabase;
-let stage: SessionStage;
-let api: ApiStage;
+let stage: InProcessSessions;
+let api: InProcessApi;
 let operations: readonly ApiOperation[];
 let operator: StagedCaller;
 let mallory: StagedCaller;
@@ -27,8 +32,8 @@ beforeAll(async () => {
   const [pglite] = DATABASES;
   if (pglite === undefined) throw new Error("there is no database");
   started = await pglite.start();
-  stage = new SessionStage(started.database);
-  api = await ApiStage.start(stage);
+  stage = new InProcessSessions(started.database);
+  api = await InProcessApi.start(stage);
   operations = await operationsOf(api);
   operator = await api.caller({ role: "operator" });
   mallory = await api.caller({ role: "tenant_admin" });

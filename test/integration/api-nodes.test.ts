@@ -4,9 +4,9 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { NodeReport } from "../../src/revocation-log/nodes-report.js";
 import { RevocationLogError } from "../../src/revocation-log/revocation-log.js";
 import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
-import { ApiStage, type StagedCaller } from "../support/api-stage.js";
+import { InProcessApi, type StagedCaller } from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { SessionStage } from "../support/session-stage.js";
+import { InProcessSessions } from "../support/in-process-sessions.js";
 
 const PATH = "/v1/admin/nodes";
 const NODE: NodeReport = {
@@ -16,16 +16,16 @@ const NODE: NodeReport = {
 const LOG = { generation: "g", seq: 4, authority: "database" } as const;
 
 let started: StartedDatabase;
-let stage: SessionStage;
-let api: ApiStage;
+let stage: InProcessSessions;
+let api: InProcessApi;
 let operator: StagedCaller;
 
 beforeAll(async () => {
   const [pglite] = DATABASES;
   if (pglite === undefined) throw new Error("there is no database");
   started = await pglite.start();
-  stage = new SessionStage(started.database);
-  api = await ApiStage.start(stage);
+  stage = new InProcessSessions(started.database);
+  api = await InProcessApi.start(stage);
   operator = await api.caller({ role: "operator" });
 });
 beforeEach(() => {

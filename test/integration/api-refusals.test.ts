@@ -6,22 +6,27 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { RefusalTrail } from "../../src/sessions/audit/refusal-trail.js";
 import { DatabaseError } from "../../src/sessions/database/database.js";
 import { operationsOf, requestOf, type ApiOperation } from "../support/api-operations.js";
-import { ApiStage, inPath, type ApiAnswer, type StagedCaller } from "../support/api-stage.js";
+import {
+  InProcessApi,
+  inPath,
+  type ApiAnswer,
+  type StagedCaller,
+} from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { PASSWORD, SessionStage } from "../support/session-stage.js";
+import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 let started: StartedDatabase;
-let stage: SessionStage;
-let api: ApiStage;
+let stage: InProcessSessions;
+let api: InProcessApi;
 let operations: readonly ApiOperation[];
 
 beforeAll(async () => {
   const [pglite] = DATABASES;
   if (pglite === undefined) throw new Error("there is no database");
   started = await pglite.start();
-  stage = new SessionStage(started.database);
-  api = await ApiStage.start(stage);
+  stage = new InProcessSessions(started.database);
+  api = await InProcessApi.start(stage);
   operations = await operationsOf(api);
 });
 
@@ -230,7 +235,7 @@ test("a refusal stays one where its row cannot be written, and is not kept waiti
   });
   const hanging = { ...db, transaction: () => failing };
   const refusals = new RefusalTrail({ db: hanging, clock, observer: observer.refusals });
-  const hung = await ApiStage.start(stage, { parts: { refusals } });
+  const hung = await InProcessApi.start(stage, { parts: { refusals } });
   try {
     const caller = await api.caller();
     observer.told.length = 0;

@@ -12,23 +12,23 @@ import { PROBLEM_CODES } from "../../src/sessions/http/problem-codes.js";
 import type { Outbox, RevocationReceipt } from "../../src/sessions/outbox/outbox.js";
 import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import { operationsOf } from "../support/api-operations.js";
-import { ApiStage, inPath, type ApiStageOptions } from "../support/api-stage.js";
+import { InProcessApi, inPath, type InProcessApiOptions } from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { SessionStage } from "../support/session-stage.js";
+import { InProcessSessions } from "../support/in-process-sessions.js";
 
 /** For what comes by itself; far longer than any of it takes. */
 const UNTIL_MS = 30_000;
 
 let started: StartedDatabase;
-let stage: SessionStage;
-const opened: ApiStage[] = [];
+let stage: InProcessSessions;
+const opened: InProcessApi[] = [];
 const sockets: Socket[] = [];
 
 beforeAll(async () => {
   const [pglite] = DATABASES;
   if (pglite === undefined) throw new Error("there is no database");
   started = await pglite.start();
-  stage = new SessionStage(started.database);
+  stage = new InProcessSessions(started.database);
 });
 
 afterEach(async () => {
@@ -41,14 +41,14 @@ afterAll(async () => {
   await started.stop();
 });
 
-async function open(options: ApiStageOptions = {}): Promise<ApiStage> {
-  const api = await ApiStage.start(stage, options);
+async function open(options: InProcessApiOptions = {}): Promise<InProcessApi> {
+  const api = await InProcessApi.start(stage, options);
   opened.push(api);
   return api;
 }
 
 /** A connection on which anything may be written; `said` is what came back, `over` its end. */
-async function dial(api: ApiStage) {
+async function dial(api: InProcessApi) {
   const socket = connect({ host: "127.0.0.1", port: api.port });
   sockets.push(socket);
   let said = "";
@@ -64,7 +64,10 @@ async function dial(api: ApiStage) {
 }
 
 describe("the address in an answer's trail", () => {
-  const loginFrom = async (api: ApiStage, forwarded: Record<string, string>): Promise<string> => {
+  const loginFrom = async (
+    api: InProcessApi,
+    forwarded: Record<string, string>,
+  ): Promise<string> => {
     const user = await stage.addUser();
     const body = { tenant: user.tenant, login: user.login, password: "x", device_name: "x" };
     await api.call("POST", "/v1/login", { body, headers: forwarded });

@@ -6,16 +6,16 @@ import { cp, rm } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 
 import { waitFor, waitUntil } from "../../dev/wait-for.js";
-import type { Pod } from "../support/e2e-stage.js";
+import type { Pod } from "../support/e2e-deployment.js";
 import { formatMs, reportMeasured } from "../support/e2e-report.js";
 import { sekisho } from "../support/sekisho-command.js";
 import {
   KEPT_IN,
   PASSWORD,
-  RunningStage,
+  RunningSessions,
   type LoggedIn,
-  type SessionsStage,
-} from "../support/sessions-stage.js";
+  type SessionsDeployment,
+} from "../support/sessions-deployment.js";
 
 const PATH = "/things";
 const SUPERSEDED = "401 user_epoch_superseded";
@@ -31,7 +31,7 @@ interface Backup {
   restore(): Promise<void>;
 }
 
-async function backUp({ data }: SessionsStage): Promise<Backup> {
+async function backUp({ data }: SessionsDeployment): Promise<Backup> {
   const { database, postgres } = data;
   if ("folder" in database) {
     const { folder } = database;
@@ -58,15 +58,15 @@ async function backUp({ data }: SessionsStage): Promise<Backup> {
 }
 
 describe.each(KEPT_IN)("a restored database: $name", (keptIn) => {
-  let running: RunningStage;
+  let running: RunningSessions;
   let pod: Pod;
 
   beforeAll(async () => {
-    running = await RunningStage.open(keptIn);
+    running = await RunningSessions.open(keptIn);
     await running.addTenant("acme");
     pod = await running.addPod("node-1");
   }, SLOW_MS);
-  afterEach(() => running.stage.stopPollers());
+  afterEach(() => running.deployment.stopPollers());
   afterAll(() => running.close());
 
   const seenBy = ({ accessToken: token }: LoggedIn) =>
@@ -128,7 +128,7 @@ describe.each(KEPT_IN)("a restored database: $name", (keptIn) => {
       await until(unknown, STALE);
       const refusedMs = performance.now() - readyMs;
       expect(refusedMs).toBeLessThan(REFUSED_WITHIN_MS);
-      const watched = running.stage.poll("unknown", pod.client, PATH, {
+      const watched = running.deployment.poll("unknown", pod.client, PATH, {
         token: unknown.accessToken,
       });
 

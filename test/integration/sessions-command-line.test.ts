@@ -2,8 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 
-import { OPERATORS, PASSWORD, RunningStage, type LoggedIn } from "../support/sessions-stage.js";
-import type { Pod } from "../support/e2e-stage.js";
+import {
+  OPERATORS,
+  PASSWORD,
+  RunningSessions,
+  type LoggedIn,
+} from "../support/sessions-deployment.js";
+import type { Pod } from "../support/e2e-deployment.js";
 import { KEYS, redis } from "../support/following.js";
 import { sekisho } from "../support/sekisho-command.js";
 import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
@@ -32,12 +37,12 @@ const auditSchema = z.object({
   ),
 });
 
-let running: RunningStage;
+let running: RunningSessions;
 let pod: Pod;
 let users = 0;
 
 beforeAll(async () => {
-  running = await RunningStage.open({ name: "PGlite" });
+  running = await RunningSessions.open({ name: "PGlite" });
   await running.addTenant("acme");
   pod = await running.addPod("node-1");
 });
@@ -63,7 +68,7 @@ async function through(args: readonly string[], settings: Record<string, string>
 }
 
 const straight = (args: readonly string[]) =>
-  sekisho(args, { SEKISHO_REDIS_URL: running.stage.redis.url });
+  sekisho(args, { SEKISHO_REDIS_URL: running.deployment.redis.url });
 
 const revokeUser = ({ tenant, user }: LoggedIn) => [
   ...["revoke", "user", "--tenant", tenant, "--user", user],
@@ -113,7 +118,7 @@ describe("revoke through the session service", () => {
 
   test("ends with 3 and the node's name where a node has not confirmed it", async () => {
     const ann = await newUser();
-    const { url } = running.stage.redis;
+    const { url } = running.deployment.redis;
     const generation = String(await redis(url, "HGET", KEYS.meta, "generation"));
     const [maxStalenessMs, seenMs] = [700, Date.now() + 60_000];
     const row = { seenMs, generation, seq: 1, maxStalenessMs, onStale: "allow" } as const;
@@ -140,7 +145,7 @@ describe("revoke through the session service", () => {
 
   test("ends with 3 and the reason where a row says more than Redis gave its node", async () => {
     const ann = await newUser();
-    const { url } = running.stage.redis;
+    const { url } = running.deployment.redis;
     const group = "node-forged:abc123:1";
     const generation = String(await redis(url, "HGET", KEYS.meta, "generation"));
     const limits = { maxStalenessMs: 700, onStale: "allow" } as const;
@@ -258,7 +263,7 @@ describe("the way to the session service", () => {
   ])("with only %s is a fault of the configuration", async (given, missing, value) => {
     for (const command of [["nodes"], ["revoke", "user", "--tenant", "t", "--user", "u"]]) {
       const { code, out, err } = await sekisho(command, {
-        SEKISHO_REDIS_URL: running.stage.redis.url,
+        SEKISHO_REDIS_URL: running.deployment.redis.url,
         [given]: value,
       });
       expect([code, out]).toEqual([2, ""]);
@@ -335,14 +340,14 @@ describe("past the session service", () => {
     const ann = await newUser();
     const { code, out } = await through([...revokeUser(ann), "--epoch", "7", "--break-glass"], {
       SEKISHO_SESSIONS_URL: NOBODY,
-      SEKISHO_REDIS_URL: running.stage.redis.url,
+      SEKISHO_REDIS_URL: running.deployment.redis.url,
     });
     expect([code, out]).toEqual([0, expect.stringContaining("Published epoch 7")]);
     await importedRow(ann);
   });
 
   test("`log init` does no harm to the service's log", async () => {
-    const { url } = running.stage.redis;
+    const { url } = running.deployment.redis;
     const before = await redis(url, "HGET", KEYS.meta, "generation");
     const { code, out, err } = await straight(["log", "init"]);
     expect([code, out]).toEqual([1, ""]);
@@ -354,7 +359,7 @@ describe("past the session service", () => {
 describe("while Redis is away", () => {
   test("a revocation is committed, and said not to be in force yet", async () => {
     const [ann, bob] = [await newUser(), await newUser()];
-    await running.stage.redis.stop();
+    await running.deployment.redis.stop();
     try {
       const { code, out, err } = await through([...revokeUser(ann), "--wait", "10000"]);
       expect([code, out]).toEqual([1, ""]);
@@ -368,7 +373,7 @@ describe("while Redis is away", () => {
       const nodes = await through(["nodes"]);
       expect([nodes.code, nodes.err]).toEqual([1, expect.stringContaining("503 log_unavailable")]);
     } finally {
-      await running.stage.redis.restart();
+      await running.deployment.redis.restart();
     }
     await until(ann, "401 user_epoch_superseded");
     await until(bob, "401 user_epoch_superseded");

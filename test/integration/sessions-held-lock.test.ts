@@ -13,17 +13,22 @@ import { endEverything, endSession, lockUser } from "../../src/sessions/login/en
 import { login } from "../../src/sessions/login/login.js";
 import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, PASSWORD, SessionStage, type StagedUser } from "../support/session-stage.js";
+import {
+  ADDRESS,
+  PASSWORD,
+  InProcessSessions,
+  type StagedUser,
+} from "../support/in-process-sessions.js";
 
 const ACT = { actor: "the test", reason: undefined, address: undefined, endedBy: "the test" };
 const POSTGRESQL = DATABASES.filter(({ name }) => name === "PostgreSQL");
 
 describe.each(POSTGRESQL)("while a revocation holds the lock on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: SessionStage;
+  let stage: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new SessionStage(started.database);
+    stage = new InProcessSessions(started.database);
   });
   afterAll(async () => {
     await stage.close();

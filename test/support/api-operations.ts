@@ -1,7 +1,7 @@
 /** What the OpenAPI document says that the API takes, for tests that go through all of it. */
 import { z } from "zod";
 
-import { inPath, type ApiCall, type ApiStage } from "./api-stage.js";
+import { inPath, type ApiCall, type InProcessApi } from "./in-process-api.js";
 
 const fieldSchema = z.object({
   type: z.enum(["string", "integer", "boolean"]).optional(),
@@ -50,7 +50,7 @@ export interface ApiOperation {
   readonly needsToken: boolean;
 }
 
-export async function operationsOf(api: ApiStage): Promise<readonly ApiOperation[]> {
+export async function operationsOf(api: InProcessApi): Promise<readonly ApiOperation[]> {
   const { json } = await api.call("GET", "/openapi.json");
   const { paths } = documentSchema.parse(json);
   return Object.entries(paths).flatMap(([path, methods]) =>

@@ -1,14 +1,14 @@
 /**
  * A node that is attacked: it serves a steady load of checks, and is probed as Kubernetes does.
  *
- *   const attacked = await AttackedNode.start(stage);
+ *   const attacked = await AttackedNode.start(deployment);
  *   await attacked.expectUnharmed("64 readers", slowReaders(attacked.node.opsUrl, 64));
  *   await attacked.close();
  */
 import { expect } from "@jest/globals";
 import type { AuthzNode } from "../../dev/authz-node.js";
 import { formatMs, reportMeasured } from "./e2e-report.js";
-import type { E2eStage } from "./e2e-stage.js";
+import type { E2eDeployment } from "./e2e-deployment.js";
 import { SteadyChecks, expectUnharmed, measureBeside, type Attack } from "./steady-checks.js";
 
 const PERSON = { tenant: "acme", user: "ann", session: "ann-laptop" };
@@ -25,10 +25,10 @@ export class AttackedNode {
     this.#checks = checks;
   }
 
-  static async start(stage: E2eStage): Promise<AttackedNode> {
-    const node = await stage.addNode("attacked");
+  static async start(deployment: E2eDeployment): Promise<AttackedNode> {
+    const node = await deployment.addNode("attacked");
     await node.waitReady();
-    const checks = SteadyChecks.start({ address: node.listen, tokens: [stage.token(PERSON)] });
+    const checks = SteadyChecks.start({ address: node.listen, tokens: [deployment.token(PERSON)] });
     return new AttackedNode(node, checks);
   }
 

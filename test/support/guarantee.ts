@@ -8,9 +8,9 @@ import { setTimeout as passing } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import { formatMs, reportMeasured } from "./e2e-report.js";
 import type { Poller } from "./e2e-poller.js";
-import type { E2eStage, Pod } from "./e2e-stage.js";
+import type { E2eDeployment, Pod } from "./e2e-deployment.js";
 
-/** What the nodes of every stage are set to. */
+/** What the nodes of every deployment are set to. */
 export const MAX_STALENESS_MS = 1000;
 /** How long a token is asked for after its revocation, and how many revocations overlap. */
 const ASKED_AFTER_MS = 2200;
@@ -32,7 +32,7 @@ export interface Fault {
 
 export interface GuaranteeRun {
   readonly what: string;
-  readonly stage: E2eStage;
+  readonly deployment: E2eDeployment;
   readonly pods: readonly Pod[];
   /** Whether the end of this session was acknowledged; asked again until it was. */
   readonly publish: (session: string) => Promise<boolean>;
@@ -96,12 +96,12 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<readonly strin
 
 /** Mints a token, has it asked for everywhere, revokes it, and goes on asking for a while. */
 async function revokeOne(
-  { stage, pods, publish }: GuaranteeRun,
+  { deployment, pods, publish }: GuaranteeRun,
   session: string,
 ): Promise<Revoked> {
-  const token = stage.token({ tenant: "acme", user: "ann", session });
+  const token = deployment.token({ tenant: "acme", user: "ann", session });
   const pollers = pods.map(({ name, client }) =>
-    stage.poll(`${name}, ${session}`, client, "/things", { token }),
+    deployment.poll(`${name}, ${session}`, client, "/things", { token }),
   );
   await passing(100);
   while (!(await publish(session))) await passing(20);

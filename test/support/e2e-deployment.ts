@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AuthzNode } from "../../dev/authz-node.js";
 import { StartedProcess, type Exit } from "../../dev/child-process.js";
-import { Closing } from "../../dev/demo/stage.js";
+import { Closing } from "../../dev/demo/demo-deployment.js";
 import { EchoApi } from "../../dev/echo-api.js";
 import { readEnvoyConfig, type EnvoyConfig } from "../../dev/envoy-config.js";
 import { EnvoyProcess } from "../../dev/envoy-process.js";
@@ -28,7 +28,7 @@ const ANSWER_WAIT_MS = 30_000;
 export interface NodeOptions {
   /** SEKISHO_LISTEN; a free loopback port if left out. */
   readonly listen?: string;
-  /** The stage's own if left out. */
+  /** The deployment's own if left out. */
   readonly redisUrl?: string;
   /** Further settings by their SEKISHO_ names; an empty one counts as unset. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -59,7 +59,7 @@ export interface Person {
   readonly epoch?: number;
 }
 
-export class E2eStage {
+export class E2eDeployment {
   readonly folder: string;
   readonly redis: RedisServer;
   readonly issuer = new TokenIssuer();
@@ -73,7 +73,7 @@ export class E2eStage {
   }
 
   /** Starts Redis, whose data survive its process, and opens a log in which nothing was revoked. */
-  static async open(options: { readonly withoutLog?: true } = {}): Promise<E2eStage> {
+  static async open(options: { readonly withoutLog?: true } = {}): Promise<E2eDeployment> {
     const closing = new Closing();
     try {
       const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-e2e-")), (made) =>
@@ -83,9 +83,9 @@ export class E2eStage {
       const starting = RedisServer.start({ appendonly: true, args: ["--appendfsync", "no"] });
       const redis = await closing.keep(starting, (one) => one.close());
       if (options.withoutLog !== true) await initLog(redis.url);
-      const stage = new E2eStage(closing, folder, redis);
-      await writeFile(stage.jwksFile, JSON.stringify(stage.issuer.jwks()));
-      return stage;
+      const deployment = new E2eDeployment(closing, folder, redis);
+      await writeFile(deployment.jwksFile, JSON.stringify(deployment.issuer.jwks()));
+      return deployment;
     } catch (error) {
       await closing.close();
       throw error;
@@ -96,7 +96,7 @@ export class E2eStage {
     return join(this.folder, "jwks.json");
   }
 
-  /** Closed with the stage, last things first. */
+  /** Closed with the deployment, last things first. */
   async keep<T>(starting: Promise<T>, close: (started: T) => Promise<void> | void): Promise<T> {
     return this.#closing.keep(starting, close);
   }
@@ -163,7 +163,7 @@ export class E2eStage {
     return this.changedEnvoyConfig("patient", [/^( +timeout: )0\.5s(?=\n +# No answer)/m, "$160s"]);
   }
 
-  /** Asks again and again until it is stopped, or the stage is closed. */
+  /** Asks again and again until it is stopped, or the deployment is closed. */
   poll(name: string, client: HttpClient, path: string, ask: Ask | (() => Ask) = {}): Poller {
     const poller = new Poller(name, client, path, typeof ask === "function" ? ask : () => ask);
     this.#pollers.push(poller);

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 
-import { Closing } from "../../../dev/demo/stage.js";
+import { Closing } from "../../../dev/demo/demo-deployment.js";
 
 test("what was started last is closed first, each once", async () => {
   const closing = new Closing();

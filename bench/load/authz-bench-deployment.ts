@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { GivenRedis, LogInUse } from "../../dev/demo/external-redis.js";
-import type { Closing } from "../../dev/demo/stage.js";
+import type { Closing } from "../../dev/demo/demo-deployment.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { createTokenMint } from "../../dev/token-mint.js";
 import type { TokenMint } from "../../dev/token-mint.js";
@@ -21,7 +21,7 @@ const CLOCK_SKEW_S = 5;
 /** As the nodes have it: their longest token lifetime and skew are the usual ones. */
 const HORIZON_S = horizonS(900, CLOCK_SKEW_S);
 
-export class Stage {
+export class AuthzBenchDeployment {
   readonly mint: TokenMint;
   readonly redisUrl: string;
   readonly #publisher: RedisPublisher;
@@ -38,7 +38,7 @@ export class Stage {
    *
    * @throws LogInUse when the given Redis holds a log already
    */
-  static async open(closing: Closing, given: string | undefined): Promise<Stage> {
+  static async open(closing: Closing, given: string | undefined): Promise<AuthzBenchDeployment> {
     const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-bench-")), async (made) =>
       rm(made, { recursive: true, force: true }),
     );
@@ -65,7 +65,7 @@ export class Stage {
       clockSkewS: CLOCK_SKEW_S,
     });
     await closing.keep(Promise.resolve(publisher), (opened) => opened.close());
-    return new Stage(await createTokenMint(folder), url, publisher);
+    return new AuthzBenchDeployment(await createTokenMint(folder), url, publisher);
   }
 
   /** What `sekisho revoke` does. */

@@ -39,9 +39,12 @@ export interface Operator {
   readonly accessToken: string;
 }
 
-type StageDependencies = Pick<Stage, "folder" | "redisUrl" | "sessions" | "service" | "operator">;
+type DeploymentDependencies = Pick<
+  DemoDeployment,
+  "folder" | "redisUrl" | "sessions" | "service" | "operator"
+>;
 
-export class Stage {
+export class DemoDeployment {
   readonly folder: string;
   readonly redisUrl: string;
   /** Asks the session service. */
@@ -51,7 +54,7 @@ export class Stage {
   readonly #pods: Pod[] = [];
   readonly #closing: Closing;
 
-  private constructor(closing: Closing, parts: StageDependencies) {
+  private constructor(closing: Closing, parts: DeploymentDependencies) {
     this.#closing = closing;
     this.folder = parts.folder;
     this.redisUrl = parts.redisUrl;
@@ -70,7 +73,7 @@ export class Stage {
     closing: Closing,
     given: string | undefined,
     doing: (text: string) => void,
-  ): Promise<Stage> {
+  ): Promise<DemoDeployment> {
     const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-demo-")), async (made) =>
       rm(made, { recursive: true, force: true }),
     );
@@ -100,7 +103,7 @@ export class Stage {
     const entered = await sessions.enter({ tenant, login, oneTimePassword }, password);
     const { accessToken } = entered;
     const operator = { tenant, user, login, password, accessToken };
-    return new Stage(closing, { folder, redisUrl, sessions, service, operator });
+    return new DemoDeployment(closing, { folder, redisUrl, sessions, service, operator });
   }
 
   /** Those that are ready, by name. */

@@ -10,8 +10,8 @@ import type { ListenAddress } from "../../src/runtime/listen-address.js";
 import type { Outbox } from "../../src/sessions/outbox/outbox.js";
 import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import type { Role } from "../../src/sessions/login/scopes.js";
-import type { SessionStage } from "./session-stage.js";
-import { type StagedUser } from "./session-stage.js";
+import type { InProcessSessions } from "./in-process-sessions.js";
+import { type StagedUser } from "./in-process-sessions.js";
 
 /** A public key, as far as the API looks at it. */
 export const STAGED_KEY = { kty: "EC", crv: "P-256", kid: "one", x: "AA", y: "AA" };
@@ -37,7 +37,7 @@ export interface StagedCaller extends StagedUser {
   readonly session: string;
 }
 
-export interface ApiStageOptions {
+export interface InProcessApiOptions {
   readonly trustedProxies?: readonly string[];
   readonly bounds?: Partial<ApiBounds>;
   readonly listen?: ListenAddress;
@@ -45,15 +45,18 @@ export interface ApiStageOptions {
   readonly parts?: Partial<StagedDependencies>;
 }
 
-type StagedDependencies = Omit<SessionStage["parts"], "outbox" | "db" | "hasher" | "limits"> & {
+type StagedDependencies = Omit<
+  InProcessSessions["parts"],
+  "outbox" | "db" | "hasher" | "limits"
+> & {
   readonly limits: Omit<LoginLimits, "close">;
   readonly outbox: Outbox;
   readonly db: Database;
   readonly hasher: PasswordHasher;
 };
 
-export class ApiStage {
-  readonly stage: SessionStage;
+export class InProcessApi {
+  readonly stage: InProcessSessions;
   readonly failures: RequestFailure[] = [];
   readonly answered: ApiAnswered[] = [];
   ready = true;
@@ -66,12 +69,15 @@ export class ApiStage {
   readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
 
-  private constructor(stage: SessionStage) {
+  private constructor(stage: InProcessSessions) {
     this.stage = stage;
   }
 
-  static async start(stage: SessionStage, options: ApiStageOptions = {}): Promise<ApiStage> {
-    const staged = new ApiStage(stage);
+  static async start(
+    stage: InProcessSessions,
+    options: InProcessApiOptions = {},
+  ): Promise<InProcessApi> {
+    const staged = new InProcessApi(stage);
     const { trustedProxies = [], bounds = {} } = options;
     const { listen = { kind: "tcp", host: "127.0.0.1", port: 0 } } = options;
     const parts = { ...stage.parts, ...options.parts };

@@ -17,7 +17,7 @@ import {
   newKeySecret,
   type DatabaseSetting,
 } from "../../dev/sessions-service.js";
-import { E2eStage, type Pod, type PodOptions } from "./e2e-stage.js";
+import { E2eDeployment, type Pod, type PodOptions } from "./e2e-deployment.js";
 import { copyPgliteTemplate } from "./pglite-template.js";
 
 export interface KeptIn {
@@ -66,15 +66,19 @@ export interface KeptData {
 const countedSchema = z.tuple([z.object({ count: z.coerce.number() })]);
 const DATABASE = "sessions";
 
-export class SessionsStage {
+export class SessionsDeployment {
   /** Redis, pods and pollers. */
-  readonly stage: E2eStage;
+  readonly deployment: E2eDeployment;
   readonly data: KeptData;
   readonly #keySecret = newKeySecret();
   readonly #settings: Readonly<Record<string, string>>;
 
-  private constructor(stage: E2eStage, data: KeptData, settings: Readonly<Record<string, string>>) {
-    this.stage = stage;
+  private constructor(
+    deployment: E2eDeployment,
+    data: KeptData,
+    settings: Readonly<Record<string, string>>,
+  ) {
+    this.deployment = deployment;
     this.data = data;
     this.#settings = settings;
   }
@@ -83,34 +87,36 @@ export class SessionsStage {
   static async open(
     keptIn: KeptIn,
     settings: Readonly<Record<string, string>> = {},
-  ): Promise<SessionsStage> {
-    const stage = await E2eStage.open({ withoutLog: true });
+  ): Promise<SessionsDeployment> {
+    const deployment = await E2eDeployment.open({ withoutLog: true });
     try {
-      const data = await (keptIn.name === "PGlite" ? inFolder(stage) : inPostgres(stage));
-      return new SessionsStage(stage, data, { ...LIMITS_OUT_OF_THE_WAY, ...settings });
+      const data = await (keptIn.name === "PGlite" ? inFolder(deployment) : inPostgres(deployment));
+      return new SessionsDeployment(deployment, data, { ...LIMITS_OUT_OF_THE_WAY, ...settings });
     } catch (error) {
-      await stage.close();
+      await deployment.close();
       throw error;
     }
   }
 
-  /** Starts an instance of the service; killed when the stage is closed. */
+  /** Starts an instance of the service; killed when the deployment is closed. */
   async startService(options: InstanceOptions = {}): Promise<SessionsService> {
     const { listen, killed } = options;
     const starting = SessionsService.start({
-      redisUrl: options.redisUrl ?? this.stage.redis.url,
+      redisUrl: options.redisUrl ?? this.deployment.redis.url,
       database: this.data.database,
       keySecret: options.keySecret ?? this.#keySecret,
       settings: { ...this.#settings, ...options.settings },
       ...(listen === undefined ? {} : { listen }),
       ...(killed === undefined ? {} : { killed }),
     });
-    return this.stage.keep(starting, (service) => service.kill());
+    return this.deployment.keep(starting, (service) => service.kill());
   }
 
-  /** Closed with the stage. */
+  /** Closed with the deployment. */
   async connect(url: string): Promise<SessionsClient> {
-    return this.stage.keep(Promise.resolve(new SessionsClient(url)), (client) => client.close());
+    return this.deployment.keep(Promise.resolve(new SessionsClient(url)), (client) =>
+      client.close(),
+    );
   }
 
   /** The first operator, by the command and with a password that is still to be replaced. */
@@ -127,29 +133,29 @@ export class SessionsStage {
       SEKISHO_AUDIENCE: SESSIONS_AUDIENCE,
       ...options.settings,
     };
-    return this.stage.addPod(name, { ...options, settings });
+    return this.deployment.addPod(name, { ...options, settings });
   }
 
   async close(): Promise<void> {
-    await this.stage.close();
+    await this.deployment.close();
   }
 }
 
 /** A service with an operator who is logged in, as most tests want it. */
-export class RunningStage {
-  readonly base: SessionsStage;
-  readonly stage: E2eStage;
+export class RunningSessions {
+  readonly base: SessionsDeployment;
+  readonly deployment: E2eDeployment;
   readonly client: SessionsClient;
   readonly operatorToken: string;
   /** The instance that runs now. */
   service: SessionsService;
 
   private constructor(
-    base: SessionsStage,
+    base: SessionsDeployment,
     running: { service: SessionsService; client: SessionsClient; operatorToken: string },
   ) {
     this.base = base;
-    this.stage = base.stage;
+    this.deployment = base.deployment;
     this.service = running.service;
     this.client = running.client;
     this.operatorToken = running.operatorToken;
@@ -158,8 +164,8 @@ export class RunningStage {
   static async open(
     keptIn: KeptIn,
     settings: Readonly<Record<string, string>> = {},
-  ): Promise<RunningStage> {
-    const base = await SessionsStage.open(keptIn, settings);
+  ): Promise<RunningSessions> {
+    const base = await SessionsDeployment.open(keptIn, settings);
     try {
       const operator = await base.createOperator("root");
       const service = await base.startService();
@@ -171,7 +177,7 @@ export class RunningStage {
         oneTimePassword: operator.one_time_password,
       };
       const { accessToken: operatorToken } = await client.enter(entry, PASSWORD);
-      return new RunningStage(base, { service, client, operatorToken });
+      return new RunningSessions(base, { service, client, operatorToken });
     } catch (error) {
       await base.close();
       throw error;
@@ -235,8 +241,8 @@ export async function mapBounded<T, R>(
 
 const countedIn = (rows: unknown): number => countedSchema.parse(rows)[0].count;
 
-async function inFolder(stage: E2eStage): Promise<KeptData> {
-  const parent = await stage.keep(mkdtemp(join(tmpdir(), "sekisho-data-")), (made) =>
+async function inFolder(deployment: E2eDeployment): Promise<KeptData> {
+  const parent = await deployment.keep(mkdtemp(join(tmpdir(), "sekisho-data-")), (made) =>
     rm(made, { recursive: true, force: true }),
   );
   const folder = join(parent, "data");
@@ -252,8 +258,8 @@ async function inFolder(stage: E2eStage): Promise<KeptData> {
   return { database: { folder }, postgres: undefined, count };
 }
 
-async function inPostgres(stage: E2eStage): Promise<KeptData> {
-  const postgres = await stage.keep(PostgresServer.start(), (server) => server.close());
+async function inPostgres(deployment: E2eDeployment): Promise<KeptData> {
+  const postgres = await deployment.keep(PostgresServer.start(), (server) => server.close());
   const url = await postgres.createDatabase(DATABASE);
   const count = (...queries: readonly string[]): Promise<readonly number[]> =>
     mapBounded(queries, 1, async (sql) =>

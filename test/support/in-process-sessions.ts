@@ -171,7 +171,7 @@ export interface StagedUser {
   readonly login: string;
 }
 
-export class SessionStage {
+export class InProcessSessions {
   readonly clock = new ManualClock();
   readonly mint = new PlainMint();
   readonly outbox = new MemoryOutbox();

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 
 import { AuthzNode } from "../../dev/authz-node.js";
-import type { Closing } from "../../dev/demo/stage.js";
+import type { Closing } from "../../dev/demo/demo-deployment.js";
 import { PostgresServer } from "../../dev/postgres-server.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { SessionsClient, userPath } from "../../dev/sessions-client.js";
@@ -45,7 +45,7 @@ export interface Served {
   readonly operatorToken: string;
 }
 
-export interface SessionStage extends Served {
+export interface SessionsBenchDeployment extends Served {
   readonly redis: RedisServer;
   readonly postgres: PostgresServer;
   readonly nodes: readonly AuthzNode[];
@@ -54,7 +54,10 @@ export interface SessionStage extends Served {
 }
 
 /** Starts everything, on the cores where it is to be measured. */
-export async function openStage(closing: Closing, plan: SessionPlan): Promise<SessionStage> {
+export async function openDeployment(
+  closing: Closing,
+  plan: SessionPlan,
+): Promise<SessionsBenchDeployment> {
   const cores = divideCores();
   // Whatever is started from here on inherits it: the nodes and the load generator.
   if (cores !== undefined) pin(process.pid, cores.others);
