@@ -1,4 +1,4 @@
-/** What the sidecar's parts report, as log lines and metrics. */
+/** Turns the sidecar's events into log lines and metrics. */
 import type { ConnectionsObserver } from "./check/check-connections.js";
 import type { CheckObserver } from "./check/check-handler.js";
 import type { Checked } from "./check/check.js";
@@ -52,7 +52,7 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
       },
       resync: (cause, why) => {
         metrics.resync(cause);
-        // A log that cannot be followed is read again and again: told once at this level.
+        // A log that cannot be followed is reread on every attempt: `info` only for a new cause.
         log[cause === lastCause ? "debug" : "info"]({ cause, why }, "reading the whole log");
         lastCause = cause;
       },

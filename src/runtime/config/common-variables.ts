@@ -4,7 +4,7 @@ import { oneOf, passwordFile, text, url, variable, wholeNumber } from "./variabl
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
-/** The owner, which is the server, needs both bits; `umask` and `chmod` write modes the same way. */
+/** The owner, which is the server, needs both bits; written as for `umask` and `chmod`. */
 function parseSocketMode(text: string): number | undefined {
   return /^0?[67][0-7]{2}$/.test(text) ? Number.parseInt(text, 8) : undefined;
 }
