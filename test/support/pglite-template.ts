@@ -55,7 +55,7 @@ function ingredients(): string {
   const migrations = migrationsFolder();
   const files = [
     join(repositoryRoot(), "node_modules", "@electric-sql", "pglite", "package.json"),
-    join(repositoryRoot(), "src", "database", "data-directory.ts"),
+    join(repositoryRoot(), "src", "sessions", "database", "data-directory.ts"),
     ...readdirSync(migrations, { recursive: true, encoding: "utf8" })
       .filter((name) => /\.(sql|json)$/.test(name))
       .sort()
