@@ -77,12 +77,12 @@ function keyObserver(
   log: Logger,
   metrics: AuthzMetrics,
 ): NonNullable<IssuerKeysOptions["onRefresh"]> {
-  let lastTold: string | undefined;
+  let lastReported: string | undefined;
   return (result, detail) => {
     metrics.jwksRefresh(result);
-    const told = `${result === "failed" ? "failed" : "good"} ${detail ?? ""}`;
-    if (told === lastTold && result !== "ok") return;
-    lastTold = told;
+    const report = `${result === "failed" ? "failed" : "good"} ${detail ?? ""}`;
+    if (report === lastReported && result !== "ok") return;
+    lastReported = report;
     if (result === "failed") log.warn({ issuer, problem: detail }, "keys not loaded");
     else if (detail === undefined) log.info({ issuer }, "keys loaded");
     else log.warn({ issuer, problem: detail }, "keys loaded, some cannot be used");

@@ -250,7 +250,7 @@ export class RedisPublisher implements Publisher {
         );
       case "out_of_range":
         return (
-          `\`${detail}\` is not a whole number, or too great: an epoch may be at most 2^52, so that it ` +
+          `\`${detail}\` is not a whole number, or too large: an epoch may be at most 2^52, so that it ` +
           "can rise after it"
         );
       case "entry_unreadable":

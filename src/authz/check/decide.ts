@@ -20,7 +20,7 @@ import type { RoutePolicy } from "./route-policy.js";
 /** What is known about the presented token. */
 export type Presented =
   | { readonly kind: "nothing" }
-  /** Rules 3 to 5 deny it; `signatureGood` tells whether the caller is more than a stranger. */
+  /** Rules 3 to 5 deny it; `signatureGood`: whether the issuer signed the token. */
   | { readonly kind: "refused"; readonly reason: DenyReason; readonly signatureGood: boolean }
   | {
       readonly kind: "verified";
