@@ -54,7 +54,7 @@ const PROGRAMS = {
     withCurl: true,
     args: jest(JEST_REPORT, "--runInBand"),
   },
-  // Faults at random for minutes; `--short`: for about a minute.
+  // Random faults for minutes; `--short`: for about a minute.
   guarantee: {
     redisMayBeGiven: false,
     withPostgresql: true,

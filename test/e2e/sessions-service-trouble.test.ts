@@ -232,13 +232,13 @@ describe("with PGlite", () => {
     "refuses to start where another instance has the folder",
     async () => {
       const running = await opened(RunningStage.open({ name: "PGlite" }));
-      const { exit, said } = await runToEnd(["sessions"], {
+      const { exit, output } = await runToEnd(["sessions"], {
         database: running.base.data.database,
         settings: settingsOf(running.stage.redis.url),
       });
-      expect({ code: exit.code, said }).toMatchObject({
+      expect({ code: exit.code, output }).toMatchObject({
         code: 2,
-        said: expect.stringMatching(
+        output: expect.stringMatching(
           /another program is using the data folder .*SEKISHO_DATABASE_URL/,
         ),
       });
@@ -290,13 +290,13 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
     async () => {
       const stage = await opened(SessionsStage.open(keptIn));
       const port = await stage.stage.keep(listenSomewhere(), (taken) => taken.close());
-      const { exit, said } = await runToEnd(["sessions"], {
+      const { exit, output } = await runToEnd(["sessions"], {
         database: stage.data.database,
         settings: { ...settingsOf(stage.stage.redis.url), SEKISHO_SESSIONS_LISTEN: port.address },
       });
-      expect({ code: exit.code, said }).toMatchObject({
+      expect({ code: exit.code, output }).toMatchObject({
         code: 2,
-        said: expect.stringMatching(
+        output: expect.stringMatching(
           `cannot listen on SEKISHO_SESSIONS_LISTEN=${port.address}: .*EADDRINUSE`,
         ),
       });
