@@ -1,8 +1,8 @@
 /**
- * A started program: its last lines are kept, its life is bounded by the parent's.
+ * A started program: its last lines are buffered, its life is bounded by the parent's.
  *
- * Children stay in the parent's process group, so that whoever supervises the parent can end all of
- * them. Should the parent end by itself without having stopped them, they are killed with it.
+ * Children stay in the parent's process group, so that the parent's supervisor can end all of them.
+ * If the parent exits without having stopped them, they are killed with it.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
@@ -12,22 +12,22 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { waitFor } from "./wait-for.js";
 
-/** Lines that are kept of each program, the youngest. */
+/** How many of a program's latest lines are buffered. */
 const LINES_MAX = 200;
-/** Lines that an error message shows. */
+/** How many of them an error message shows. */
 const LINES_SHOWN = 8;
 /** Time that a program has to end after SIGTERM before it is killed. */
 const STOP_TIMEOUT_MS = 10_000;
 
 export interface Command {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly name: string;
   readonly file: string;
   readonly args: readonly string[];
   /** The whole environment of the program; the parent's if left out. */
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
-  /** As whom it runs; as the parent's user if left out. Only root can choose. */
+  /** The user that it runs as; the parent's if left out. Only root can choose. */
   readonly user?: OsUser;
 }
 
@@ -64,7 +64,7 @@ export class StartedProcess {
       ...command.user,
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      createInterface({ input: stream }).on("line", (line) => this.#keep(line));
+      createInterface({ input: stream }).on("line", (line) => this.#buffer(line));
     }
     const killWithParent = () => this.#child.kill("SIGKILL");
     process.setMaxListeners(Math.max(process.getMaxListeners(), 100));
@@ -118,7 +118,7 @@ export class StartedProcess {
     return waitFor(lookWhileRunning, { ...bounds, failure });
   }
 
-  /** Waits for a line, kept or yet to come, from which `read` makes something. Throws as waitFor. */
+  /** Waits for a line, buffered or new, for which `read` returns a value. Throws as waitFor. */
   async waitForLine<T>(
     read: (line: string) => T | undefined,
     bounds: { readonly what: string; readonly timeoutMs: number },
@@ -143,7 +143,7 @@ export class StartedProcess {
     return new Error(`${this.name}: ${message}${last}`);
   }
 
-  /** Stops it from running without ending it; sockets stay open and nobody answers. */
+  /** Suspends it (SIGSTOP): its sockets stay open, but it does not answer. */
   pause(): void {
     this.#child.kill("SIGSTOP");
   }
@@ -152,27 +152,26 @@ export class StartedProcess {
     this.#child.kill("SIGCONT");
   }
 
-  /** Ends it without asking. */
   async kill(): Promise<Exit> {
     this.#child.kill("SIGKILL");
     return this.exited;
   }
 
-  /** Asks it to end, also if it is paused, and kills it if it has not after `timeoutMs`. */
+  /** Asks it to end, even if it is paused, and kills it after `timeoutMs`. */
   async stop(timeoutMs = STOP_TIMEOUT_MS, signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
     this.#child.kill(signal);
     this.resume();
     const over = new AbortController();
-    const patience = delay(timeoutMs, undefined, { signal: over.signal }).then(
+    const timeout = delay(timeoutMs, undefined, { signal: over.signal }).then(
       () => "over" as const,
       () => "over" as const,
     );
-    const first = await Promise.race([this.exited, patience]);
+    const first = await Promise.race([this.exited, timeout]);
     over.abort();
     return first === "over" ? this.kill() : first;
   }
 
-  #keep(line: string): void {
+  #buffer(line: string): void {
     this.#lines.push(line);
     if (this.#lines.length > LINES_MAX) this.#lines.shift();
     for (const listener of this.#listeners) listener(line);

@@ -12,7 +12,7 @@ const problemSchema = z.object({ code: z.string() });
 
 export interface Answer {
   readonly status: number;
-  /** The problem's `code`, where one is told (RFC 9457). */
+  /** The `code` of a problem (RFC 9457). */
   readonly code: string | undefined;
   /** What the API saw, where the request reached it. */
   readonly echo: Echo | undefined;
@@ -26,7 +26,7 @@ export interface AskOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Asks one Envoy over connections that it keeps open. */
+/** Sends requests to one Envoy over keep-alive connections. */
 export class Client {
   readonly #url: string;
   readonly #agent = new Agent({ keepAlive: true });

@@ -3,10 +3,10 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
 import { z } from "zod";
 
-/** In place of the token: answers are shown on screens, and it is long. */
+/** Replaces the token, which is long and must not be shown on screens. */
 const HIDDEN = "(hidden)";
 
-/** What the API behind Envoy saw of a request; repeated headers arrive joined by commas. */
+/** A request as the API behind Envoy received it; repeated headers arrive joined by commas. */
 export const echoSchema = z.object({
   method: z.string(),
   path: z.string(),

@@ -1,6 +1,6 @@
 /**
  * The repository's envoy.yaml with other socket addresses. Demo, tests and benchmark run the file
- * that users take, so nothing else of it is ever changed, and a test compares the two.
+ * that users get, so nothing else in it is ever changed, and a test compares the two.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

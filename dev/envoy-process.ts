@@ -13,9 +13,9 @@ import { waitFor } from "./wait-for.js";
 /** Envoy waits for its first health checks before it listens. */
 const START_TIMEOUT_MS = 60_000;
 const ADMIN_TIMEOUT_MS = 15_000;
-/** Envoy writes its access log in batches; the usual ten seconds are long for someone who waits. */
+/** Envoy writes its access log in batches; its default of ten seconds is long for a test. */
 const LOG_FLUSH_MS = 20;
-/** Access-log lines that are kept, the youngest. */
+/** How many of the latest access-log lines are buffered. */
 const ACCESS_LOG_LINES_MAX = 10_000;
 
 export interface EnvoyOptions {
@@ -134,8 +134,10 @@ export class EnvoyProcess {
   }
 }
 
-/** Asks Envoy itself whether it would take this configuration; the answer is what it prints. */
-export async function validateEnvoyConfig(file: string): Promise<{ valid: boolean; said: string }> {
+/** Has Envoy validate a configuration; returns its output. */
+export async function validateEnvoyConfig(
+  file: string,
+): Promise<{ valid: boolean; output: string }> {
   const started = new StartedProcess({
     name: "envoy --mode validate",
     file: findEnvoy(),
@@ -146,7 +148,7 @@ export async function validateEnvoyConfig(file: string): Promise<{ valid: boolea
       what: "envoy --mode validate to end",
       timeoutMs: START_TIMEOUT_MS,
     });
-    return { valid: exit.code === 0, said: started.lines.join("\n") };
+    return { valid: exit.code === 0, output: started.lines.join("\n") };
   } finally {
     await started.kill();
   }

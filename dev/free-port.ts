@@ -1,9 +1,9 @@
 import { createServer } from "node:net";
 
 /**
- * A TCP port of the loopback interface that was free a moment ago. Somebody else can take it before
- * it is used, so this is only for programs that cannot bind port 0 and say what they got, and their
- * starters try again with another one.
+ * A TCP port of the loopback interface that was free a moment ago. Another process can take it before
+ * it is used, so this is only for programs that cannot bind port 0 and report the port; callers retry
+ * with another one.
  */
 export async function takeFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -5,14 +5,14 @@ import { SetUpFault } from "./set-up-fault.mjs";
 const LOCK_TIMEOUT_S = 60;
 
 /**
- * Installs a package of Debian's, for which one has to be root.
+ * Installs a Debian package, as root.
  * @param {object} context
  * @param {NodeJS.ProcessEnv} context.env
  * @param {AbortSignal} context.stop
  * @param {object} wanted
  * @param {string} wanted.name of the package
  * @param {string} wanted.missing what was looked for and not found, the beginning of a sentence
- * @param {string} wanted.howToSupply advice for whoever has to do it by hand
+ * @param {string} wanted.howToSupply how to install it by hand
  * @param {(text: string) => void} doing
  */
 export async function installDebianPackage({ env, stop }, wanted, doing) {
@@ -24,7 +24,7 @@ export async function installDebianPackage({ env, stop }, wanted, doing) {
     throw new SetUpFault(`${missing}, and only root can install a package here.\n${howToSupply}`);
   }
   const options = { env: { ...env, DEBIAN_FRONTEND: "noninteractive" }, stop, mustFinish: true };
-  // The machine itself may be installing something just now.
+  // Another run of apt may hold the lock just now.
   const wait = ["-o", `DPkg::Lock::Timeout=${LOCK_TIMEOUT_S}`];
   const install = [...wait, "install", "-y", "--no-install-recommends", name];
   doing(`installing ${name} with apt-get`);

@@ -1,9 +1,9 @@
 /**
- * Fresh key pairs, made by way of PEM.
+ * Fresh key pairs, made via PEM.
  *
- * Node 20 can lock itself up for ever when a key is exported as a JWK: the export holds the key's
- * mutex, and if the garbage collector ends the job that generated the key at that very moment, its
- * end waits for the same mutex on the same thread. A key that was read from PEM belongs to no job.
+ * Node 20 can deadlock when a key is exported as a JWK: the export holds the key's mutex, and if the
+ * garbage collector destroys the job that generated the key at that very moment, its destructor waits
+ * for the same mutex on the same thread. A key that was read from PEM belongs to no job.
  */
 import {
   createPrivateKey,

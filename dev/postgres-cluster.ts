@@ -34,7 +34,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 export interface PostgresServerOptions {
   /**
-   * Waits for the disk at each commit, as in production. Without, a commit survives a kill of the
+   * Waits for the disk at each commit, as in production. Without it, a commit survives a kill of the
    * server, but not a crash of the machine. False if left out.
    */
   readonly fsync?: boolean;
@@ -76,7 +76,7 @@ export async function initialise(installation: Installation): Promise<void> {
   const initdb = startProgram(installation, "initdb", [
     ...["--pgdata", dataFolder(installation), "--username", SUPERUSER],
     ...["--encoding", "UTF8", "--locale", "C"],
-    // Whoever can reach the socket is the server's own user, or root.
+    // Only the server's own user and root can reach the socket.
     ...["--auth", "trust", "--no-sync", "--no-instructions"],
   ]);
   try {
@@ -127,6 +127,6 @@ export async function releaseSharedMemory(installation: Installation): Promise<v
   );
   // The seventh line: key and id.
   const id = text.split("\n")[6]?.trim().split(/\s+/)[1];
-  // Where there is no ipcrm, or the segment has gone, there is nothing that could be done.
+  // No ipcrm, or the segment has gone: nothing can be done.
   if (id !== undefined) await run("ipcrm", ["-m", id]).catch(() => undefined);
 }

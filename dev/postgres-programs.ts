@@ -1,4 +1,4 @@
-/** Which PostgreSQL the tests start, and as whom. */
+/** Which PostgreSQL the tests start, and as which user. */
 import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
@@ -42,8 +42,8 @@ function isExecutable(file: string): boolean {
 }
 
 /**
- * PostgreSQL refuses to run as root. Where this process is root's, the ordinary user as whom to run
- * it; else undefined, which means this process's own.
+ * PostgreSQL refuses to run as root. For a process of root, the ordinary user to run it as; otherwise
+ * undefined: the process's own user.
  */
 export async function findPostgresUser(): Promise<OsUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;

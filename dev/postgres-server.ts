@@ -1,9 +1,9 @@
 /**
  * A private PostgreSQL for tests and benchmark.
  *
- * It listens on a Unix socket only, in a temporary folder of its own that nobody but its user can
- * enter; so it asks for no passwords. Programs connect as `sekisho`, an ordinary role, because a
- * superuser would be exempt from row security and from much else that is to be tested.
+ * It listens on a Unix socket only, in a temporary folder that only its user can enter; so it needs
+ * no passwords. Programs connect as `sekisho`, an ordinary role, because a superuser is exempt from
+ * row security and from much else that is to be tested.
  */
 import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -25,7 +25,7 @@ import type { Installation, PostgresServerOptions } from "./postgres-cluster.js"
 import { findPostgresPrograms, findPostgresUser } from "./postgres-programs.js";
 import { childrenOf } from "./process-children.js";
 
-/** As whom Sekisho's programs connect: may make roles and owns its databases, nothing more. */
+/** The role of Sekisho's programs: may create roles and owns its databases, nothing more. */
 export const SERVICE_ROLE = "sekisho";
 /** Where connections go that are about no particular database. */
 const MAINTENANCE_DATABASE = "postgres";
@@ -116,7 +116,7 @@ export class PostgresServer {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: QUERY_TIMEOUT_MS,
     });
-    // What goes wrong is told by the query; a connection lost after it is nobody's concern.
+    // The query rejects with what goes wrong; a connection lost after it does not matter.
     client.on("error", () => undefined);
     try {
       await client.connect();
@@ -126,7 +126,7 @@ export class PostgresServer {
     }
   }
 
-  /** Stops all its processes where they are: connections stay open and nobody answers. */
+  /** Suspends all its processes: connections stay open, but it does not answer. */
   pause(): void {
     const { pid, running } = this.#process;
     if (pid === undefined || !running || this.#paused.length > 0) return;

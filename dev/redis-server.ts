@@ -11,7 +11,7 @@ import { takeFreePort } from "./free-port.js";
 const START_TIMEOUT_MS = 60_000;
 /** One PING; a paused server accepts the connection and never answers. */
 const PING_TIMEOUT_MS = 500;
-/** How often a start is tried when somebody else takes the free port first. */
+/** How often a start is tried when another process takes the free port first. */
 const PORT_ATTEMPTS_MAX = 5;
 
 export interface RedisServerOptions {
@@ -128,7 +128,7 @@ async function launch(
       what: "its first answer to PING",
       timeoutMs: START_TIMEOUT_MS,
     });
-    // Had somebody else's server answered on that port, ours would be about to end.
+    // If another server answered on that port, ours is about to end.
     await started.waitForLine((line) => /ready to accept connections/iu.test(line) || undefined, {
       what: "it was ready",
       timeoutMs: START_TIMEOUT_MS,
@@ -151,7 +151,7 @@ export async function answersPing(port: number): Promise<boolean> {
     socket.setTimeout(PING_TIMEOUT_MS, () => answer(false));
     socket.once("error", () => answer(false));
     socket.once("connect", () => socket.write("PING\r\n"));
-    // Where the default user is off, the refusal is as good an answer.
+    // With the default user off, NOAUTH is an answer too.
     socket.once("data", (data) => answer(/^(\+PONG|-NOAUTH)/u.test(data.toString("latin1"))));
   });
 }

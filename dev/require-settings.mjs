@@ -5,7 +5,7 @@ import { SetUpFault } from "./set-up-fault.mjs";
 
 /**
  * Checks the `SEKISHO_*` variables by the programs' own table. It is compiled TypeScript, so this
- * comes after the build. What the script does not use is no fault, unless nobody uses it.
+ * comes after the build. A variable that the script does not use is a fault only if it is unknown.
  * @param {object} context
  * @param {string} context.root the checkout
  * @param {NodeJS.ProcessEnv} context.env

@@ -53,7 +53,7 @@ const PROGRAMS = {
     needs: ["redis", "postgresql", "curl", "envoy"],
     args: jest(JEST_REPORT, "--runInBand"),
   },
-  // Faults at random for minutes; `--short`: for about a minute.
+  // Random faults for minutes; `--short`: for about a minute.
   guarantee: {
     redisMayBeGiven: false,
     needs: ["redis", "postgresql", "envoy"],

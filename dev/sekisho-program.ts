@@ -5,7 +5,7 @@ import { z } from "zod";
 import { StartedProcess, describeExit, parseJsonLine, type Exit } from "./child-process.js";
 import { repositoryRoot } from "./repository.js";
 
-/** Far more than it takes, for a machine that stands still now and then. */
+/** Far more than it takes, for a machine that stalls now and then. */
 const OPS_TIMEOUT_MS = 15_000;
 /** The programs promise to end within 10 s of SIGTERM. */
 const STOP_TIMEOUT_MS = 12_000;
@@ -16,7 +16,7 @@ const listeningSchema = z.object({
   ops: z.string(),
 });
 
-/** Where a program listens, as it says so itself. */
+/** Where a program listens, from its own log line. */
 export type Listening = z.infer<typeof listeningSchema>;
 
 /** A command of the compiled program, with these settings and none of the caller's own. */
@@ -33,13 +33,13 @@ export function startSekisho(
   });
 }
 
-/** The environment without SEKISHO_ names: what the caller set for himself must not slip in. */
+/** The environment without SEKISHO_ names: the caller's own settings must not leak in. */
 export function environmentWithoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const rest = Object.entries(environment).filter(([name]) => !name.startsWith("SEKISHO_"));
   return Object.fromEntries(rest);
 }
 
-/** Waits until it listens, which is before it is ready; killed where it does not. */
+/** Waits until it listens, which is before it is ready; kills it if it does not. */
 export async function untilListening(
   started: StartedProcess,
   timeoutMs: number,

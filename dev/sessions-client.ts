@@ -62,13 +62,13 @@ export interface ApiRequest {
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";
 
-/** A user as the path of the administrators' part of the API names them. */
+/** The path of a user in the administrators' API. */
 export interface UserName {
   readonly tenant: string;
   readonly user: string;
 }
 
-/** Speaks to one session service, over connections that it keeps open. */
+/** A client of one session service, over keep-alive connections. */
 export class SessionsClient {
   readonly #url: string;
   readonly #agent = new Agent({ keepAlive: true });
@@ -187,8 +187,8 @@ export class SessionsClient {
     const answer = await this.ask(method, path, request);
     const expected = typeof status === "number" ? [status] : status;
     if (expected.includes(answer.status)) return answer;
-    const said = JSON.stringify(answer.body);
-    throw new Error(`${method} ${path} was answered ${answer.status}: ${said}`);
+    const body = JSON.stringify(answer.body);
+    throw new Error(`${method} ${path} was answered ${answer.status}: ${body}`);
   }
 }
 

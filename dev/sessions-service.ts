@@ -6,7 +6,7 @@ import { parseJsonLine, type Exit, type StartedProcess } from "./child-process.j
 import { SekishoProgram, startSekisho, untilListening } from "./sekisho-program.js";
 import { waitFor } from "./wait-for.js";
 
-/** After a kill PGlite first brings each of its thousand files to disk, whose time a busy disk decides. */
+/** After a kill PGlite first syncs its thousand files, which can take long on a busy disk. */
 const START_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 
@@ -66,23 +66,23 @@ export async function createOperator(
   login: string,
 ): Promise<FirstOperator> {
   const args = ["sessions", "admin", "create", "--login", login, "--json"];
-  const { exit, said } = await runToEnd(args, options);
-  if (exit.code !== 0) throw new Error(`sekisho ${args.join(" ")}: ${said}`);
-  return operatorSchema.parse(parseJsonLine(said));
+  const { exit, output } = await runToEnd(args, options);
+  if (exit.code !== 0) throw new Error(`sekisho ${args.join(" ")}: ${output}`);
+  return operatorSchema.parse(parseJsonLine(output));
 }
 
-/** Runs a command of `sekisho` that uses the database; the last of what it printed is in `said`. */
+/** Runs a command of `sekisho` that uses the database; `output`: the last lines that it printed. */
 export async function runToEnd(
   args: readonly string[],
   options: Pick<SessionsServiceOptions, "database" | "settings">,
-): Promise<{ readonly exit: Exit; readonly said: string }> {
+): Promise<{ readonly exit: Exit; readonly output: string }> {
   const started = run(`sekisho ${args.join(" ")}`, args, options);
   try {
     const exit = await waitFor(() => (started.running ? undefined : started.exited), {
       what: `${started.name} to end`,
       timeoutMs: COMMAND_TIMEOUT_MS,
     });
-    return { exit, said: started.lines.join("\n") };
+    return { exit, output: started.lines.join("\n") };
   } finally {
     await started.kill();
   }

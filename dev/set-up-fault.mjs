@@ -1,6 +1,6 @@
 /**
- * Why the set-up (or the program after it) could not go on, told for a person: what, where, what
- * to do. `run.mjs` prints the message without a stack trace and exits with `exitCode`.
+ * Why the set-up (or the program after it) could not go on: what, where, and what to do. `run.mjs`
+ * prints the message without a stack trace and exits with `exitCode`.
  */
 export class SetUpFault extends Error {
   /**

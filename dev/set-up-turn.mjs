@@ -8,14 +8,14 @@ const POLL_MS = 200;
 
 /**
  * Waits until no other run sets up the same checkout, because `npm ci` and the build in the same
- * folders at the same time would break each other. The turn is a listener on an abstract Unix socket,
- * which the kernel takes away with its process: nothing can be left behind that blocks a later
- * run. Only Linux has them; elsewhere runs at the same time are for the user to avoid.
+ * folders at the same time would break each other. The lock is a listener on an abstract Unix socket,
+ * which the kernel removes with its process, so a killed run never blocks a later one. Only Linux has
+ * such sockets; elsewhere the user has to avoid concurrent runs.
  * @param {object} context
  * @param {string} context.root the checkout
  * @param {AbortSignal} context.stop
- * @param {() => void} onWait called once if another run is at it
- * @returns {Promise<() => void>} gives the turn back
+ * @param {() => void} onWait called once if another run holds it
+ * @returns {Promise<() => void>} releases the lock
  */
 export async function takeSetUpTurn({ root, stop }, onWait) {
   if (process.platform !== "linux") return () => {};

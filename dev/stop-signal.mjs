@@ -6,7 +6,7 @@ import { SetUpFault } from "./set-up-fault.mjs";
 const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
- * Calls `listener` with the name of every stop signal that arrives, instead of dying by it.
+ * Calls `listener` with the name of every stop signal, instead of being ended by it.
  * @param {(signal: NodeJS.Signals) => void} listener
  * @returns {() => void} ends the listening
  */
@@ -18,7 +18,7 @@ export function listenForStop(listener) {
 }
 
 /**
- * The exit code by which shells tell that a signal ended a program.
+ * The exit code with which shells report that a signal ended a program.
  * @param {NodeJS.Signals} signal
  */
 export function exitCodeOfSignal(signal) {

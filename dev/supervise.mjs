@@ -9,14 +9,14 @@ import { SetUpFault } from "./set-up-fault.mjs";
 import { exitCodeOfSignal, listenForStop } from "./stop-signal.mjs";
 
 /*
- * One program, run so that nothing of it is left: no process, no file.
+ * Runs one program so that it leaves nothing behind: no process, no file.
  *
  *   running    a stop signal is passed on to the program                        -> stopping
  *              the program ends                                                 -> ending
  *   stopping   a second stop signal, or the grace time is over: SIGKILL for all -> ending
  *              the program ends in order                                        -> ending
  *   ending     what it left in its process group gets SIGTERM, then SIGKILL; then the temporary
- *              folder goes; then its exit code is ours
+ *              folder is removed; then its exit code is ours
  *
  * The program leads a process group (and session) of its own, so the terminal's Ctrl-C reaches only
  * us: its own children, Redis and Envoy among them, go down in the order that it chooses. What it
@@ -24,7 +24,7 @@ import { exitCodeOfSignal, listenForStop } from "./stop-signal.mjs";
  * run. Only a SIGKILL of this process itself leaves both behind.
  */
 
-const PATIENCE = {
+const TIMEOUTS = {
   /** How long the program may take to stop in order. */
   graceMs: 15_000,
   /** How long processes that it left behind may take after SIGTERM. */
@@ -43,12 +43,12 @@ const PATIENCE = {
  * @param {object} options
  * @param {NodeJS.ProcessEnv} options.env
  * @param {string} options.cwd
- * @param {NodeJS.WriteStream} options.notices where a person is told that it is stopping
- * @param {Partial<typeof PATIENCE>} [options.patience]
+ * @param {NodeJS.WriteStream} options.notices for the message that it is stopping
+ * @param {Partial<typeof TIMEOUTS>} [options.timeouts]
  * @returns {Promise<number>} the program's exit code; 128 + n if signal n ended it
  */
-export async function supervise(command, args, { env, cwd, notices, patience = {} }) {
-  const { graceMs, leftBehindMs, sameStopMs } = { ...PATIENCE, ...patience };
+export async function supervise(command, args, { env, cwd, notices, timeouts = {} }) {
+  const { graceMs, leftBehindMs, sameStopMs } = { ...TIMEOUTS, ...timeouts };
   // Short, because the path of a Unix socket in it may have 107 bytes.
   const folder = await mkdtemp(join(tmpdir(), "sekisho-"));
   // PostgreSQL refuses to run as root; the user that it runs as then has to get through to its own.
@@ -58,7 +58,7 @@ export async function supervise(command, args, { env, cwd, notices, patience = {
     if (group !== undefined) signalGroup(group, "SIGKILL");
     rmSync(folder, { recursive: true, force: true });
   };
-  // Only reached without the ordinary way if this process fails itself.
+  // Has an effect only if this process itself fails.
   process.once("exit", cleanAtOnce);
   try {
     const program = spawn(command, args, {

@@ -20,7 +20,7 @@ export interface MintOptions {
   readonly scopes?: readonly string[];
 }
 
-/** A stand-in for an issuer: one ES256 key pair whose public half lies in a JWK Set file. */
+/** An issuer for tests: one ES256 key pair whose public half is in a JWK Set file. */
 export interface TokenMint {
   readonly issuer: string;
   readonly audience: string;

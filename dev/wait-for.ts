@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface WaitOptions {
-  /** What is waited for, to be read after "waited 5000 ms for …". */
+  /** What is waited for, as words that follow "waited 5000 ms for". */
   readonly what: string;
   readonly timeoutMs: number;
   /** Pause between two looks; 10 ms if left out. */
   readonly everyMs?: number;
-  /** Makes the error from its message, to say more. */
+  /** Makes the error from its message, for more details. */
   readonly failure?: (message: string) => Error;
 }
 

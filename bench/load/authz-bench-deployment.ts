@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { GivenRedis, LogInUse } from "../../dev/demo/external-redis.js";
+import { ExternalRedis, LogInUse } from "../../dev/demo/external-redis.js";
 import type { Closing } from "../../dev/demo/demo-deployment.js";
 import { RedisServer } from "../../dev/redis-server.js";
 import { createTokenMint } from "../../dev/token-mint.js";
@@ -44,7 +44,7 @@ export class AuthzBenchDeployment {
     );
     const { url } = await (given === undefined
       ? closing.keep(RedisServer.start(), (redis) => redis.close())
-      : closing.keep(GivenRedis.take(given), (redis) => redis.close()));
+      : closing.keep(ExternalRedis.take(given), (redis) => redis.close()));
     const open = redisConnections(url);
     const keys = partitionKeys(0);
     const [outcome] = await openLog(open, keys, {

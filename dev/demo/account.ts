@@ -2,11 +2,11 @@ import { styleText } from "node:util";
 
 type Style = Parameters<typeof styleText>[0];
 
-/** What a step promised and what came instead. */
-export class NotAsTold extends Error {
+/** What a step expected, and what it got instead. */
+export class UnexpectedResult extends Error {
   constructor(message: string) {
     super(message);
-    this.name = "NotAsTold";
+    this.name = "UnexpectedResult";
   }
 }
 
@@ -15,12 +15,12 @@ export interface Output {
   write(text: string): unknown;
 }
 
-/** Prints the demo's account: chapters, what was seen in them, and times in columns. */
+/** Prints the demo's output: chapters, what was checked in them, and times in columns. */
 export class Account {
   readonly #output: Output;
   readonly #coloured: boolean;
 
-  /** Colours only where a person looks, and not where NO_COLOR asks for none (no-color.org). */
+  /** Colours only on a terminal, and not if NO_COLOR is set (no-color.org). */
   constructor(output: Output, environment: NodeJS.ProcessEnv) {
     this.#output = output;
     this.#coloured = output.isTTY === true && (environment["NO_COLOR"] ?? "") === "";
@@ -30,12 +30,12 @@ export class Account {
     this.#output.write(`\n${this.#style("bold", title)}\n`);
   }
 
-  /** Something that takes a moment and begins now. */
+  /** Something begins that takes a moment. */
   doing(text: string): void {
     this.#output.write(`  ${this.#style("dim", `… ${text}`)}\n`);
   }
 
-  /** Something that was checked and came out as told. */
+  /** Something was checked, with the expected result. */
   seen(text: string): void {
     this.#output.write(`  ${this.#style("green", "✓")} ${text}\n`);
   }
@@ -48,12 +48,12 @@ export class Account {
     this.#output.write(text === "" ? "\n" : `  ${text}\n`);
   }
 
-  /** What the session service is asked, as HTTP has it. */
+  /** A request to the session service. */
   request(text: string): void {
     this.#output.write(`  ${this.#style("dim", `→ ${text}`)}\n`);
   }
 
-  /** The first column to the left, the others to the right, where numbers stand. */
+  /** The first column is aligned left, the others right, for numbers. */
   table(rows: readonly (readonly string[])[], others: Side = "right"): void {
     for (const line of alignColumns(rows, others)) this.line(`  ${line}`);
   }
@@ -66,7 +66,7 @@ export class Account {
 
 type Side = "left" | "right";
 
-/** Pads the cells so that columns stand below each other; all but the first to this side. */
+/** Pads the cells into columns; all but the first are aligned to this side. */
 export function alignColumns(
   rows: readonly (readonly string[])[],
   others: Side = "right",

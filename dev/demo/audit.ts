@@ -5,7 +5,7 @@ import type { DemoDeployment } from "./demo-deployment.js";
 
 const ENTRIES_SHOWN = 12;
 
-const trailSchema = z.object({
+const auditSchema = z.object({
   entries: z.array(
     z.object({
       kind: z.string(),
@@ -18,8 +18,8 @@ const trailSchema = z.object({
   ),
 });
 
-/** Prints the youngest entries of a tenant's audit trail, the oldest of them first. */
-export async function tellAuditTrail(
+/** Prints the latest entries of a tenant's audit trail, in order of time. */
+export async function printAudit(
   { sessions, operator }: DemoDeployment,
   account: Account,
   tenant: string,
@@ -27,7 +27,7 @@ export async function tellAuditTrail(
   const path = `/v1/admin/tenants/${tenant}/audit?limit=${ENTRIES_SHOWN}`;
   account.request(`GET ${path}`);
   const answer = await sessions.ask("GET", path, { token: operator.accessToken });
-  const { entries } = trailSchema.parse(answer.body);
+  const { entries } = auditSchema.parse(answer.body);
   const operatorsName = `user:${operator.tenant}/${operator.user}`;
   const rows = entries.reverse().map((entry) => [
     entry.kind,

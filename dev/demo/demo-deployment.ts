@@ -1,6 +1,6 @@
 /**
- * Everything that the demo runs: Redis, the session service, and pods of API, Sekisho and Envoy. Each
- * thing is closed in the reverse order of its start, also when the start is broken off half-way.
+ * Everything that the demo runs: Redis, the session service, and pods of API, Sekisho and Envoy. All
+ * are closed in reverse order of their start, even when the start is interrupted.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,9 +19,9 @@ import {
   SessionsService,
   createOperator,
 } from "../sessions-service.js";
-import { GivenRedis } from "./external-redis.js";
+import { ExternalRedis } from "./external-redis.js";
 
-/** What stands on one machine or in one pod: an API, and Envoy with Sekisho in front of it. */
+/** One machine or pod: an API, and Envoy with Sekisho in front of it. */
 export interface Pod {
   readonly name: string;
   readonly api: EchoApi;
@@ -47,7 +47,6 @@ type DeploymentDependencies = Pick<
 export class DemoDeployment {
   readonly folder: string;
   readonly redisUrl: string;
-  /** Asks the session service. */
   readonly sessions: SessionsClient;
   readonly service: SessionsService;
   readonly operator: Operator;
@@ -65,7 +64,7 @@ export class DemoDeployment {
 
   /**
    * Starts Redis (or takes the one at `given`), makes a database with an operator in it, and starts
-   * the session service, which opens the revocation log. `doing` is told each of these.
+   * the session service, which opens the revocation log. `doing` is called before each step.
    *
    * @throws LogInUse when the given Redis holds a log already
    */
@@ -82,11 +81,11 @@ export class DemoDeployment {
     );
     const { url: redisUrl } = await (given === undefined
       ? closing.keep(RedisServer.start(), (redis) => redis.close())
-      : closing.keep(GivenRedis.take(given), (redis) => redis.close()));
+      : closing.keep(ExternalRedis.take(given), (redis) => redis.close()));
 
     doing("making a database in a temporary folder, and an operator in it (some seconds)");
     const database = { folder: join(folder, "database") };
-    // Kept, so that the folder is not removed while it is being filled.
+    // Registered, so that the folder is not removed while it is being filled.
     const creating = createOperator({ database }, "operator");
     const made = await closing.keep(creating, () => undefined);
 
@@ -97,7 +96,7 @@ export class DemoDeployment {
     await service.waitReady();
     const sessions = new SessionsClient(service.url);
     await closing.keep(Promise.resolve(sessions), (client) => client.close());
-    // A one-time password is good for one login, in which it has to be replaced.
+    // A one-time password is valid for one login, in which it must be replaced.
     const password = newPassword();
     const { tenant, login, user_id: user, one_time_password: oneTimePassword } = made;
     const entered = await sessions.enter({ tenant, login, oneTimePassword }, password);
@@ -145,19 +144,19 @@ export class DemoDeployment {
   }
 }
 
-/** 18 characters that nobody guesses. */
+/** 18 random characters (104 bits). */
 export function newPassword(): string {
   return randomBytes(13).toString("base64url");
 }
 
-/** What has to be closed, in the order in which it was started. */
+/** What has to be closed, in order of start. */
 export class Closing {
   readonly #starts: { readonly started: Promise<unknown>; close(): Promise<void> }[] = [];
   #begun = false;
 
-  /** Hands on what is being started and remembers how to close it. */
+  /** Registers how to close what is being started, and passes it on. */
   async keep<T>(starting: Promise<T>, close: (started: T) => Promise<void> | void): Promise<T> {
-    // Once closing has begun the list is walked backwards and nothing may be added behind it.
+    // Once closing has begun, nothing added would be closed.
     if (this.#begun) throw new Error("stopped while starting");
     this.#starts.push({
       started: starting,
@@ -172,7 +171,7 @@ export class Closing {
     return starting;
   }
 
-  /** Closes everything, last things first, and returns what went wrong. Waits for pending starts. */
+  /** Closes everything, last started first, and returns the errors. Waits for pending starts. */
   async close(): Promise<unknown[]> {
     this.#begun = true;
     const faults: unknown[] = [];

@@ -3,7 +3,7 @@ import { partitionKeys } from "../../src/revocation-log/partition.js";
 
 const COMMAND_TIMEOUT_MS = 2_000;
 
-/** The Redis that was given holds a revocation log, which is not for a demo or a benchmark. */
+/** The external Redis already holds a revocation log, which a demo or a benchmark must not touch. */
 export class LogInUse extends Error {
   constructor() {
     super(
@@ -15,10 +15,10 @@ export class LogInUse extends Error {
 }
 
 /**
- * A Redis that was there before. The log that is opened in it is removed at the end;
- * what the session service counts in it for its limits goes by itself within ten minutes.
+ * A Redis that was not started here. The log that is opened in it is removed at the end; the session
+ * service's rate-limit counters in it expire within ten minutes.
  */
-export class GivenRedis {
+export class ExternalRedis {
   readonly url: string;
 
   private constructor(url: string) {
@@ -26,7 +26,7 @@ export class GivenRedis {
   }
 
   /** @throws LogInUse when there is a log in it */
-  static async take(url: string): Promise<GivenRedis> {
+  static async take(url: string): Promise<ExternalRedis> {
     const { log, meta, nodes } = partitionKeys(0);
     const connection = await redisConnections(url)();
     try {
@@ -36,10 +36,10 @@ export class GivenRedis {
     } finally {
       connection.close();
     }
-    return new GivenRedis(url);
+    return new ExternalRedis(url);
   }
 
-  /** Removes the log; the session service has to have ended, or it would restore it. */
+  /** Removes the log. The session service must have ended, or it would restore the log. */
   async close(): Promise<void> {
     const { log, meta, nodes } = partitionKeys(0);
     const connection = await redisConnections(this.url)();

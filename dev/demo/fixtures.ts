@@ -1,4 +1,4 @@
-/** Who appears in the demo: one user with two devices at acme, and one of the same id at globex. */
+/** The demo's users: one with two devices at acme, and one of the same id at globex. */
 import type { SessionTokens } from "../sessions-client.js";
 import { newPassword } from "./demo-deployment.js";
 import type { DemoDeployment } from "./demo-deployment.js";
@@ -33,27 +33,27 @@ export class Person {
     return person;
   }
 
-  /** Opens a session of its own for this device. */
+  /** Opens a new session for this device. */
   async logIn(deviceName: string): Promise<SessionTokens> {
     const [tenant, login, password] = [this.tenant, this.#login, this.#password];
     return this.#deployment.sessions.login({ tenant, login, password }, deviceName);
   }
 }
 
-export interface Cast {
+export interface Fixtures {
   readonly ann: Person;
   readonly laptop: SessionTokens;
   readonly phone: SessionTokens;
-  /** Another Ann, at her desk. */
+  /** The other Ann, at globex. */
   readonly namesake: SessionTokens;
 }
 
-export async function castOf(deployment: DemoDeployment): Promise<Cast> {
+export async function createFixtures(deployment: DemoDeployment): Promise<Fixtures> {
   const [ann, other] = [await Person.at(deployment, "acme"), await Person.at(deployment, "globex")];
   return {
     ann,
     laptop: await ann.logIn("laptop"),
     phone: await ann.logIn("phone"),
-    namesake: await other.logIn("desk"),
+    namesake: await other.logIn("desktop"),
   };
 }

@@ -1,30 +1,29 @@
 /**
- * `npm run demo`: real processes on this machine, and the story of what Sekisho is for.
+ * `npm run demo`: a scenario with real processes on this machine that shows what Sekisho does.
  *
- * Exit codes: 0 told to the end (or ended by Ctrl-C while kept running); 1 something did not come
- * out as told; 2 wrong usage; 128 + n if signal n broke it off.
+ * Exit codes: 0 completed (or ended by Ctrl-C while kept running); 1 an unexpected result or an
+ * error; 2 wrong usage; 128 + n if signal n ended it.
  */
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
 import { Account, milliseconds } from "./account.js";
-import { castOf } from "./fixtures.js";
+import { createFixtures } from "./fixtures.js";
 import { keepRunning } from "./keep.js";
 import { Closing, DemoDeployment } from "./demo-deployment.js";
-import { STORY } from "./scenario.js";
-import { tellAuditTrail } from "./audit.js";
+import { SCENARIO } from "./scenario.js";
+import { printAudit } from "./audit.js";
 
 const NODES = ["node-1", "node-2", "node-3"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type StopSignal = (typeof SIGNALS)[number] | "SIGPIPE";
-/** After this long the demo stops waiting for itself. */
-const PERFORMANCE_TIMEOUT_MS = 110_000;
+const SCENARIO_TIMEOUT_MS = 110_000;
 
 const USAGE = `usage: npm run demo [-- --keep]
 
   --keep   leaves everything running at the end, until Ctrl-C, and prints commands to try`;
 
-async function perform(account: Account, closing: Closing): Promise<DemoDeployment> {
+async function runScenario(account: Account, closing: Closing): Promise<DemoDeployment> {
   account.chapter("A session service, and three nodes, each with an Envoy in front of an API");
   const given = process.env["SEKISHO_REDIS_URL"];
   const deployment = await DemoDeployment.open(closing, given === "" ? undefined : given, (text) =>
@@ -39,14 +38,19 @@ async function perform(account: Account, closing: Closing): Promise<DemoDeployme
     ...deployment.pods.map(({ name, envoy }) => [name, envoy.url]),
   ]);
 
-  const telling = { deployment, account, cast: await castOf(deployment), refusedAfterMs: [] };
-  for (const step of STORY) {
+  const context = {
+    deployment,
+    account,
+    fixtures: await createFixtures(deployment),
+    refusedAfterMs: [],
+  };
+  for (const step of SCENARIO) {
     account.chapter(step.title);
-    await step.tell(telling);
+    await step.run(context);
   }
   account.chapter("Who did what at acme: the end of the audit trail");
-  await tellAuditTrail(deployment, account, "acme");
-  const longestMs = Math.max(...telling.refusedAfterMs);
+  await printAudit(deployment, account, "acme");
+  const longestMs = Math.max(...context.refusedAfterMs);
   account.chapter(
     longestMs < 0
       ? "Every node refused before the acknowledgement had arrived"
@@ -65,18 +69,18 @@ async function main(): Promise<number> {
   const account = new Account(process.stdout, process.env);
   const closing = new Closing();
   const stopped = signalled();
-  const timeout = AbortSignal.timeout(PERFORMANCE_TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(SCENARIO_TIMEOUT_MS);
   const overdue = new Promise<never>((_, reject) => {
     timeout.addEventListener("abort", () => {
-      reject(new Error(`not done within ${PERFORMANCE_TIMEOUT_MS / 1000} s`));
+      reject(new Error(`not done within ${SCENARIO_TIMEOUT_MS / 1000} s`));
     });
   });
   let exitCode = 0;
   try {
-    const performance = perform(account, closing);
-    const outcome = await Promise.race([performance, stopped, overdue]);
+    const scenario = runScenario(account, closing);
+    const outcome = await Promise.race([scenario, stopped, overdue]);
     if (typeof outcome === "string") {
-      performance.catch(() => undefined);
+      scenario.catch(() => undefined);
       exitCode = 128 + constants.signals[outcome];
     } else if (args.keep !== true) {
       account.line("By hand: npm run demo -- --keep. The API by example: docs/sessions.md.");
@@ -107,8 +111,8 @@ function readArguments(): { keep?: boolean; help?: boolean } | undefined {
 }
 
 /**
- * Settles with the first signal that asks to stop; later ones are passed over. Node ignores SIGPIPE:
- * a reader that has gone (`| head`) shows as an error of the output instead.
+ * Resolves with the first stop signal; later ones are ignored. Node ignores SIGPIPE: a reader that
+ * has gone (`| head`) shows as an error of the output instead.
  */
 async function signalled(): Promise<StopSignal> {
   return new Promise((resolve) => {
@@ -117,5 +121,5 @@ async function signalled(): Promise<StopSignal> {
   });
 }
 
-// Nothing may keep a finished demo from ending.
+// An open handle must not keep a finished demo alive.
 process.exit(await main());

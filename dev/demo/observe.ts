@@ -1,19 +1,19 @@
-/** What the steps of the demo look at, and what they say when it is not as told. */
+/** The demo's checks, which throw an UnexpectedResult. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import { describeAnswer } from "../client.js";
 import type { Answer, AskOptions, Client } from "../client.js";
-import { NotAsTold } from "./account.js";
+import { UnexpectedResult } from "./account.js";
 import type { Pod } from "./demo-deployment.js";
 
-/** An ordinary path of the API: every request needs a good token. */
+/** An ordinary path of the API: every request needs a valid token. */
 export const PATH = "/things";
-/** Pause between two requests of one watcher; it bounds how finely times are read. */
+/** Pause between two requests of one watcher: the resolution of the measured times. */
 const WATCH_PAUSE_MS = 2;
-/** How long a refusal is waited for; the promise is one second. */
+/** How long to wait for a refusal; the promise is one second. */
 const REFUSAL_TIMEOUT_MS = 3_000;
 
-/** Asks every pod and wants this answer from each ("200", "401 session_revoked"). */
+/** Sends a request to every pod and expects this answer ("200", "401 session_revoked"). */
 export async function expectEverywhere(
   pods: readonly Pick<Pod, "name" | "client">[],
   options: AskOptions,
@@ -26,13 +26,14 @@ export async function expectEverywhere(
 
 export function expectAnswer(pod: Pick<Pod, "name">, answer: Answer, expected: string): Answer {
   const seen = describeAnswer(answer);
-  if (seen !== expected) throw new NotAsTold(`${pod.name} answered ${seen}, not ${expected}`);
+  if (seen !== expected)
+    throw new UnexpectedResult(`${pod.name} answered ${seen}, not ${expected}`);
   return answer;
 }
 
 /**
- * Asks one pod again and again until it refuses, and returns the moment of the first refusal.
- * Nothing but passing is in order before that.
+ * Polls one pod until it refuses, and returns the moment of the first refusal. Before that, only 200
+ * is allowed.
  */
 export async function firstRefusal(
   pod: Pick<Pod, "name" | "client">,
@@ -44,15 +45,15 @@ export async function firstRefusal(
     const answer = await pod.client.get(PATH, { token });
     const seen = describeAnswer(answer);
     if (seen === refusal) return answer.atMs;
-    if (seen !== "200") throw new NotAsTold(`${pod.name} answered ${seen}, not ${refusal}`);
+    if (seen !== "200") throw new UnexpectedResult(`${pod.name} answered ${seen}, not ${refusal}`);
     if (performance.now() > deadline) {
-      throw new NotAsTold(`${pod.name} still lets it pass after ${REFUSAL_TIMEOUT_MS} ms`);
+      throw new UnexpectedResult(`${pod.name} still lets it pass after ${REFUSAL_TIMEOUT_MS} ms`);
     }
     await delay(WATCH_PAUSE_MS);
   }
 }
 
-/** Requests that go on in the background until they are ended, with what was answered. */
+/** Requests in the background until `end`, with a count of the answers. */
 export class Traffic {
   readonly #answers = new Map<string, number>();
   readonly #over = new AbortController();
@@ -60,7 +61,7 @@ export class Traffic {
 
   constructor(client: Client, token: string) {
     this.#running = this.#run(client, token);
-    // Whoever ends it gets the error; until then it has nowhere to go.
+    // `end` rejects with the error; until then it must not count as unhandled.
     this.#running.catch(() => undefined);
   }
 
@@ -80,7 +81,7 @@ export class Traffic {
   }
 }
 
-/** Wants only these answers, and at least one of them; returns how many there were. */
+/** Expects only these answers, and at least one of them; returns how many there were. */
 export function expectOnly(
   whose: string,
   answers: ReadonlyMap<string, number>,
@@ -91,7 +92,7 @@ export function expectOnly(
   const total = all.reduce((sum, [, count]) => sum + count, 0);
   if (others.length > 0 || total === 0) {
     const seen = all.map(([answer, count]) => `${count} × ${answer}`).join(", ") || "no answer";
-    throw new NotAsTold(`${whose}: ${seen}, where only ${expected.join(" or ")} was to come`);
+    throw new UnexpectedResult(`${whose}: ${seen}, but only ${expected.join(" or ")} was expected`);
   }
   return total;
 }

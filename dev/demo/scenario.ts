@@ -1,12 +1,12 @@
-/** The demo's steps, in the order in which they are told. Each checks what it says. */
+/** The demo's steps, in order. Each checks what it prints. */
 import { z } from "zod";
 
 import { describeAnswer } from "../client.js";
 import { userPath } from "../sessions-client.js";
 import type { RevocationAnswer } from "../sessions-client.js";
-import { NotAsTold, milliseconds } from "./account.js";
+import { UnexpectedResult, milliseconds } from "./account.js";
 import type { Account } from "./account.js";
-import type { Cast } from "./fixtures.js";
+import type { Fixtures } from "./fixtures.js";
 import {
   PATH,
   Traffic,
@@ -21,7 +21,7 @@ const problemSchema = z.object({ code: z.string() });
 
 /** The promise: refused on every node within this time of the acknowledgement. */
 const REFUSED_WITHIN_MS = 1_000;
-/** How long an administrator who wants a receipt waits for all nodes. */
+/** How long the administrator's receipt waits for all nodes. */
 const RECEIPT_WAIT_MS = 2_000;
 
 const SESSION_REVOKED = "401 session_revoked";
@@ -30,9 +30,9 @@ const EPOCH_SUPERSEDED = "401 user_epoch_superseded";
 /** When it arrived, by `performance.now()`; and which nodes had applied it, where that was asked. */
 type Acknowledged = Pick<RevocationAnswer, "atMs" | "nodes" | "per_node">;
 
-export interface Telling {
+export interface StepContext {
   readonly deployment: DemoDeployment;
-  readonly cast: Cast;
+  readonly fixtures: Fixtures;
   readonly account: Account;
   /** Times from acknowledgement to refusal, of every node and revocation so far. */
   readonly refusedAfterMs: number[];
@@ -40,31 +40,31 @@ export interface Telling {
 
 interface Step {
   readonly title: string;
-  tell(telling: Telling): Promise<void>;
+  run(context: StepContext): Promise<void>;
 }
 
-export const STORY: readonly Step[] = [
-  { title: "Ann has logged in at acme on her laptop and her phone", tell: twoDevicesPass },
+export const SCENARIO: readonly Step[] = [
+  { title: "Ann has logged in at acme on her laptop and her phone", run: twoDevicesPass },
   {
     title: "Her phone is stolen: an administrator ends its session and waits for the receipt",
-    tell: oneSessionIsRevoked,
+    run: oneSessionIsRevoked,
   },
-  { title: "Her account is taken over: everything of hers is revoked", tell: theUserIsRevoked },
-  { title: "A thief uses a copy of her refresh token", tell: aRefreshTokenIsReused },
-  { title: "Another Ann, at globex, has the same user id", tell: theNamesakePasses },
-  { title: "A fourth node joins under traffic", tell: aNodeJoins },
-  { title: "A client claims to be somebody else", tell: spoofedHeadersAreRemoved },
+  { title: "Her account is taken over: everything of hers is revoked", run: theUserIsRevoked },
+  { title: "A thief uses a copy of her refresh token", run: aRefreshTokenIsReused },
+  { title: "Another Ann, at globex, has the same user id", run: theNamesakePasses },
+  { title: "A fourth node joins under traffic", run: aNodeJoins },
+  { title: "A client claims to be another user", run: spoofedHeadersAreRemoved },
 ];
 
-async function twoDevicesPass({ deployment, cast, account }: Telling): Promise<void> {
+async function twoDevicesPass({ deployment, fixtures, account }: StepContext): Promise<void> {
   account.request("POST /v1/login");
   for (const device of ["laptop", "phone"] as const) {
-    const { accessToken: token, sessionId } = cast[device];
+    const { accessToken: token, sessionId } = fixtures[device];
     const answers = await expectEverywhere(deployment.pods, { token }, "200");
     for (const { echo } of answers) {
       const seen = echo?.headers["x-auth-session-id"];
       if (seen !== sessionId) {
-        throw new NotAsTold(`the API was told session ${seen ?? "(none)"}, not ${sessionId}`);
+        throw new UnexpectedResult(`the API got session ${seen ?? "(none)"}, not ${sessionId}`);
       }
     }
     account.seen(
@@ -73,63 +73,63 @@ async function twoDevicesPass({ deployment, cast, account }: Telling): Promise<v
   }
 }
 
-async function oneSessionIsRevoked(telling: Telling): Promise<void> {
-  const { deployment, cast, account } = telling;
-  const { sessionId: session, accessToken: token } = cast.phone;
+async function oneSessionIsRevoked(context: StepContext): Promise<void> {
+  const { deployment, fixtures, account } = context;
+  const { sessionId: session, accessToken: token } = fixtures.phone;
   const whose = { tenant: "acme", user: "ann", session };
   account.request(`DELETE ${userPath(whose)}/sessions/${session}?wait_ms=${RECEIPT_WAIT_MS}`);
-  await revokeAndWatch(telling, {
+  await revokeAndWatch(context, {
     act: () =>
       deployment.sessions.revokeSession(deployment.operator.accessToken, whose, RECEIPT_WAIT_MS),
     token,
     refusal: SESSION_REVOKED,
   });
-  await expectEverywhere(deployment.pods, { token: cast.laptop.accessToken }, "200");
-  account.seen("her laptop goes on passing on all of them");
+  await expectEverywhere(deployment.pods, { token: fixtures.laptop.accessToken }, "200");
+  account.seen("her laptop still passes on all of them");
 }
 
-async function theUserIsRevoked(telling: Telling): Promise<void> {
-  const { deployment, cast, account } = telling;
+async function theUserIsRevoked(context: StepContext): Promise<void> {
+  const { deployment, fixtures, account } = context;
   const whose = { tenant: "acme", user: "ann" };
   account.request(`POST ${userPath(whose)}/revoke-all?wait_ms=0`);
-  await revokeAndWatch(telling, {
+  await revokeAndWatch(context, {
     act: () => deployment.sessions.revokeUser(deployment.operator.accessToken, whose),
-    token: cast.laptop.accessToken,
+    token: fixtures.laptop.accessToken,
     refusal: EPOCH_SUPERSEDED,
   });
-  await expectEverywhere(deployment.pods, { token: cast.phone.accessToken }, SESSION_REVOKED);
+  await expectEverywhere(deployment.pods, { token: fixtures.phone.accessToken }, SESSION_REVOKED);
   account.seen("her phone stays refused");
-  await expectRefreshRefused(deployment, cast.laptop.refreshToken, "session_ended");
+  await expectRefreshRefused(deployment, fixtures.laptop.refreshToken, "session_ended");
   account.seen("her refresh token is refused as well: 401 session_ended");
-  const { accessToken: token } = await cast.ann.logIn("laptop");
+  const { accessToken: token } = await fixtures.ann.logIn("laptop");
   await expectEverywhere(deployment.pods, { token }, "200");
   account.seen("when she logs in again, she passes at once");
 }
 
-async function aRefreshTokenIsReused(telling: Telling): Promise<void> {
-  const { deployment, cast, account } = telling;
-  const first = await cast.ann.logIn("tablet");
+async function aRefreshTokenIsReused(context: StepContext): Promise<void> {
+  const { deployment, fixtures, account } = context;
+  const first = await fixtures.ann.logIn("tablet");
   const second = await deployment.sessions.refresh(first.refreshToken);
   const third = await deployment.sessions.refresh(second.refreshToken);
   account.seen("her tablet has exchanged its refresh token twice; each is good for one use");
   account.request("POST /v1/refresh, by the thief, with the first one");
-  await revokeAndWatch(telling, {
+  await revokeAndWatch(context, {
     act: () => expectRefreshRefused(deployment, first.refreshToken, "refresh_token_reused"),
     token: third.accessToken,
     refusal: SESSION_REVOKED,
   });
-  account.seen("nobody can tell who is the thief, so the session is over for both of them");
+  account.seen("which of the two is the thief is unknown, so the session ends for both");
 }
 
-async function theNamesakePasses({ deployment, cast, account }: Telling): Promise<void> {
-  const { accessToken: token } = cast.namesake;
+async function theNamesakePasses({ deployment, fixtures, account }: StepContext): Promise<void> {
+  const { accessToken: token } = fixtures.namesake;
   const answers = await expectEverywhere(deployment.pods, { token }, "200");
   account.seen(`she passes on all ${answers.length} nodes: users of two tenants are two users`);
 }
 
-async function aNodeJoins({ deployment, cast, account }: Telling): Promise<void> {
-  const { accessToken: good } = cast.namesake;
-  const { accessToken: revoked } = cast.phone;
+async function aNodeJoins({ deployment, fixtures, account }: StepContext): Promise<void> {
+  const { accessToken: good } = fixtures.namesake;
+  const { accessToken: revoked } = fixtures.phone;
   const running = deployment.pods.map((pod) => ({
     name: pod.name,
     good: new Traffic(pod.client, good),
@@ -142,16 +142,16 @@ async function aNodeJoins({ deployment, cast, account }: Telling): Promise<void>
   });
   const expected = [
     [revoked, SESSION_REVOKED],
-    [cast.laptop.accessToken, EPOCH_SUPERSEDED],
+    [fixtures.laptop.accessToken, EPOCH_SUPERSEDED],
     [good, "200"],
   ] as const;
   for (const [token, answer] of expected) {
     expectAnswer(pod, await pod.client.get(PATH, { token }), answer);
   }
-  account.seen(`${name} refuses what was revoked before it was born, and lets the others pass`);
+  account.seen(`${name} refuses what was revoked before it started, and lets the others pass`);
 
   const early = (await newborn?.end()) ?? new Map<string, number>();
-  // Until it has read the log it cannot know, and says so; what it never does is let it pass.
+  // Until it has read the log it answers 503, but never lets a revoked token pass.
   const unready = ["503 revocations_stale", "503 keys_unavailable"];
   const asked = expectOnly(name, early, [SESSION_REVOKED, ...unready]);
   account.seen(`it was asked ${asked} times from its first moment on and let none pass`);
@@ -164,14 +164,18 @@ async function aNodeJoins({ deployment, cast, account }: Telling): Promise<void>
   account.seen(`meanwhile the others gave ${total} answers, each as before`);
 }
 
-async function spoofedHeadersAreRemoved({ deployment, cast, account }: Telling): Promise<void> {
+async function spoofedHeadersAreRemoved({
+  deployment,
+  fixtures,
+  account,
+}: StepContext): Promise<void> {
   const spoofed = {
     "X-Auth-Tenant-Id": "acme",
     "x-auth-user-id": "root",
     "x-auth-session-id": "forged",
   };
   const names = Object.keys(spoofed).map((name) => name.toLowerCase());
-  const { accessToken: token, sessionId } = cast.namesake;
+  const { accessToken: token, sessionId } = fixtures.namesake;
   for (const pod of deployment.pods) {
     const known = await pod.client.get(PATH, { token, headers: spoofed });
     const anonymous = await pod.client.get("/public/news", { headers: spoofed });
@@ -180,25 +184,25 @@ async function spoofedHeadersAreRemoved({ deployment, cast, account }: Telling):
       return names.map((name) => answer.echo?.headers[name] ?? "-").join(" ");
     });
     if (seen[0] !== `globex ann ${sessionId}` || seen[1] !== "- - -") {
-      throw new NotAsTold(`the API behind ${pod.name} was told ${seen.join(" and ")}`);
+      throw new UnexpectedResult(`the API behind ${pod.name} got ${seen.join(" and ")}`);
     }
     const underscored = await pod.client.get("/public/news", {
       headers: { x_auth_user_id: "root" },
     });
     if (underscored.status !== 400) {
-      throw new NotAsTold(`${pod.name} answered ${describeAnswer(underscored)}, not 400`);
+      throw new UnexpectedResult(`${pod.name} answered ${describeAnswer(underscored)}, not 400`);
     }
   }
-  account.seen("with a token, the API is told whose it is, not what the client wrote");
-  account.seen("without one, on a public route, it is told nothing");
+  account.seen("with a token, the API gets the token's identity, not what the client wrote");
+  account.seen("without one, on a public route, it gets none");
   account.seen(
     "x_auth_user_id, which some frameworks take for x-auth-user-id, is refused with 400",
   );
 }
 
-/** Revokes while every node is being asked with the token, and tells how long each went on. */
+/** Revokes while every node gets requests with the token, and prints how long each let it pass. */
 async function revokeAndWatch(
-  { deployment, account, refusedAfterMs }: Telling,
+  { deployment, account, refusedAfterMs }: StepContext,
   revocation: {
     /** Resolves with the answer that acknowledges the revocation. */
     readonly act: () => Promise<Acknowledged>;
@@ -216,7 +220,7 @@ async function revokeAndWatch(
   refusedAfterMs.push(...afterMs);
   const slowest = Math.max(...afterMs);
   if (slowest >= REFUSED_WITHIN_MS) {
-    throw new NotAsTold(`the last node refused it only ${milliseconds(slowest)} after`);
+    throw new UnexpectedResult(`the last node refused it only ${milliseconds(slowest)} after`);
   }
   await expectEverywhere(pods, { token }, refusal);
   account.seen(`refused on all ${pods.length} nodes: ${refusal}`);
@@ -240,12 +244,12 @@ async function revokeAndWatch(
   ]);
 }
 
-/** A node may refuse before the answer has found its way back. */
+/** A node may refuse before the answer has arrived. */
 function sinceAcknowledgement(ms: number): string {
   return ms < 0 ? "before it" : milliseconds(ms);
 }
 
-/** Wants this refusal; returns its answer, which tells that the revocation is acknowledged. */
+/** Expects this refusal; its answer acknowledges the revocation. */
 async function expectRefreshRefused(
   { sessions }: DemoDeployment,
   refreshToken: string,
@@ -253,9 +257,11 @@ async function expectRefreshRefused(
 ): Promise<Acknowledged> {
   const body = { refresh_token: refreshToken };
   const answer = await sessions.ask("POST", "/v1/refresh", { body });
-  const told = problemSchema.safeParse(answer.body).data?.code ?? "no problem";
-  if (answer.status !== 401 || told !== code) {
-    throw new NotAsTold(`the refresh was answered ${answer.status} ${told}, not 401 ${code}`);
+  const found = problemSchema.safeParse(answer.body).data?.code ?? "no problem";
+  if (answer.status !== 401 || found !== code) {
+    throw new UnexpectedResult(
+      `the refresh was answered ${answer.status} ${found}, not 401 ${code}`,
+    );
   }
   return { atMs: answer.atMs };
 }

@@ -1,4 +1,4 @@
-/** How the sidecar is, by component. */
+/** The sidecar's health, by component. */
 import type { Follower } from "./follow/follower.js";
 import { unkeptMessage } from "./follow/log-examination.js";
 import type { LocalState } from "./follow/local-state-lru.js";
@@ -7,8 +7,8 @@ import type { Issuer } from "../tokens/issuer.js";
 import { HEALTHY, type Component, type Components } from "../runtime/health.js";
 
 /**
- * How long the first keys of every issuer are waited for. Beyond that a node serves those issuers
- * whose keys it has: one that is down must not keep the others' tokens out.
+ * How long a node waits for the first keys of every issuer. After that it serves the issuers whose
+ * keys it has: one that is down must not block the tokens of the others.
  */
 export const KEYS_AWAITED_MS = 30_000;
 
@@ -37,9 +37,10 @@ export const UNPROTECTED_FAILOVER =
 const KEPT_AGE_MAX_MS = 5000;
 
 /**
- * A node becomes ready with its first proof of freshness and the first keys of every issuer, or after
- * a while of at least one, and then stays ready until shutdown. Later trouble is `degraded`: failing the probe would take every API pod out of
- * service for a blip of Redis, where the staleness policy gives the better answer.
+ * A node becomes ready with its first proof of freshness and the first keys of every issuer (after
+ * `KEYS_AWAITED_MS`, of at least one), and stays ready until shutdown. Later problems are `degraded`:
+ * failing the probe would take every API pod out of service for a short Redis outage, where the
+ * staleness policy gives the better answer.
  */
 export function authzComponents(dependencies: ComponentDependencies): Components {
   return {
@@ -74,7 +75,7 @@ function revocations(dependencies: ComponentDependencies): Component {
     return trouble(dependencies, `${since}: ${problem?.message ?? state}`);
   }
   if (dependencies.state.saturated) {
-    // Degraded from the start: it would never end by waiting, and the policy answers meanwhile.
+    // Degraded even before the node is ready: waiting does not help, and the policy still answers.
     const advice = "raise SEKISHO_REVOCATIONS_MAX_ENTRIES";
     return { status: "degraded", detail: `more revocations than fit in memory: ${advice}` };
   }
@@ -89,7 +90,7 @@ function revocations(dependencies: ComponentDependencies): Component {
   return coverage(dependencies);
 }
 
-/** A log that was opened, replaced or given a longer horizon lately does not cover older tokens. */
+/** A log that was recently opened, replaced or given a longer horizon does not cover older tokens. */
 function coverage({ follower, limits, nowMs }: ComponentDependencies): Component {
   const coveredMs = follower.freshness.coversFromMs + limits.skewMs;
   const endsMs = coveredMs + limits.maxTokenLifetimeS * 1000 + limits.skewMs;
@@ -98,7 +99,7 @@ function coverage({ follower, limits, nowMs }: ComponentDependencies): Component
     return unprotectedReplicas > 0 ? { status: "ok", detail: UNPROTECTED_FAILOVER } : HEALTHY;
   }
   const detail =
-    `tokens issued before ${new Date(coveredMs).toISOString()} are older than the log and answered ` +
+    `tokens issued before ${new Date(coveredMs).toISOString()} are older than the log and treated ` +
     `as stale; the last of them has expired by ${new Date(endsMs).toISOString()}`;
   return { status: "degraded", detail };
 }

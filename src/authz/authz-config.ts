@@ -1,4 +1,4 @@
-/** What `sekisho authz` is told by its environment. */
+/** The configuration of `sekisho authz`, from its environment. */
 import type { ListenAddress } from "../runtime/listen-address.js";
 import type { OnStale } from "../revocation-log/on-stale.js";
 import type { Issuer } from "../tokens/issuer.js";
@@ -39,7 +39,7 @@ export interface AuthzConfig {
 
 /**
  * Throws a ConfigError that lists every fault.
- * @param unknown the faults of variables that no program has
+ * @param unknown faults for variables that no program has
  */
 export function readAuthzConfig(
   env: Environment,

@@ -6,13 +6,13 @@ import type { ResyncCause } from "./follow/log-order.js";
 import type { EntryKind } from "./follow/local-state-lru.js";
 import type { RefreshResult } from "../tokens/issuer-keys.js";
 
-/** What is read when Prometheus asks. Infinity where something never happened yet. */
+/** Read on each scrape. Infinity for what has never happened. */
 export interface AuthzGauges {
   readonly stalenessMs: () => number;
   readonly entries: () => Readonly<Record<EntryKind, number>>;
   readonly saturated: () => boolean;
   readonly seq: () => number;
-  /** undefined: no session service stands behind the log, or it was not read yet. */
+  /** undefined: the log has no session service, or has not been read yet. */
   readonly keptAgeMs: () => number | undefined;
   readonly connections: () => number;
   readonly keyAgesMs: () => readonly { readonly issuer: string; readonly ageMs: number }[];
@@ -56,7 +56,7 @@ export function authzMetrics(gauges: AuthzGauges): AuthzMetrics {
   });
   const lag = new Histogram({
     name: "sekisho_revocation_apply_lag_seconds",
-    help: "Time from publishing a revocation to applying it here (two machines' clocks).",
+    help: "Time from publishing a revocation to applying it here (by the clocks of two machines).",
     buckets: LAG_BUCKETS_S,
     registers: [registry],
   });
@@ -126,7 +126,7 @@ function registerGauges(registry: Registry, gauges: AuthzGauges): void {
     "Time since this node last proved that it had applied the whole log; +Inf: never.",
     () => gauges.stalenessMs() / 1000,
   );
-  gauge("sekisho_revocations_saturated", "1 if live entries were driven out of memory.", () =>
+  gauge("sekisho_revocations_saturated", "1 if live entries were evicted from memory.", () =>
     gauges.saturated() ? 1 : 0,
   );
   gauge("sekisho_connections", "Open connections to the gRPC port.", gauges.connections);

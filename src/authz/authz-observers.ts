@@ -1,4 +1,4 @@
-/** What the sidecar's parts report, as log lines and metrics. */
+/** Turns the sidecar's events into log lines and metrics. */
 import type { ConnectionsObserver } from "./check/check-connections.js";
 import type { CheckObserver } from "./check/check-handler.js";
 import type { Checked } from "./check/check.js";
@@ -52,7 +52,7 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
       },
       resync: (cause, why) => {
         metrics.resync(cause);
-        // A log that cannot be followed is read again and again: told once at this level.
+        // A log that cannot be followed is reread on every attempt: `info` only for a new cause.
         log[cause === lastCause ? "debug" : "info"]({ cause, why }, "reading the whole log");
         lastCause = cause;
       },
@@ -77,12 +77,12 @@ function keyObserver(
   log: Logger,
   metrics: AuthzMetrics,
 ): NonNullable<IssuerKeysOptions["onRefresh"]> {
-  let lastTold: string | undefined;
+  let lastReported: string | undefined;
   return (result, detail) => {
     metrics.jwksRefresh(result);
-    const told = `${result === "failed" ? "failed" : "good"} ${detail ?? ""}`;
-    if (told === lastTold && result !== "ok") return;
-    lastTold = told;
+    const report = `${result === "failed" ? "failed" : "good"} ${detail ?? ""}`;
+    if (report === lastReported && result !== "ok") return;
+    lastReported = report;
     if (result === "failed") log.warn({ issuer, problem: detail }, "keys not loaded");
     else if (detail === undefined) log.info({ issuer }, "keys loaded");
     else log.warn({ issuer, problem: detail }, "keys loaded, some cannot be used");

@@ -1,4 +1,4 @@
-/** `/statusz`: where this node stands, for people and scripts. */
+/** `/statusz`: this node's state, for people and scripts. */
 import type { AuthzConfig } from "./authz-config.js";
 import type { Follower } from "./follow/follower.js";
 import type { LocalState } from "./follow/local-state-lru.js";
@@ -15,7 +15,7 @@ interface StatusDependencies {
   }[];
 }
 
-/** What never happened yet is null. */
+/** null for what has never happened. */
 export function authzStatus({ config, follower, state, trusted }: StatusDependencies): object {
   const { state: following, group, generation, seq, problem } = follower.status();
   const { provenAt, coversFromMs } = follower.freshness;

@@ -24,7 +24,7 @@ export const AUTHZ_VARIABLES = {
     parseListenAddress,
   ),
   SEKISHO_CONNECTIONS_MAX: wholeNumber(
-    "how many connections to the sidecar's gRPC port may be open; beyond that the least used ends",
+    "how many connections to the sidecar's gRPC port may be open; beyond that the least used is closed",
     256,
     8,
     65_536,
@@ -42,14 +42,13 @@ export const AUTHZ_VARIABLES = {
     86_400,
   ),
   SEKISHO_OPS_LISTEN: variable(
-    "where it listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",
+    "where the sidecar listens for probes and Prometheus (HTTP); port 0 takes a free one and logs it",
     "HOST:PORT or unix:/PATH",
     "127.0.0.1:9192",
     parseListenAddress,
   ),
   SEKISHO_LOG_UNKEPT_MAX_S: wholeNumber(
-    "for how long a node relies on a log that its session service does not stamp any more, in " +
-      "seconds; 0: for ever",
+    "for how long a node relies on a log after its session service's last stamp, in seconds; 0: for ever",
     0,
     0,
     86_400,
@@ -59,7 +58,7 @@ export const AUTHZ_VARIABLES = {
     HTTP_URL,
     faultOfHttpUrl,
   ),
-  SEKISHO_JWKS_FILE: text("the same as a file", "a path"),
+  SEKISHO_JWKS_FILE: text("the issuer's keys, in a file", "a path"),
   SEKISHO_ALGORITHMS: variable(
     "the signature algorithms that are accepted",
     `one or more of ${ALGORITHMS.join(", ")}, separated by commas`,
@@ -73,13 +72,13 @@ export const AUTHZ_VARIABLES = {
     2_592_000,
   ),
   SEKISHO_MAX_STALENESS_MS: wholeNumber(
-    "how old the last proof of having applied the whole log may be, in milliseconds",
+    "how old a node's last proof that it has applied the whole log may be, in milliseconds",
     1000,
     750,
     60_000,
   ),
   SEKISHO_ON_STALE: oneOf(
-    "what to answer beyond that, where the route does not say",
+    "what a node answers once that proof is older, where the route does not say",
     ON_STALE,
     "deny",
   ),
@@ -90,7 +89,7 @@ export const AUTHZ_VARIABLES = {
     10_000_000,
   ),
   SEKISHO_TOKEN_CACHE_MAX_ENTRIES: wholeNumber(
-    "how many verified tokens are remembered",
+    "how many verified tokens are cached",
     50_000,
     1,
     1_000_000,

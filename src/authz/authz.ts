@@ -29,7 +29,7 @@ import type { Issuer } from "../tokens/issuer.js";
 import { TokenVerifier } from "../tokens/verification.js";
 import { cannotListen } from "../runtime/cannot-listen.js";
 
-/** How often a node that is not ready yet looks whether it has become so. */
+/** How often a node that is not ready checks whether it is. */
 const READINESS_POLL_MS = 50;
 /** In-flight checks end long before: Envoy gives up on them after half a second. */
 const DRAIN_TIMEOUT_MS = 2000;
@@ -41,7 +41,6 @@ export interface RunningAuthz {
   close(): Promise<void>;
 }
 
-/** What this node demands of the log. */
 function requirementsOf(config: AuthzConfig): LogRequirements {
   return {
     skewMs: config.clockSkewS * 1000,
@@ -52,7 +51,7 @@ function requirementsOf(config: AuthzConfig): LogRequirements {
   };
 }
 
-/** Rejects if an address cannot be had; Redis and keys may be away, then it is not ready. */
+/** Rejects if it cannot listen. Without Redis or keys it starts, but is not ready. */
 export async function startAuthz(
   config: AuthzConfig,
   log: Logger,
@@ -185,7 +184,7 @@ function warnOfMissingKeys(log: Logger, trusted: readonly TrustedKeys[]): void {
     return keys.current() === undefined ? [{ issuer: issuer.issuer, problem }] : [];
   });
   if (issuers.length === 0) return;
-  log.warn({ issuers }, "ready without the keys of these: their tokens are refused");
+  log.warn({ issuers }, "ready without the keys of these issuers: their tokens are refused");
 }
 
 function connectionLimitsOf(config: AuthzConfig): ConnectionLimits {

@@ -6,7 +6,7 @@ import { AUTHZ_VARIABLES } from "./authz-variables.js";
 
 type Reader = VariableReader<typeof AUTHZ_VARIABLES>;
 
-/** The variables that describe a sole issuer, and therefore exclude a file. */
+/** The variables that describe a single issuer, and therefore exclude a file. */
 const SOLE_ISSUER = [
   "SEKISHO_ISSUER",
   "SEKISHO_AUDIENCE",
@@ -22,7 +22,7 @@ export function readIssuers(read: Reader): readonly Issuer[] {
   if (path === undefined) return readSoleIssuer(read);
   for (const variable of SOLE_ISSUER) {
     if (env[variable] === undefined || env[variable] === "") continue;
-    const problem = "describes a sole issuer, but SEKISHO_CONFIG names a file with all of them";
+    const problem = "describes a single issuer, but SEKISHO_CONFIG names a file with all of them";
     faults.push({ where: variable, value: maskSecrets(env[variable]), problem });
   }
   return readIssuersFile(path, faults);
@@ -41,7 +41,7 @@ function readSoleIssuer(read: Reader): readonly Issuer[] {
     faults.push({ where: "SEKISHO_JWKS_URL", value: undefined, problem });
   }
   if (url !== undefined && path !== undefined) {
-    const problem = "is set beside SEKISHO_JWKS_URL: keys come from one place";
+    const problem = "is set as well as SEKISHO_JWKS_URL: set only one of them";
     faults.push({ where: "SEKISHO_JWKS_FILE", value: path, problem });
   }
   const algorithms = read.value("SEKISHO_ALGORITHMS");

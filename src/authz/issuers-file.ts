@@ -1,7 +1,7 @@
 /**
- * The YAML file with the list `issuers`. Its faults are told all at once, each with its place, its
- * value and what is allowed. What concerns several members or several entries is looked at apart
- * from the members themselves, so that it is told even where one of these is wrong.
+ * The YAML file with the list `issuers`. Reports all faults at once, each with its location, its
+ * value and what is allowed. Rules between members or between entries are checked separately, so
+ * that they are reported even where a single member is wrong.
  */
 import { parseDocument } from "yaml";
 import { z } from "zod";
@@ -22,19 +22,19 @@ import { AUTHZ_VARIABLES } from "./authz-variables.js";
 export const DEFAULT_TYP = "at+jwt";
 const FILE_MAX_BYTES = 1024 * 1024;
 const ISSUERS_MAX = 64;
-/** A file that is something else altogether is not told line by line. */
+/** A bound on the report of a file that is something else altogether. */
 const FAULTS_MAX = 100;
 
-type FileFault = Omit<ConfigFault, "where"> & { readonly place: Location };
+type FileFault = Omit<ConfigFault, "where"> & { readonly location: Location };
 
-/** A text that passes `isAllowed`. The messages of all schemas here say what is allowed. */
+/** The error of every schema here is what is allowed: the text after "must be". */
 function text(allowed: string, isAllowed: (value: string) => boolean) {
   return z.string({ error: allowed }).refine(isAllowed, { error: allowed });
 }
 
 function list<T extends z.ZodType>(element: T, allowed: string, max = Infinity) {
-  const told = { error: allowed };
-  return z.array(element, told).min(1, told).max(max, told);
+  const params = { error: allowed };
+  return z.array(element, params).min(1, params).max(max, params);
 }
 
 function object<T extends z.ZodRawShape>(shape: T) {
@@ -82,7 +82,7 @@ const fileSchema = object({
   issuers: list(issuerSchema, `a list of 1 to ${ISSUERS_MAX} issuers`, ISSUERS_MAX),
 });
 
-/** As much of the file as has to be known to compare members and entries with each other. */
+/** As much of the file as it takes to compare members and entries with each other. */
 const outlineSchema = z.object({
   issuers: z.array(z.record(z.string(), z.unknown()).optional().catch(undefined)).max(ISSUERS_MAX),
 });
@@ -100,15 +100,15 @@ export function readIssuersFile(path: string, faults: ConfigFault[]): readonly I
     ...entryFaults(content.value),
   ];
   if (parsed.success && found.length === 0) return parsed.data.issuers.map(toIssuer);
-  for (const { place, value, problem } of found.slice(0, FAULTS_MAX)) {
-    faults.push({ where: `${path}: ${locationText(place)}`, value, problem });
+  for (const { location, value, problem } of found.slice(0, FAULTS_MAX)) {
+    faults.push({ where: `${path}: ${locationText(location)}`, value, problem });
   }
   const more = found.length - FAULTS_MAX;
   if (more > 0) faults.push({ where: path, value: undefined, problem: `has ${more} more` });
   return [];
 }
 
-/** Of a fault in the text only the kind and the place: the parser's own messages quote the file. */
+/** A syntax error is reported by kind and position only: the parser's own messages quote the file. */
 function readYaml(path: string): { readonly value: unknown } | { readonly problem: string } {
   const file = readBoundedFile(path, FILE_MAX_BYTES);
   if ("problem" in file) return file;
@@ -117,32 +117,32 @@ function readYaml(path: string): { readonly value: unknown } | { readonly proble
   if (fault !== undefined) {
     const kind = fault.code.toLowerCase().replaceAll("_", " ");
     const [at] = fault.linePos ?? [];
-    const place = at === undefined ? "" : ` at line ${at.line}, column ${at.col}`;
-    return { problem: `cannot be read as YAML: ${kind}${place}` };
+    const position = at === undefined ? "" : ` at line ${at.line}, column ${at.col}`;
+    return { problem: `cannot be read as YAML: ${kind}${position}` };
   }
   try {
     return { value: document.toJS() };
   } catch {
-    return { problem: "cannot be read as YAML: its aliases lead nowhere or are too many" };
+    return { problem: "cannot be read as YAML: it has unresolved aliases, or too many" };
   }
 }
 
 function memberFaults(issue: z.core.$ZodIssue, content: unknown): readonly FileFault[] {
   if (issue.code === "unrecognized_keys") {
     const problem = `is not known here; allowed are ${membersAt(issue.path).join(", ")}`;
-    return issue.keys.map((key) => ({ place: [...issue.path, key], value: undefined, problem }));
+    return issue.keys.map((key) => ({ location: [...issue.path, key], value: undefined, problem }));
   }
   const value = valueAt(content, issue.path);
-  const at = { place: issue.path, value: undefined };
+  const at = { location: issue.path, value: undefined };
   if (value === undefined) return [{ ...at, problem: `is missing: ${issue.message}` }];
-  // What stands at the top may be anything, if the file is not the one that was meant.
+  // The whole content is not shown: the path may name a wrong file, with secrets in it.
   const shown = issue.path.length === 0 ? undefined : describeValue(value);
   return [{ ...at, value: shown, problem: `must be ${issue.message}` }];
 }
 
-function membersAt(place: Location): readonly string[] {
-  if (place.length === 0) return Object.keys(fileSchema.shape);
-  return Object.keys((place.at(-1) === "claims" ? claimNamesSchema : issuerSchema).shape);
+function membersAt(location: Location): readonly string[] {
+  if (location.length === 0) return Object.keys(fileSchema.shape);
+  return Object.keys((location.at(-1) === "claims" ? claimNamesSchema : issuerSchema).shape);
 }
 
 /** What is wrong between the members of an entry, or between the entries. */
@@ -152,11 +152,11 @@ function entryFaults(content: unknown): readonly FileFault[] {
   return issuers.flatMap((entry, index) => {
     if (entry === undefined) return [];
     const fault = (member: string, problem: string): FileFault => {
-      return { place: ["issuers", index, member], value: undefined, problem };
+      return { location: ["issuers", index, member], value: undefined, problem };
     };
     const faults: FileFault[] = [];
     if (typeof entry["issuer"] === "string" && names.indexOf(entry["issuer"]) !== index) {
-      const problem = "stands twice: one entry for each issuer";
+      const problem = "occurs twice: write one entry for each issuer";
       faults.push({ ...fault("issuer", problem), value: shorten(entry["issuer"]) });
     }
     if (entry["jwks_url"] === undefined && entry["jwks_file"] === undefined) {
@@ -164,17 +164,18 @@ function entryFaults(content: unknown): readonly FileFault[] {
       faults.push(fault("jwks_url", problem));
     }
     if (entry["jwks_url"] !== undefined && entry["jwks_file"] !== undefined) {
-      faults.push(fault("jwks_file", "is set beside jwks_url: keys come from one place"));
+      faults.push(fault("jwks_file", "is set as well as jwks_url: set only one of them"));
     }
     if (issuers.length > 1 && entry["tenants"] === undefined) {
-      const problem = "is needed where there is more than one issuer: whom it may speak for";
+      const problem =
+        "is needed with more than one issuer: the tenants that it may issue tokens for";
       faults.push(fault("tenants", problem));
     }
     return faults;
   });
 }
 
-/** Called once it is known that there is exactly one of `jwks_url` and `jwks_file`. */
+/** The entry has exactly one of `jwks_url` and `jwks_file`. */
 function toIssuer(entry: z.infer<typeof issuerSchema>): Issuer {
   return {
     issuer: entry.issuer,

@@ -16,8 +16,8 @@ export async function runAuthz(
   const programLog = openLog(config.logLevel, { node: config.nodeId });
   const { log } = programLog;
   logServiceLinks(log, env);
-  // grpc-js writes to standard error by itself; whatever matters of it is told by its errors, too.
-  const tell = (message: unknown): void => log.debug({ grpc: String(message) }, "grpc");
-  setLogger({ error: tell, info: tell, debug: tell });
+  // Otherwise grpc-js writes to standard error. What matters in it also arrives as errors.
+  const logGrpc = (message: unknown): void => log.debug({ grpc: String(message) }, "grpc");
+  setLogger({ error: logGrpc, info: logGrpc, debug: logGrpc });
   return runUntilStopped("authz", programLog, () => startAuthz(config, log));
 }

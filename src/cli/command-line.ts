@@ -1,4 +1,4 @@
-/** `sekisho`: the commands, their options, and how their ends become exit codes. */
+/** `sekisho`: the commands, their options, and their exit codes. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
@@ -13,7 +13,7 @@ import { faultsOfNames } from "./variables.js";
 
 /** Runs the command in `argv` (as Node gives it) and returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<ExitCode> {
-  // Where the reader of a pipe has gone, the exit code still says what was done.
+  // A closed pipe must not end the command: its exit code still says what was done.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   let code: ExitCode = EXIT.done;
   const context: CommandContext = { env: process.env, end: (ended) => (code = ended) };
@@ -59,13 +59,13 @@ function commandLine(context: CommandContext): Command {
   return program;
 }
 
-/** An unknown command is answered with those that there are, on each level. */
+/** An unknown command is answered with a list of the known ones, on each level. */
 function listCommandsWhereUnknown(command: Command): void {
   if (command.commands.length === 0) return;
   command.helpCommand(false).configureOutput({
     outputError: (message, write) => {
       write(message);
-      // A command that also does something by itself calls them arguments of its own.
+      // A command with an action of its own would take an unknown one for an excess argument.
       if (/unknown command|too many arguments/.test(message)) write(commandList(command));
     },
   });

@@ -15,7 +15,7 @@ import { RevocationLogError, type LogMeta } from "../revocation-log/revocation-l
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { openNamedDatabase, readNamedLog } from "./named-log.js";
 
-/** A log with a stamp that is younger than this is being kept. */
+/** A stamp younger than this means that a session service is still running. */
 const KEPT_LATELY_MS = 5000;
 
 export interface RetireOptions {
@@ -39,8 +39,8 @@ export async function retireLog(env: NodeJS.ProcessEnv, options: RetireOptions):
     if (objection !== undefined && !options.force) return refused(objection, ADVICE[options.to]);
     const outcome = await set(config, meta, options.to);
     if (outcome.kind !== "done") return refused(STATES[outcome.kind]);
-    const told = await tellDatabase(database, meta, options.to);
-    return tell({ config, found, meta, to: options.to, outcome, told });
+    const databaseProblem = await recordInDatabase(database, meta, options.to);
+    return report({ config, found, meta, to: options.to, outcome, databaseProblem });
   } catch (error) {
     if (!(error instanceof RevocationLogError)) throw error;
     return refused(error.message);
@@ -49,7 +49,7 @@ export async function retireLog(env: NodeJS.ProcessEnv, options: RetireOptions):
   }
 }
 
-/** The nodes of former logs cannot be fresh, for there is nothing left that they could read. */
+/** For former logs whose Redis is gone: their nodes have nothing left to read, so all are stale. */
 export async function markFormerLogsLost(env: NodeJS.ProcessEnv): Promise<ExitCode> {
   let database: Database | undefined;
   try {
@@ -58,7 +58,7 @@ export async function markFormerLogsLost(env: NodeJS.ProcessEnv): Promise<ExitCo
     const nodes = await database.transaction({ role: "relay" }, (queries) =>
       retireFormerNodes(queries, 0),
     );
-    process.stdout.write(`Receipts count ${nodes} nodes of former logs as silent from now on.\n`);
+    process.stdout.write(`From now on receipts count ${nodes} nodes of former logs as silent.\n`);
     return EXIT.done;
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
@@ -70,10 +70,10 @@ export async function markFormerLogsLost(env: NodeJS.ProcessEnv): Promise<ExitCo
 
 const STATES = {
   missing: "there is no revocation log in this Redis",
-  unreadable: "the log's `meta` is not understood: is it another version's?",
+  unreadable: "the log's `meta` is not understood: was it written by another version?",
   restoring:
-    "a restore of this log was begun and has not ended, so no node follows it. Stop every session " +
-    "service that uses this Redis, or wait for the restore to end",
+    "a restore of this log has not finished, so no node follows it. Stop every session service that " +
+    "uses this Redis, or wait for the restore to finish",
   replaced: "the log was replaced meanwhile: try again",
 } as const;
 
@@ -82,7 +82,7 @@ const ADVICE = {
     "To move to another Redis, stop every instance of the session service first, then repeat this with " +
     "--force: from\nthen on the nodes that follow this log answer by their staleness policy.",
   in_use:
-    "With --force it is opened all the same: the nodes that follow it then allow what is revoked elsewhere.",
+    "With --force it is opened anyway: the nodes that follow it then allow what is revoked elsewhere.",
 } as const;
 
 function refused(why: string, advice?: string): ExitCode {
@@ -111,8 +111,8 @@ function set(
   });
 }
 
-/** Receipts say then that the nodes of this log are stale. undefined: they do; else why not. */
-async function tellDatabase(
+/** From then on receipts count this log's nodes as stale. Returns why it failed; undefined: done. */
+async function recordInDatabase(
   database: Database | DatabaseError | undefined,
   { authority, generation }: LogMeta,
   to: RetirementRequest["to"],
@@ -137,23 +137,22 @@ interface Done {
   readonly meta: LogMeta;
   readonly to: RetirementRequest["to"];
   readonly outcome: Extract<RetirementOutcome, { readonly kind: "done" }>;
-  /** Why the database was not told. */
-  readonly told: string | undefined;
+  readonly databaseProblem: string | undefined;
 }
 
-function tell({ config, found, meta, to, outcome, told }: Done): ExitCode {
+function report({ config, found, meta, to, outcome, databaseProblem }: Done): ExitCode {
   process.stdout.write(outcome.already ? ALREADY[to] : DONE[to]);
   const keptMsAgo = meta.keptAtMs === undefined ? Infinity : found.serverMs - meta.keptAtMs;
   if (to === "retired" && keptMsAgo < KEPT_LATELY_MS) {
     process.stderr.write(
-      `A session service stamped this log ${keptMsAgo} ms ago. If it still runs, stop it: nothing that it ` +
-        "revokes is in force.\n",
+      `A session service stamped this log ${keptMsAgo} ms ago. If it still runs, stop it: what it revokes ` +
+        "does not take effect.\n",
     );
   }
-  if (told !== undefined) {
+  if (databaseProblem !== undefined) {
     process.stderr.write(
-      `The database was not told (${told}), so receipts may name nodes of this log as not confirmed for ` +
-        "a day.\n",
+      `This was not recorded in the database (${databaseProblem}), so for a day receipts may name nodes of ` +
+        "this log as not confirmed.\n",
     );
   }
   const wanted = Math.max(config.redisMinReplicas, meta.minReplicas);
@@ -174,6 +173,6 @@ const DONE = {
 } as const;
 
 const ALREADY = {
-  retired: "The log was retired before, and stays so.\n",
+  retired: "The log was already retired.\n",
   in_use: "The log is not retired.\n",
 } as const;

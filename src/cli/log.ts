@@ -1,6 +1,6 @@
 /**
- * `sekisho log`: opens a revocation log where no session service stands behind it, and closes one that
- * is being left.
+ * `sekisho log`: opens a revocation log that has no session service, and closes one that is being
+ * abandoned.
  */
 import { randomUUID } from "node:crypto";
 import { InvalidArgumentError, Option, type Command } from "commander";
@@ -16,16 +16,16 @@ export function addLogCommand(program: Command, context: CommandContext): void {
   const log = program.command("log").description("open or retire a revocation log in Redis");
   log
     .command("init")
-    .description("open a log, or raise the horizon of the one that is there")
+    .description("open a log, or raise the horizon of an existing one")
     .option(
       "--nothing-was-revoked",
-      "a new deployment: accept tokens issued before now (without it they are refused as stale)",
+      "for a new deployment: accept tokens issued before now (otherwise they are refused as stale)",
     )
-    .option("--replace", "delete the log that is there, with every revocation in it")
+    .option("--replace", "delete the existing log, with every revocation in it")
     .option(
       "--min-replicas <count>",
-      "how many replicas must have a revocation before it counts as published; also changes a log that " +
-        "is there (left out: SEKISHO_REDIS_MIN_REPLICAS, for a new log only)",
+      "how many replicas must have a revocation before it counts as published; also changes an existing " +
+        "log (left out: SEKISHO_REDIS_MIN_REPLICAS, for a new log only)",
       readReplicas,
     )
     .action(async (options: InitOptions) => {
@@ -33,13 +33,13 @@ export function addLogCommand(program: Command, context: CommandContext): void {
     });
   log
     .command("retire")
-    .description("close a log that is being left: no node follows it, nothing is published into it")
+    .description("close a log for good: no node follows it, nothing is published into it")
     .option("--undo", "open it again")
-    .option("--force", "also the log that the database names, or where it cannot be asked")
+    .option("--force", "even if it is the log that the database names, or the database is unknown")
     .addOption(
       new Option(
         "--lost",
-        "the Redis of a former log is gone: tell the database only that its nodes are stale",
+        "the Redis of a former log is gone: only record in the database that its nodes are stale",
       ).conflicts(["undo", "force"]),
     )
     .action(async (options: { undo?: true; force?: true; lost?: true }) => {
@@ -63,7 +63,7 @@ interface InitOptions {
 
 function readReplicas(text: string): number {
   if (/^([0-9]|1[0-6])$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("Allowed is a whole number from 0 to 16.");
+  throw new InvalidArgumentError("It must be a whole number from 0 to 16.");
 }
 
 async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<ExitCode> {
@@ -78,7 +78,7 @@ async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<Ex
       minReplicas: options.minReplicas ?? config.redisMinReplicas,
       changeMinReplicas: options.minReplicas !== undefined,
     });
-    return tell(outcome, config.horizonS, options);
+    return report(outcome, config.horizonS, options);
   } catch (error) {
     if (!(error instanceof RevocationLogError)) throw error;
     process.stderr.write(`sekisho log init: no log was opened: ${error.message}\n`);
@@ -86,9 +86,9 @@ async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<Ex
   }
 }
 
-function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): ExitCode {
+function report(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): ExitCode {
   const covers = options.nothingWasRevoked
-    ? "It covers all time: what was revoked before, if anything was, passes at nodes that start now."
+    ? "It covers all time: anything revoked before now passes at nodes that start later."
     : "Tokens issued before now are refused as stale until they expire.";
   const durability =
     "Authority is Redis: a revocation is as durable as Redis (use `appendfsync always`).";
@@ -98,8 +98,8 @@ function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): 
       return EXIT.done;
     case "replaced":
       process.stdout.write(
-        `Replaced the log, whose last entry was ${outcome[1].seq}: nodes that run keep what they know, ` +
-          `nodes that start do not.\nThe new log remembers ${horizonS} s. ${covers}\n${durability}\n`,
+        `Replaced the log, whose last entry was ${outcome[1].seq}: running nodes remember its ` +
+          `revocations, nodes that start later do not.\nThe new log remembers ${horizonS} s. ${covers}\n${durability}\n`,
       );
       return EXIT.done;
     case "raised":
@@ -118,7 +118,7 @@ function tell(outcome: OpenLogOutcome, horizonS: number, options: InitOptions): 
       return EXIT.failed;
     case "replicas":
       process.stdout.write(
-        `The log demands ${options.minReplicas ?? 0} replicas now, where it demanded ` +
+        `The log now requires ${options.minReplicas ?? 0} replicas, before it required ` +
           `${outcome[1].minReplicas}. Nothing else was changed.\n`,
       );
       return EXIT.done;

@@ -1,6 +1,6 @@
 /**
- * Which log the database names, for a command that must not act on a guess: from the database itself
- * where its settings are given, from the session service otherwise.
+ * Which log the database names, for commands that must be sure: from the database itself where its
+ * settings are given, from the session service otherwise.
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
@@ -16,12 +16,15 @@ import { askService } from "./sessions-request.js";
 /** undefined: no database is named in the settings. Throws a ConfigError or a DatabaseError. */
 export async function openNamedDatabase(env: NodeJS.ProcessEnv): Promise<Database | undefined> {
   if (isUnset(env["SEKISHO_DATABASE_URL"]) && isUnset(env["SEKISHO_DATA_DIR"])) return undefined;
-  const { database: place } = readMaintenanceConfig(env, faultsOfNames(env));
-  // Opening would make one.
-  if (place.kind === "folder" && !existsSync(place.path)) {
-    throw new DatabaseError("data_folder", `there is no folder ${place.path} (SEKISHO_DATA_DIR)`);
+  const { database: location } = readMaintenanceConfig(env, faultsOfNames(env));
+  // Opening would create one.
+  if (location.kind === "folder" && !existsSync(location.path)) {
+    throw new DatabaseError(
+      "data_folder",
+      `there is no folder ${location.path} (SEKISHO_DATA_DIR)`,
+    );
   }
-  return openDatabase(place);
+  return openDatabase(location);
 }
 
 /** `database`: an Error where it could not be opened. Rejects with a ConfigError only. */

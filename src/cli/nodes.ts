@@ -17,14 +17,14 @@ export function addNodesCommand(program: Command, context: CommandContext): void
     .command("nodes")
     .description("list the nodes and what each has applied")
     .option("--json", "answer in JSON")
-    .option("--break-glass", "straight from Redis, past the session service")
+    .option("--break-glass", "read directly from Redis, past the session service")
     .action(async ({ json, breakGlass }: { json?: true; breakGlass?: true }) => {
       const path = readOperatorPath(context.env, breakGlass === true);
       const found =
         path.kind === "service"
           ? await readFromService(path.service)
           : await readFromRedis(path.redis.redisUrl);
-      context.end(tell(found, json === true));
+      context.end(report(found, json === true));
     });
 }
 
@@ -63,7 +63,7 @@ const answerSchema = z.object({
 
 type Found = z.infer<typeof answerSchema> | { readonly problem: string };
 
-function tell(found: Found, json: boolean): ExitCode {
+function report(found: Found, json: boolean): ExitCode {
   if ("problem" in found) {
     process.stderr.write(`sekisho nodes: ${found.problem}\n`);
     return EXIT.failed;
@@ -113,10 +113,10 @@ async function readFromRedis(redisUrl: string): Promise<Found> {
 
 type Answer = z.infer<typeof answerSchema>;
 
-/** A log whose stamp is older than this is not kept any more; nodes say so, too. */
+/** A log whose stamp is older has no running session service; nodes use the same limit. */
 const UNKEPT_MS = 5000;
 
-/** What is to be said of the log, and of those who are not in it. */
+/** About the log, and about nodes that are not in it. */
 function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] {
   const { recorded_generation: recorded, kept_ms_ago: keptMsAgo } = log;
   const lines: string[] = [];
@@ -128,11 +128,11 @@ function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] 
     lines.push(`the log was ${kept}${old ? ": no session service keeps it now" : ""}`);
   }
   if (recorded !== undefined && recorded !== log.generation) {
-    lines.push("the database names another log: this one was left");
+    lines.push("the database names another log: this one is abandoned");
   }
   for (const { node, retired } of former) {
-    const then = retired ? "which is retired: stale if it lives" : "and may still follow it";
-    lines.push(`${node} was seen last in a former log, ${then}`);
+    const then = retired ? "which is retired: stale if alive" : "and may still follow it";
+    lines.push(`${node} was last seen in a former log, ${then}`);
   }
   return lines;
 }

@@ -1,4 +1,4 @@
-/** What the operators' commands (`log`, `revoke`, `nodes`) are told: only the Redis settings. */
+/** The configuration of the operators' commands (`log`, `revoke`, `nodes`). */
 import { horizonS } from "../revocation-log/horizon.js";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { readRedisUrl } from "../runtime/config/password-file.js";
@@ -13,13 +13,13 @@ export interface OperatorConfig {
   readonly horizonS: number;
 }
 
-/** Where the session service is, and as whom to ask it. */
+/** The session service's address, and the token for it. */
 export interface ServiceAddress {
   readonly url: string;
   readonly token: string;
 }
 
-/** Through the session service where one is configured; straight to Redis where none is. */
+/** Through the session service where one is configured; otherwise directly to Redis. */
 export type OperatorPath =
   | { readonly kind: "service"; readonly service: ServiceAddress }
   | { readonly kind: "redis"; readonly redis: OperatorConfig };

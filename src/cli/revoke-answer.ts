@@ -7,7 +7,7 @@ export interface RevocationAnswer {
   readonly eventId: string;
   readonly revocation: Revocation;
   readonly outcome: PublishOutcome;
-  /** undefined: nobody waited for one; `unknown`: Redis went away while waiting. */
+  /** undefined: not requested; `unknown`: Redis became unavailable during the wait. */
   readonly receipt: Receipt | "unknown" | undefined;
 }
 
@@ -38,17 +38,17 @@ function tellPeople({ eventId, revocation, outcome, receipt }: RevocationAnswer)
   }
   process.stdout.write(
     `Published ${describe(revocation)} (entry ${outcome.seq}, ${eventId}).\n` +
-      "It refuses the tokens that are out already. End the session where users log in, too, or the next\n" +
-      "token is issued there.\n",
+      "Tokens already issued are now refused. End the session where users log in too, or they get\n" +
+      "new tokens there.\n",
   );
   if (receipt !== undefined) tellReceipt(receipt);
 }
 
-/** Which nodes have applied it. `unknown`: Redis went away while somebody waited. */
+/** Which nodes have applied it. `unknown`: Redis became unavailable during the wait. */
 export function tellReceipt(receipt: Receipt | "unknown"): void {
   if (receipt === "unknown") {
     process.stderr.write(
-      "Redis went away while waiting: which nodes have applied it is unknown.\n",
+      "Redis became unavailable during the wait: which nodes have applied it is unknown.\n",
     );
     return;
   }
@@ -64,7 +64,7 @@ export function tellReceipt(receipt: Receipt | "unknown"): void {
     process.stderr.write(`Not confirmed by: ${pending.map(withPolicy).join(", ")}\n`);
     const reasons = new Set(pending.map(({ reason }) => reason));
     if (reasons.has("former_log")) process.stderr.write(FORMER);
-    if (FORGED.some((reason) => reasons.has(reason))) process.stderr.write(ROW_DOUBT);
+    if (FORGED.some((reason) => reasons.has(reason))) process.stderr.write(FORGED_ADVICE);
   }
   if (silent.length > 0) {
     process.stdout.write(`Silent, and stale if alive: ${silent.map(withPolicy).join(", ")}\n`);
@@ -76,14 +76,14 @@ const FORMER =
   "former log\n(`sekisho log retire`).\n";
 
 const FORGED = ["not_delivered", "row_conflict", "row_missing"] as const;
-const ROW_DOUBT =
-  "Another process writes or removes rows of nodes in Redis: if this lasts, a node, or whatever else has " +
+const FORGED_ADVICE =
+  "Another process writes or removes rows of nodes in Redis: if this lasts, a node, or another holder of " +
   "its\nRedis user, is compromised.\n";
 
 const WHY: Readonly<Record<UnconfirmedReason, string>> = {
   former_log: "on a former log",
-  not_delivered: "its row says that it has, but Redis has not delivered the entry to it",
-  row_conflict: "its row took back what it had said",
+  not_delivered: "its row says applied, but Redis has not delivered the entry to it",
+  row_conflict: "its row contradicts an earlier one",
   row_missing: "its row in Redis is missing",
 };
 
@@ -91,7 +91,7 @@ function forScripts({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode):
   return { node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason };
 }
 
-/** What the node answers for what it does not know to be revoked, once it is stale. */
+/** The node's policy once it is stale, for tokens that it does not know to be revoked. */
 function withPolicy({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode): string {
   const why = reason === undefined ? [] : [WHY[reason]];
   const policy = onStale === undefined ? [] : [`after ${maxStalenessMs} ms: ${onStale}`];

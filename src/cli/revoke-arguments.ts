@@ -1,4 +1,4 @@
-/** What may stand behind the options of `sekisho revoke`. */
+/** Parses the option values of `sekisho revoke`. */
 import { InvalidArgumentError } from "commander";
 import { isIdentifier, NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 
@@ -7,7 +7,7 @@ const REASON_MAX_LENGTH = 256;
 
 export function parseId(text: string, previous: string | undefined): string {
   refuseTwice(previous);
-  // Bytes that are not UTF-8 arrive as U+FFFD: another id than the one that was meant.
+  // Bytes that are not UTF-8 arrive as U+FFFD, which would be another id.
   if (text.includes("\uFFFD")) throw new InvalidArgumentError("It must be UTF-8.");
   if (isIdentifier(text)) return text;
   throw new InvalidArgumentError("It must be 1 to 256 characters without control characters.");
@@ -33,7 +33,7 @@ export function parseEpoch(text: string, previous: number | undefined): number {
   const value = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : NaN;
   if (value <= NAMED_EPOCH_MAX) return value;
   throw new InvalidArgumentError(
-    "It must be a whole number from 0 on and at most 2^52, so that the epoch can rise after it.",
+    "It must be a whole number of at most 2^52, so that the epoch can rise after it.",
   );
 }
 
@@ -41,7 +41,7 @@ const ISO_TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$
 
 /**
  * Unix seconds, rounded up. Milliseconds are refused: they would revoke everything for ever. So are
- * years before 1970, which no token has and no entry can say.
+ * times before 1970, which no token has and no entry can hold.
  */
 export function parseTime(text: string, previous: number | "now" | undefined): number | "now" {
   refuseTwice(previous);

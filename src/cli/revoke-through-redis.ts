@@ -1,4 +1,4 @@
-/** `sekisho revoke` where no session service stands behind the log, or past it in an emergency. */
+/** `sekisho revoke` where the log has no session service, or past the service in an emergency. */
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../runtime/clock.js";
 import type { OperatorConfig } from "./operator-config.js";
@@ -17,7 +17,7 @@ import { tellRevocation, type RevocationAnswer } from "./revoke-answer.js";
 export interface RedisRevocation {
   readonly revocation: Revocation;
   readonly reason: string | undefined;
-  /** undefined: nobody waits. */
+  /** undefined: do not wait for a receipt. */
   readonly waitMs: number | undefined;
   readonly json: boolean;
   /** Also into a log that the session service writes. It finds the entry there and records it. */

@@ -8,7 +8,7 @@ import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { tellReceipt } from "./revoke-answer.js";
 import { askService } from "./sessions-request.js";
 
-/** The longest that the service waits for a receipt. */
+/** The longest wait for a receipt that the service allows. */
 const SERVICE_WAIT_MAX_MS = 10_000;
 
 const unconfirmedSchema = z
@@ -35,7 +35,7 @@ export interface ServiceRevocation {
   /** Of a user: everything; the service knows the epoch. */
   readonly revocation: Revocation;
   readonly reason: string | undefined;
-  /** undefined: nobody waits. */
+  /** undefined: do not wait for a receipt. */
   readonly waitMs: number | undefined;
   readonly json: boolean;
 }
@@ -46,7 +46,7 @@ export async function revokeThroughService(
 ): Promise<ExitCode> {
   if (revocation.user === undefined) {
     process.stderr.write(
-      "sekisho revoke: the session service needs to know whose session it is: add --user\n",
+      "sekisho revoke: the session service needs the session's user: add --user\n",
     );
     return EXIT.usage;
   }
@@ -66,10 +66,10 @@ export async function revokeThroughService(
     return EXIT.failed;
   }
   if (json) process.stdout.write(`${JSON.stringify(answer.body)}\n`);
-  return tell(parsed.data, { waited: waitMs !== undefined, quiet: json });
+  return report(parsed.data, { waited: waitMs !== undefined, quiet: json });
 }
 
-function tell(
+function report(
   answer: z.infer<typeof answerSchema>,
   { waited, quiet }: { readonly waited: boolean; readonly quiet: boolean },
 ): ExitCode {
@@ -78,7 +78,7 @@ function tell(
     if (quiet) return EXIT.failed;
     process.stderr.write(
       `Ended in the database (${eventIds.join(", ")}), but not yet published: ${code ?? "unknown"}.\n` +
-        "The session service goes on trying; until then nodes allow the tokens that are out.\n",
+        "The session service keeps trying; until then nodes allow the tokens already issued.\n",
     );
     return EXIT.failed;
   }
@@ -98,15 +98,15 @@ function requestFor(
   { reason, waitMs }: Pick<ServiceRevocation, "reason" | "waitMs">,
 ): Parameters<typeof askService>[1] {
   const [tenant, whose] = [revocation.tenant, user].map(encodeURIComponent);
-  const place = `/v1/admin/tenants/${tenant}/users/${whose}`;
+  const userPath = `/v1/admin/tenants/${tenant}/users/${whose}`;
   const query = new URLSearchParams({
     wait_ms: String(Math.min(waitMs ?? 0, SERVICE_WAIT_MAX_MS)),
   });
   if (revocation.kind === "session_revoked") {
     if (reason !== undefined) query.set("reason", reason);
     const session = encodeURIComponent(revocation.session);
-    return { method: "DELETE", path: `${place}/sessions/${session}?${query.toString()}` };
+    return { method: "DELETE", path: `${userPath}/sessions/${session}?${query.toString()}` };
   }
   const body = reason === undefined ? {} : { reason };
-  return { method: "POST", path: `${place}/revoke-all?${query.toString()}`, body };
+  return { method: "POST", path: `${userPath}/revoke-all?${query.toString()}`, body };
 }

@@ -59,17 +59,17 @@ function withCommonOptions(command: Command): Command {
   return command
     .requiredOption("--tenant <id>", "the tenant", parseId)
     .option("--reason <text>", "why, for the record", parseReason)
-    .option("--wait <ms>", "wait this long until every node has applied it", parseWait)
+    .option("--wait <ms>", "wait up to this long until every node has applied it", parseWait)
     .option("--json", "answer in JSON")
     .option(
       "--break-glass",
-      "straight into Redis, past the session service, which records it afterwards",
+      "write directly into Redis, past the session service, which records it later",
     );
 }
 
 /**
- * `now` means the skew and a second later: a token that was issued by a clock ahead of this one, or
- * within this very second, is revoked too. A login within that time has to be repeated.
+ * `now` means the skew and a second later: a token issued by a clock ahead of this one, or within
+ * this very second, is revoked too. A login within that time has to be repeated.
  */
 function userRevocation(options: CommonOptions & UserOptions): (skewS: number) => Revocation {
   const { tenant, user, epoch, issuedBefore } = options;
@@ -83,7 +83,7 @@ function userRevocation(options: CommonOptions & UserOptions): (skewS: number) =
   });
 }
 
-/** The session service raises the epoch by itself; without it somebody has to say what ends. */
+/** The session service raises the epoch itself; without it, an option must say what to revoke. */
 async function revokeUser(
   env: NodeJS.ProcessEnv,
   options: CommonOptions & UserOptions,

@@ -1,6 +1,6 @@
 /**
- * `sekisho sessions`: the session service, and what an operator does beside it. Each is loaded only
- * when it is asked for: neither the sidecar nor a short command should carry database and web server.
+ * `sekisho sessions`: the session service, and its operator commands. Each is loaded only on demand:
+ * neither the sidecar nor a short command should load the database and the web server.
  */
 import type { Command } from "commander";
 import type { CommandContext } from "./command-context.js";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { ServiceAddress } from "./operator-config.js";
 
 const TIMEOUT_MS = 15_000;
-/** More than any answer to these commands has. */
+/** Far more than any answer to these commands. */
 const ANSWER_MAX_BYTES = 4 * 1024 * 1024;
 
 const problemSchema = z.object({
@@ -14,7 +14,7 @@ const problemSchema = z.object({
 
 export type ServiceAnswer =
   | { readonly ok: true; readonly status: number; readonly body: unknown }
-  /** In words for the person at the command line. */
+  /** In words for the operator. */
   | { readonly ok: false; readonly message: string };
 
 /** Never rejects; bounded in time. The token is never part of a message. */
@@ -26,7 +26,7 @@ export async function askService(
     readonly body?: object;
   },
 ): Promise<ServiceAnswer> {
-  // What fetch says of these quotes the whole URL, or the header with the token.
+  // fetch's own error would quote the whole URL, or the header with the token.
   if (!isSendable(new URL(url), token)) return { ok: false, message: NOT_SENDABLE };
   try {
     const response = await fetch(new URL(request.path, url), {
@@ -36,7 +36,7 @@ export async function askService(
         ...(request.body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-      // A redirect would take the token to somebody else.
+      // A redirect would send the token to another server.
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
@@ -54,7 +54,7 @@ async function readBounded({ body }: Response): Promise<string | undefined> {
   const decoder = new TextDecoder();
   let [text, bytes] = ["", 0];
   if (body === null) return text;
-  // Node's own type of this stream says what its parts are; leaving the loop ends the connection.
+  // Node's stream type knows the type of its chunks; leaving the loop ends the connection.
   for await (const part of ReadableStream.from<Uint8Array>(body)) {
     bytes += part.byteLength;
     if (bytes > ANSWER_MAX_BYTES) return undefined;
@@ -72,12 +72,12 @@ function explainFailure(error: unknown, url: string): string {
     (timedOut
       ? `the session service at ${origin} gave no answer within ${TIMEOUT_MS / 1000} s: whether it was done is unknown\n`
       : `the session service at ${origin} cannot be reached: ${message}\n`) +
-    "If it must be now: --break-glass goes past it, straight to Redis (SEKISHO_REDIS_URL)"
+    "If it cannot wait: --break-glass writes directly to Redis, past the service (SEKISHO_REDIS_URL)"
   );
 }
 
 const NOT_SENDABLE =
-  "SEKISHO_SESSIONS_URL may hold no name and password, and SEKISHO_SESSIONS_TOKEN must be an access token in one line";
+  "SEKISHO_SESSIONS_URL must not contain a name or password, and SEKISHO_SESSIONS_TOKEN must be an access token in one line";
 
 function isSendable({ username, password }: URL, token: string): boolean {
   return username === "" && password === "" && /^[\x21-\x7e]+$/.test(token);
@@ -98,8 +98,8 @@ function explain({ status, headers }: Response, body: unknown, url: string): str
   }
   const { code, title, detail } = problem;
   const words = [title, detail].filter((text) => text !== undefined).join(": ");
-  const told = `the session service answered ${status} ${code}${words === "" ? "" : ` (${words})`}`;
-  return told + adviceFor(status, headers.get("retry-after") ?? "");
+  const answer = `the session service answered ${status} ${code}${words === "" ? "" : ` (${words})`}`;
+  return answer + adviceFor(status, headers.get("retry-after") ?? "");
 }
 
 function adviceFor(status: number, retryAfter: string): string {

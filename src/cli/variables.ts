@@ -29,7 +29,7 @@ export const COMMAND_VARIABLES = {
   },
 } as const;
 
-/** Of demo, tests and benchmark. */
+/** Read by demo, tests and benchmark. */
 export const SCRIPT_VARIABLES = {
   SEKISHO_ENVOY: text("the Envoy to use in the demo, tests and benchmark", "a path"),
   SEKISHO_POSTGRES: text(
@@ -47,7 +47,7 @@ export const VARIABLES = {
 
 export type VariableName = keyof typeof VARIABLES;
 
-/** Faults for every `SEKISHO_` variable that is none of these. */
+/** Faults for every unknown `SEKISHO_` variable. */
 export function faultsOfNames(env: Environment): readonly ConfigFault[] {
   return unknownVariables(env, Object.keys(VARIABLES));
 }

@@ -1,6 +1,6 @@
 /**
- * One connection to Redis that is never mended: no retries, no queue while offline, no replay. Who
- * uses it decides what a lost connection means, and opens another one.
+ * One connection to Redis that is never reconnected: no retries, no offline queue, no replay. The
+ * caller decides what a lost connection means, and opens another one.
  */
 import { Redis, type RedisOptions } from "ioredis";
 import { toLogError } from "./error-redis.js";
@@ -27,9 +27,8 @@ const OPTIONS = {
 export interface RedisConnection {
   readonly client: Redis;
   /**
-   * The settled command, or a `RevocationLogError` once `withinMs` have passed or anything failed.
-   * A connection with a command that did not settle in time is closed: its replies can no longer
-   * be told apart.
+   * The settled command, or a `RevocationLogError` after `withinMs` or any failure. If the command
+   * does not settle in time, the connection is closed: a late reply could be taken for another's.
    */
   within<T>(withinMs: number, what: string, command: Promise<T>): Promise<T>;
   close(): void;
@@ -37,25 +36,26 @@ export interface RedisConnection {
 
 export type OpenRedisConnection = () => Promise<RedisConnection>;
 
-/** How connections to the server at `url` (`redis://` or `rediss://`) are opened. */
+/** Opens connections to the server at `url` (`redis://` or `rediss://`). */
 export function redisConnections(url: string): OpenRedisConnection {
   return () => open(url);
 }
 
 async function open(url: string): Promise<RedisConnection> {
   const client = new Redis(url, OPTIONS);
-  // What the client says beside the commands, such as a refused password; the commands themselves
-  // only learn that the connection was closed.
-  let said: Error | undefined;
+  // Some causes, such as a refused password, arrive only here: the commands themselves reject with
+  // "connection closed".
+  let connectionError: Error | undefined;
   client.on("error", (error: Error) => {
-    said ??= error;
+    connectionError ??= error;
   });
   const run = async <T>(withinMs: number, what: string, command: Promise<T>): Promise<T> => {
     try {
       return await within(client, withinMs, what, command);
     } catch (error) {
-      const lost = error instanceof Error && error.name === "AbortError";
-      throw toLogError(what, lost || client.status !== "ready" ? (said ?? error) : error);
+      const aborted = error instanceof Error && error.name === "AbortError";
+      const lost = aborted || client.status !== "ready";
+      throw toLogError(what, lost ? (connectionError ?? error) : error);
     }
   };
   try {
@@ -91,8 +91,8 @@ async function within<T>(
 const disconnecting = new WeakSet<Redis>();
 
 /**
- * Once: many commands may time out together. A client that has ended by itself would only start a
- * timer that holds up the program's end.
+ * Only once, because many commands may time out together. A client that has already ended would
+ * start a timer that delays the program's exit.
  */
 function disconnect(client: Redis): void {
   if (client.status === "end" || disconnecting.has(client)) return;

@@ -1,4 +1,4 @@
-/** An entry's own fields as they are written into the log; all but `seq`, `at` and `forget_at`. */
+/** An entry's fields as they are written into the log, without `seq`, `at` and `forget_at`. */
 import { ENTRY_VERSION, unreadableField, type EntryOrigin, type Revocation } from "./entry.js";
 
 export interface EntryContent {
@@ -9,7 +9,7 @@ export interface EntryContent {
   readonly origin: EntryOrigin | undefined;
 }
 
-/** Names and values in turn, without those that are undefined. */
+/** Alternating names and values, without those that are undefined. */
 export function entryFields(content: EntryContent): readonly string[] {
   const { revocation, eventId, reason, actor, origin } = content;
   const fields = {
@@ -41,7 +41,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Why no node could read an entry with this content, decided at `atMs`; undefined: they can. Asked
+ * Why no node could read an entry with this content, decided at `atMs`; undefined: they can. Checked
  * before anything is written: what nodes cannot read makes a tenant uncertain, or all of them.
  */
 export function whyUnreadable(content: EntryContent, atMs: number): string | undefined {

@@ -1,7 +1,7 @@
 /**
  * Entries of the revocation log: what a publisher writes and what every node makes of it.
  *
- * An entry that this version cannot read may be a revocation. It is never skipped in silence:
+ * An entry that this version cannot read may be a revocation. It is never skipped silently:
  *
  * - one that names its tenant and its end, of whatever kind, makes that tenant uncertain until then;
  * - everything else that cannot be read makes the whole node uncertain until the horizon has
@@ -52,9 +52,9 @@ export type LogEntry =
   | {
       readonly kind: "unreadable";
       readonly id: string;
-      /** undefined: not even this could be read; the entry is then no step in the order. */
+      /** undefined: unreadable too; the entry is then no step in the order. */
       readonly seq: number | undefined;
-      /** Whose revocations are uncertain; undefined: everyone's. */
+      /** The tenant whose revocations are uncertain; undefined: all tenants. */
       readonly scope: { readonly tenant: string; readonly forgetAtMs: number } | undefined;
     };
 
@@ -86,7 +86,7 @@ const userSchema = timesSchema
   })
   .refine((fields) => fields.epoch !== undefined || fields.issued_before !== undefined);
 
-/** Reads an entry. Never throws: what cannot be read says so. */
+/** Never throws: an entry that cannot be read becomes one of kind `unreadable`. */
 export function decodeEntry(raw: RawEntry): LogEntry {
   const { id, fields } = raw;
   const head = headSchema.safeParse(fields);
@@ -104,7 +104,7 @@ export function decodeEntry(raw: RawEntry): LogEntry {
   }
 }
 
-/** The first field of a revocation that nodes could not read; undefined: they can read them all. */
+/** The first field of a revocation that nodes could not read; undefined: there is none. */
 export function unreadableField(fields: Readonly<Record<string, string>>): string | undefined {
   const schema = fields["kind"] === "session_revoked" ? sessionSchema : userSchema;
   for (const parsed of [headSchema.safeParse(fields), schema.safeParse(fields)]) {

@@ -1,10 +1,10 @@
-/** The one conversion of what ioredis throws into errors of the revocation log. */
+/** Converts every error of ioredis into a RevocationLogError. */
 import { RevocationLogError, type RevocationLogErrorCode } from "./revocation-log.js";
 
 /**
- * What a server answers, or a socket says, that cannot serve just now: the first word of the error
- * (Redis) or its code (Node), and what to do where that is known. After any of these, what was read
- * so far stays good. Every other error that Redis answers makes the node begin again.
+ * Errors of a server that is temporarily unavailable: the first word of Redis's error or Node's
+ * error code, and what to do where that is known. What was read before stays valid. After any other
+ * error from Redis the node reads the whole log again.
  */
 const PASSING: Readonly<Record<string, string>> = {
   LOADING: "",
@@ -38,7 +38,7 @@ export function toLogError(what: string, error: unknown): RevocationLogError {
   return new RevocationLogError(code, message, error);
 }
 
-/** A transaction that Redis discarded says only that; what was wrong stands in the errors before. */
+/** A discarded transaction (EXECABORT) has its cause in the errors of the queued commands. */
 function innermost(error: unknown): unknown {
   if (!(error instanceof Error) || !("previousErrors" in error)) return error;
   const { previousErrors } = error;
@@ -56,7 +56,7 @@ function wordOf(error: unknown, text: string): string | undefined {
 
 function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // A script's error ends with the script's own place, which tells nobody anything.
+  // A script's error ends with the script's digest and line, which help no operator.
   if (error.message !== "") return error.message.replace(/ script: [0-9a-f]{40}, on .*$/s, "");
   // A connection refused on several addresses is an AggregateError without a message.
   return "code" in error ? String(error.code) : error.name;

@@ -1,9 +1,9 @@
-/** What a cut-off may reach into the future fits into this many seconds. */
+/** A margin in seconds that covers how far a cut-off may reach into the future. */
 const HORIZON_MARGIN_S = 60;
 
 /**
- * How far a cut-off may reach into the future: `now` is taken as now + skew + 1 s, rounded up. Well
- * within the margin, and small enough that a log which replaces another one can make up for it.
+ * How far a cut-off may reach into the future: `now` means now + skew + 1 s, rounded up. Well within
+ * the margin, and small enough for a log that replaces another one to allow for it.
  */
 export const CUT_OFF_MARGIN_S = 2;
 

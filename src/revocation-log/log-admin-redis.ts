@@ -1,11 +1,11 @@
 /**
- * Keeps the revocation log in Redis. Each step of a restore is one Lua script, so that it happens
- * whole or not at all, also if this process is killed meanwhile.
+ * The log admin in Redis. Each step of a restore is one Lua script: it is done completely or not at
+ * all, even if this process is killed meanwhile.
  *
  * Between `clear` and `finish` the hash `meta` holds only the marker and the seq reached.
  *
- * Rows of nodes are left alone: they carry the generation that they are of, so none confirms an
- * entry of another log, and a node that has not come back yet stays visible as one that is awaited.
+ * Nodes' rows are not touched: each carries its generation, so none confirms an entry of another
+ * log, and a node that has not come back yet stays visible as pending.
  */
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
@@ -32,7 +32,7 @@ import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
-/** Facts are asked for ten times a second; a server that is slower than this is as good as away. */
+/** Facts are requested ten times a second; a server slower than this counts as unavailable. */
 const FACTS_TIMEOUT_MS = 1000;
 /** Deleting a large log, or appending a whole batch, on a busy server. */
 const STEP_TIMEOUT_MS = 2000;
@@ -41,7 +41,7 @@ const STEP_TIMEOUT_MS = 2000;
  * In all scripts: KEYS: log, meta. In those of a restore ARGV[1] is the marker.
  *
  * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
- * than needed, never shorter, whatever the clock was by which it was decided.
+ * than needed, never shorter, whatever clock it was decided by.
  */
 const BEGIN_SCRIPT = `
 if redis.call('HMGET', KEYS[2], 'retired_at')[1] then return 'log_retired' end
@@ -124,18 +124,18 @@ const stepSchema = z.union([
 ]);
 
 export class RedisLogAdmin implements LogAdmin {
-  readonly #kept: SharedConnection;
+  readonly #shared: SharedConnection;
   readonly #keys: PartitionKeys;
-  /** The restore that this log admin began last, and in which server process. */
+  /** The last restore that was begun here, and its server process. */
   #begun: { readonly marker: string; readonly runId: string } | undefined;
 
   constructor(open: OpenRedisConnection, keys: PartitionKeys) {
-    this.#kept = new SharedConnection(open);
+    this.#shared = new SharedConnection(open);
     this.#keys = keys;
   }
 
   facts(): Promise<KeeperFacts> {
-    return this.#kept.use("ROLE, TIME", async ({ connection, runId }) => {
+    return this.#shared.use("ROLE, TIME", async ({ connection, runId }) => {
       const transaction = connection.client.multi();
       transaction.call("ROLE");
       transaction.time();
@@ -159,7 +159,7 @@ export class RedisLogAdmin implements LogAdmin {
 
   entriesAfter(id: string | undefined, count: number): Promise<readonly RecordedEntry[]> {
     assertAtMost(count, READ_BACK_MAX_ENTRIES);
-    return this.#kept.use("XRANGE", async ({ connection }) => {
+    return this.#shared.use("XRANGE", async ({ connection }) => {
       const from = id === undefined ? "-" : `(${id}`;
       const command = connection.client.xrange(this.#keys.log, from, "+", "COUNT", count);
       const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "XRANGE", command);
@@ -169,7 +169,7 @@ export class RedisLogAdmin implements LogAdmin {
 
   beginRestore(marker: string): Promise<BegunRestore> {
     this.#begun = undefined;
-    return this.#kept.use("begin restore", async ({ connection, runId }) => {
+    return this.#shared.use("begin restore", async ({ connection, runId }) => {
       const { log, meta } = this.#keys;
       const command = connection.client.eval(BEGIN_SCRIPT, 2, log, meta, marker);
       const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "EVAL", command);
@@ -218,7 +218,7 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   trim({ generation, knownUpToId, nowMs }: TrimRequest): Promise<number> {
-    return this.#kept.use("trim", async ({ connection }) => {
+    return this.#shared.use("trim", async ({ connection }) => {
       const { log, meta } = this.#keys;
       const given = [generation, knownUpToId, Math.floor(nowMs)];
       const command = connection.client.eval(TRIM_SCRIPT, 2, log, meta, ...given);
@@ -228,11 +228,11 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   keep(generation: string): Promise<NodeRows | undefined> {
-    return this.#kept.use("keep", (server) => stampLog(server, this.#keys, generation));
+    return this.#shared.use("keep", (server) => stampLog(server, this.#keys, generation));
   }
 
   async demandReplicas(generation: string, minReplicas: number): Promise<void> {
-    await this.#kept.use("demand replicas", async ({ connection }) => {
+    await this.#shared.use("demand replicas", async ({ connection }) => {
       const { log, meta } = this.#keys;
       const given = [generation, minReplicas];
       const command = connection.client.eval(DEMAND_REPLICAS_SCRIPT, 2, log, meta, ...given);
@@ -241,7 +241,7 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   removeSilentRows(notSeenForMs: number): Promise<number> {
-    return this.#kept.use("XINFO GROUPS", async ({ connection }) => {
+    return this.#shared.use("XINFO GROUPS", async ({ connection }) => {
       const time: unknown = await connection.within(
         FACTS_TIMEOUT_MS,
         "TIME",
@@ -252,7 +252,7 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   close(): void {
-    this.#kept.close();
+    this.#shared.close();
   }
 
   async #step(
@@ -261,7 +261,7 @@ export class RedisLogAdmin implements LogAdmin {
     script: string,
     args: (runId: string) => readonly (string | number)[],
   ): Promise<RestoreStep> {
-    const [result, seq] = await this.#kept.use(`${what} of a restore`, async (server) => {
+    const [result, seq] = await this.#shared.use(`${what} of a restore`, async (server) => {
       const begun = this.#begun;
       if (begun?.marker !== marker) return ["marker_lost"] as const;
       if (begun.runId !== server.runId) return ["server_changed"] as const;

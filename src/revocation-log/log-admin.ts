@@ -1,17 +1,17 @@
 /**
- * The port through which the session service's relay keeps the revocation log of one partition.
+ * The port through which the session service's relay maintains the revocation log of one partition.
  *
- * A restore makes a log anew from the database:
+ * A restore rebuilds the log from the database:
  *
- *   beginRestore ──► (import what stands in the log) ──► clear ──► append … ──► finish
+ *   beginRestore ──► (import what is in the log) ──► clear ──► append … ──► finish
  *
- * - From beginRestore on, nobody can publish and every node is stale, until finish: a half-restored
+ * - From beginRestore until finish, publishing is refused and every node is stale: a half-restored
  *   log is never read. Nodes go on refusing what they know.
  * - Each step is atomic and checks that the marker is still the one of `beginRestore` and that the
  *   server is still the same process. The last to begin wins: the next step of any other is refused.
  * - A retired log is not restored.
- * - A restore that is abandoned at any step, and one whose step rejected (it may or may not have
- *   been done), leaves the marker. There is no going on with it: begin anew.
+ * - A restore that is abandoned at any step, or in which a step rejected (that step may or may not
+ *   have been done), leaves the marker. It cannot be continued: begin again.
  *
  * Every call is bounded in time and rejects with a RevocationLogError, after which the next call
  * opens a new connection.
@@ -24,7 +24,7 @@ import type { MetaReply } from "./revocation-log.js";
 export const APPEND_MAX_ENTRIES = 500;
 export const READ_BACK_MAX_ENTRIES = 500;
 
-/** What the server says of itself and of the log, at one moment. */
+/** The server's own report of itself and of the log, at one moment. */
 export interface KeeperFacts {
   /** `master`, or the log cannot be written to. */
   readonly role: string;
@@ -54,7 +54,7 @@ export interface RestoredLog {
 }
 
 /**
- * - `marker_lost`: somebody else has begun a restore, or opened or deleted the log.
+ * - `marker_lost`: another process has begun a restore, or opened or deleted the log.
  * - `server_changed`: this is another server process than the one in which the restore began.
  * - `entries_lost`: what was appended is not in the log any more.
  * - `log_retired`: an operator has closed the log.
@@ -69,7 +69,7 @@ export type RestoreStep =
 export type BegunRestore =
   { readonly done: true } | { readonly done: false; readonly code: RestoreRefusal };
 
-/** What may leave the log of a database. */
+/** Which entries may be trimmed from the log of a database. */
 export interface TrimRequest {
   /** A log of another generation is left alone, and so is one that is being restored. */
   readonly generation: string;
@@ -87,11 +87,11 @@ export interface LogAdmin {
    */
   entriesAfter(id: string | undefined, count: number): Promise<readonly RecordedEntry[]>;
   /**
-   * Sets the marker, whatever was there before, but for a retired log. Deletes nothing. `marker`:
-   * random, used once.
+   * Sets the marker, replacing any other, except in a retired log. Deletes nothing. `marker`: random,
+   * used once.
    */
   beginRestore(marker: string): Promise<BegunRestore>;
-  /** Deletes log and facts, and writes the entry that opens the new log. */
+  /** Deletes the log and its facts, and writes the entry that opens the new log. */
   clear(marker: string): Promise<RestoreStep>;
   /**
    * Appends at most `APPEND_MAX_ENTRIES`, in this order, to be remembered for `horizonS`. Throws a
@@ -99,7 +99,7 @@ export interface LogAdmin {
    */
   append(marker: string, horizonS: number, entries: readonly RestoredEntry[]): Promise<RestoreStep>;
   /**
-   * Makes the log a good one, of the server that `clear` found: refused where its replication ID has
+   * Makes the log valid, for the server that `clear` found: refused where its replication ID has
    * changed since.
    */
   finish(marker: string, log: RestoredLog): Promise<RestoreStep>;
@@ -109,13 +109,13 @@ export interface LogAdmin {
    */
   trim(request: TrimRequest): Promise<number>;
   /**
-   * Stamps the log as kept now, by the server's clock; the stamp never falls. Returns the nodes' rows
-   * as they were at that moment. undefined: nothing was stamped, because the log is of another
-   * generation, of no database or of another server process, is retired, or is being restored.
+   * Stamps the log with the server's time; the stamp never goes backwards. Returns the nodes' rows of
+   * that moment. undefined: nothing was stamped, because the log is of another generation, of no
+   * database or of another server process, is retired, or is being restored.
    */
   keep(generation: string): Promise<NodeRows | undefined>;
   /**
-   * Says how many replicas must have an entry before it counts as published. A log of another
+   * Sets how many replicas must have an entry before it counts as published. A log of another
    * generation is left alone, and so is one that is being restored.
    */
   demandReplicas(generation: string, minReplicas: number): Promise<void>;

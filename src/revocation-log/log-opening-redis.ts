@@ -1,7 +1,7 @@
 /**
- * Opens a revocation log: `meta` and a first entry, in one script, so that nobody ever sees half of
- * it. An existing log is left alone unless it is to be replaced; only its horizon may be raised, and
- * not that of a retired one.
+ * Opens a revocation log: `meta` and a first entry, in one script, so that a half-opened log is never
+ * visible. An existing log is left alone unless it is to be replaced; only its horizon may be raised,
+ * and not that of a retired one.
  */
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
@@ -17,10 +17,10 @@ const TIMEOUT_MS = 2000;
 /*
  * KEYS: log, meta, nodes. ARGV: generation, authority, horizon (s), partitions, 1 if nothing was
  * revoked before, 1 to replace, entry version, how far a lost cut-off may reach beyond the skew (ms),
- * how many replicas must have an entry, 1 to demand that of a log that is there.
+ * how many replicas must have an entry, 1 to set that for an existing log too.
  *
- * Raising the horizon keeps what is there, but entries older than the old horizon are trimmed
- * already: the log covers only what came since.
+ * Raising the horizon keeps the entries, but those older than the old horizon are already trimmed:
+ * the log covers only what came since.
  */
 const OPEN_SCRIPT = `${REPLID_FUNCTION}
 local time = redis.call('TIME')
@@ -90,13 +90,13 @@ export interface OpenLogRequest {
   readonly replace: boolean;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
-  /** Demand that of a log that is there as well. Left out: no. */
+  /** Set that for an existing log too. Left out: no. */
   readonly changeMinReplicas?: boolean;
 }
 
 export type OpenLogOutcome = z.infer<typeof replySchema>;
 
-/** Opens the log, or tells what is there already. Rejects with a RevocationLogError. */
+/** Opens the log, or returns what is there already. Rejects with a RevocationLogError. */
 export async function openLog(
   open: OpenRedisConnection,
   keys: PartitionKeys,

@@ -1,4 +1,4 @@
-/** Writes into a log in Redis that it is retired, or that it is in use again. */
+/** Marks a log in Redis as retired, or as in use again. */
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
 import { toLogError } from "./error-redis.js";
@@ -10,8 +10,8 @@ const WAIT_TIMEOUT_MS = 1000;
 
 /*
  * KEYS: log, meta. ARGV: the generation that was judged. A log that is being restored is left alone:
- * the restore would delete the mark. A time that is there stays, but is written once more, so that
- * WAIT speaks of it.
+ * the restore would delete the mark. An existing time is kept, but written again, so that WAIT
+ * covers it.
  */
 const CHECK = `
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'retired_at')
@@ -35,9 +35,9 @@ const replySchema = z.union([
 ]);
 
 /**
- * - `done`: it is as asked for, on so many replicas; `already`: it was before.
+ * - `done`: the log is as requested, on this many replicas; `already`: it was so before.
  * - `restoring`: a restore is in progress, or was abandoned.
- * - `replaced`: the log is not the one that was judged any more.
+ * - `replaced`: the log is no longer the one that was judged.
  */
 export type RetirementOutcome =
   | { readonly kind: "done"; readonly already: boolean; readonly replicas: number }
@@ -46,7 +46,7 @@ export type RetirementOutcome =
 export interface RetirementRequest {
   readonly to: "retired" | "in_use";
   readonly generation: string;
-  /** How many replicas are waited for. */
+  /** How many replicas to wait for. */
   readonly minReplicas: number;
 }
 

@@ -1,19 +1,19 @@
 /**
  * Whether a log may be retired, or be opened again: pure, no I/O.
  *
- * Retiring the log that the fleet follows makes every node stale; opening one that was left makes the
+ * Retiring the log that the fleet follows makes every node stale; opening an abandoned one makes the
  * nodes that still follow it fresh again, on a log that misses what is published elsewhere. Only the
- * database behind a log can tell which of them it is.
+ * database behind a log knows which of the two it is.
  */
 import type { LogMeta } from "./revocation-log.js";
 
 /** Which log the database names. */
 export type NamedLog =
   | { readonly kind: "named"; readonly generation: string | undefined }
-  /** `why`: in words for the person at the command line. */
+  /** `why`: in words for the operator. */
   | { readonly kind: "unknown"; readonly why: string };
 
-/** Why not, in words; undefined: nothing speaks against it. */
+/** Why not, in words; undefined: it may be retired. */
 export function objectionToRetiring(
   meta: Pick<LogMeta, "authority" | "generation">,
   named: NamedLog,
@@ -38,4 +38,4 @@ export function objectionToReopening(
 }
 
 const NO_DATABASE =
-  "no database stands behind this log (its authority is `redis`), so nothing tells whether it is in use";
+  "this log has no database (its authority is `redis`), so whether it is in use is unknown";

@@ -1,7 +1,7 @@
-/** Telling servers apart, whatever technology they are of. */
+/** Tells servers apart, whatever their technology. */
 import type { LogMeta, LogServer } from "./revocation-log.js";
 
-/** Two servers that do not say who they are cannot be told apart. */
+/** A server without these ids cannot be told from another one. */
 export function isIdentified({ runId, replId }: LogServer): boolean {
   return runId !== undefined && replId !== undefined;
 }
@@ -15,11 +15,10 @@ export function sameServer(
   return known && meta.runId === server.runId && meta.replId === server.replId;
 }
 
-/** In words, with what the server does say. */
 export function unidentifiedServer({ runId, description }: LogServer): string {
   const missing = runId === undefined ? "run_id" : "master_replid";
   return (
     `the server at ${description} does not say its ${missing} in INFO, so a restart or a failover ` +
-    "could not be noticed: point SEKISHO_REDIS_URL at Redis itself, not at a proxy or a look-alike"
+    "would go unnoticed: point SEKISHO_REDIS_URL at Redis itself, not at a proxy or a look-alike"
   );
 }

@@ -1,4 +1,4 @@
-/** Stamps a log in Redis as kept (`LogAdmin.keep`): one script, so that the stamp is of the log judged. */
+/** `LogAdmin.keep` in Redis: one script, so that the log that is stamped is the one that was checked. */
 import { z } from "zod";
 import type { SharedServer } from "./shared-connection-redis.js";
 import { decodeNodeRows } from "./node-row-redis.js";
@@ -35,7 +35,7 @@ export async function stampLog(
   return serverMs === undefined ? undefined : { serverMs, rows: decodeNodeRows(pairsOf(fields)) };
 }
 
-/** A hash as a script returns it: names and values in turn. */
+/** A hash as a script returns it: alternating names and values. */
 function pairsOf(texts: readonly string[]): readonly (readonly [string, string])[] {
   return texts.flatMap((name, at) => {
     const value = texts[at + 1];

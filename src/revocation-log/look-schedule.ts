@@ -1,12 +1,12 @@
 /**
- * When to look at the nodes' rows again while somebody waits for a receipt.
+ * When to read the nodes' rows again ("look") while a receipt is awaited.
  *
- * Most nodes have applied an entry within a few milliseconds, so the looks come quickly at first, the
- * first one 4 ms after the wait began, and each later one after half the age of the youngest wait:
- * at about 4, 6, 9, 14, 20, 30, 46 ms. What has not come by then waits for something slower than a
- * look (a read that blocks, a node that is away), and 20 looks a second will do.
+ * Most nodes have applied an entry within a few milliseconds, so looks are frequent at first: the
+ * first one 4 ms after the wait began, and each later one after half the age of the youngest wait,
+ * at about 4, 6, 9, 14, 20, 30, 46 ms. A node that has not confirmed by then is held up by something
+ * slower (a read that blocks, an outage), and 20 looks a second are enough.
  *
- * A look reads every row and group, so what the looks may cost bounds them too. One of each costs about
+ * A look reads every row and group, so its cost is bounded too. One of each costs about
  * 1 µs in Redis and 15 µs here (parsing); a pause of 0.05 ms a row leaves three quarters of this process to
  * others, however many wait. At 1,000 rows that is the slow pace from the start.
  */
@@ -15,7 +15,7 @@ const YOUNG_MS = 50;
 const GAP_MIN_MS = 2;
 const GAP_MS = 50;
 const GAP_PER_ROW_MS = 0.05;
-/** However many rows there are, so that no wait ends much later than it was to. */
+/** For any number of rows, so that no wait ends much later than requested. */
 const GAP_FOR_ROWS_MAX_MS = 500;
 
 export interface LastLook {

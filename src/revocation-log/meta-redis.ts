@@ -1,8 +1,8 @@
-/** `meta` as it stands in Redis: a hash of strings. */
+/** `meta` as stored in Redis: a hash of strings. */
 import { z } from "zod";
 import type { LogMeta, MetaReply } from "./revocation-log.js";
 
-/** The fields in the order in which they are asked for. */
+/** The fields in the order of the HMGET. */
 export const META_FIELDS = [
   "generation",
   "seq",

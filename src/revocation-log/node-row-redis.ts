@@ -1,4 +1,4 @@
-/** A node's row as it stands in Redis: JSON in the hash `nodes`, one field for each group. */
+/** A node's row as stored in Redis: JSON in the hash `nodes`, one field per group. */
 import { z } from "zod";
 import { ON_STALE } from "./on-stale.js";
 import type { NodeRows } from "./receipt.js";
@@ -45,7 +45,7 @@ export function decodeNodeRow(text: string): NodeRow | undefined {
 
 /**
  * The rows of the hash `nodes`; what no node of this version has written is left out. `deliveredIds`:
- * by group, where that was asked.
+ * by group, where known.
  */
 export function decodeNodeRows(
   fields: readonly (readonly [group: string, text: string])[],

@@ -1,10 +1,10 @@
 /**
- * Reads what every node says of itself, and what Redis has delivered to its group, for receipts and for
- * `sekisho nodes`. One transaction: a node's row and its group are of the same moment, so that no
- * honest row seems to say more than its group was given.
+ * Reads every node's row, and what Redis has delivered to its group, for receipts and for
+ * `sekisho nodes`. One transaction: a row and its group are of the same moment, so that no honest row
+ * seems to claim more than its group was given.
  *
- * XINFO GROUPS of 1,000 groups takes 0.6 ms of Redis and 7 ms here. Waits for receipts share each
- * answer, and `look-schedule.ts` bounds how often one is asked for.
+ * XINFO GROUPS of 1,000 groups takes 0.6 ms in Redis and 7 ms here. Waits for receipts share each
+ * answer, and `look-schedule.ts` bounds how often it is requested.
  */
 import { z } from "zod";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
@@ -24,30 +24,30 @@ const repliesSchema = z.tuple([
   z.unknown(),
   z.unknown(),
 ]);
-const GROUPS_PLACE = 3;
+const GROUPS_INDEX = 3;
 /** What XINFO answers where there is no log. */
 const NO_STREAM = /^ERR no such key/;
 
-/** Rows and log as they stood at one moment. */
+/** Rows and log at one moment. */
 export interface NodesAndLog extends NodeRows {
   readonly meta: MetaReply;
 }
 
 export class RedisNodeRows implements NodeRowsReader {
-  readonly #kept: SharedConnection;
+  readonly #shared: SharedConnection;
   readonly #keys: PartitionKeys;
 
   constructor(open: OpenRedisConnection, keys: PartitionKeys) {
-    this.#kept = new SharedConnection(open);
+    this.#shared = new SharedConnection(open);
     this.#keys = keys;
   }
 
   nodeRows(): Promise<NodesAndLog> {
-    return this.#kept.use("HGETALL", ({ connection }) => this.#read(connection));
+    return this.#shared.use("HGETALL", ({ connection }) => this.#read(connection));
   }
 
   close(): void {
-    this.#kept.close();
+    this.#shared.close();
   }
 
   async #read(connection: RedisConnection): Promise<NodesAndLog> {
@@ -57,14 +57,14 @@ export class RedisNodeRows implements NodeRowsReader {
     transaction.hmget(this.#keys.meta, ...META_FIELDS);
     transaction.xinfo("GROUPS", this.#keys.log);
     const results = (await connection.within(TIMEOUT_MS, "HGETALL", transaction.exec())) ?? [];
-    const replies = results.map(([error, reply], place) => {
+    const replies = results.map(([error, reply], index) => {
       if (error === null) return reply;
-      if (place === GROUPS_PLACE && NO_STREAM.test(error.message)) return [];
+      if (index === GROUPS_INDEX && NO_STREAM.test(error.message)) return [];
       throw error;
     });
     const parsed = repliesSchema.safeParse(replies);
     if (!parsed.success) {
-      throw new RevocationLogError("unexpected", "the reply to HGETALL is not of the known form");
+      throw new RevocationLogError("unexpected", "the reply to HGETALL has an unknown form");
     }
     const [[seconds, microseconds], fields, meta, groups] = parsed.data;
     const deliveredIds = groupsIn(groups);

@@ -1,25 +1,24 @@
-/** What can be said of every node at one moment, for operators. */
+/** The state of every node at one moment, for operators. */
 import { hasApplied, isSilent, type NodeRows } from "./receipt.js";
 import type { LogMeta } from "./revocation-log.js";
 
 export interface NodeReport {
   readonly node: string;
-  /** `silent`: if it lives, it is stale and answers by its policy. */
+  /** `silent`: stale if it is alive, and answers by its policy. */
   readonly state: "in_step" | "behind" | "silent";
-  /** The last entry that it has applied. */
+  /** Of the last entry applied. */
   readonly seq: number;
   readonly seenMsAgo: number;
   readonly maxStalenessMs: number;
   readonly onStale: "deny" | "allow" | "error";
-  /** Of the node's process: two may wrongly share one name. */
+  /** Of the node's process: two processes may share a node id by mistake. */
   readonly group: string;
 }
 
-/** The log itself. */
 export interface LogReport extends Pick<LogMeta, "generation" | "seq" | "authority"> {
-  /** Since the relay of the log's database has stamped it; undefined: never, or no database's. */
+  /** Since the relay last stamped the log; undefined: never, or the log has no database. */
   readonly keptMsAgo?: number | undefined;
-  /** Since an operator has closed it; undefined: it is in use. */
+  /** Since an operator retired the log; undefined: it is in use. */
   readonly retiredMsAgo?: number | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What to answer when it cannot be told whether a token is revoked: `deny` (503), `allow`, or
+ * The answer when it is uncertain whether a token is revoked: `deny` (503), `allow`, or
  * `error` (the RPC fails, and Envoy's `failure_mode_allow` governs).
  */
 export const ON_STALE = ["deny", "allow", "error"] as const;

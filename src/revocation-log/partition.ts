@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 
 /**
- * The Redis keys of one partition of the revocation log. They share a hash tag, so that one script
- * can change them atomically and Redis Cluster keeps them on one server.
+ * The Redis keys of one partition of the revocation log. They share a hash tag, so that Redis Cluster
+ * stores them on one server and one script can change them atomically.
  */
 export interface PartitionKeys {
   /** Stream of entries. */

@@ -1,8 +1,8 @@
 /**
  * Publishes into the log in Redis: one Lua script, then WAIT for the replicas on the same connection.
  *
- * WAIT counts the replicas that have what *this connection* wrote. On another connection, or one
- * that was mended in between, it would confirm at once and prove nothing.
+ * WAIT counts the replicas that have what *this connection* wrote. On another connection, or after a
+ * reconnect, it would confirm at once and prove nothing.
  */
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.js";
@@ -33,9 +33,9 @@ const PUBLISH_TIMEOUT_MS = 2000;
  * whichever is later; a decision in the future counts for no more than the clocks may differ, which
  * the margin in the horizon covers.
  *
- * The horizon is the log's, never the publisher's. No publisher trims a log behind which a database
- * stands: what was published past the session service is nowhere else until the relay has imported
- * it, and a session whose end the service never learnt of would go on. The relay trims (`LogAdmin`).
+ * The horizon is the log's, never the publisher's. No publisher trims the log of a database: what was
+ * published past the session service exists nowhere else until the relay has imported it, and a
+ * session whose end the service never learned of would go on. The relay trims (`LogAdmin`).
  */
 const PUBLISH_SCRIPT = `${TRIM_FUNCTION}${REPLID_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
@@ -100,11 +100,11 @@ export interface PublisherOptions {
   readonly open: OpenRedisConnection;
   readonly keys: PartitionKeys;
   readonly clock: Clock;
-  /** As whom this publisher speaks; a log with another authority refuses it. */
+  /** The authority of this publisher; a log with another one refuses it. */
   readonly authority: Authority;
   /**
-   * Publishes whatever the log's authority is, past the session service, and marks the entries so
-   * that the service imports them later. Left out: no.
+   * Publishes into a log of any authority, past the session service, and marks the entries so that
+   * the service imports them later. Left out: no.
    */
   readonly breakGlass?: boolean;
   /** How many replicas must have an entry before it counts as published; the log may demand more. */
@@ -115,12 +115,12 @@ export interface PublisherOptions {
 
 export class RedisPublisher implements Publisher {
   readonly #options: PublisherOptions;
-  readonly #kept: SharedConnection;
+  readonly #shared: SharedConnection;
   readonly #waits = new WeakMap<RedisConnection, SharedWait>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#kept = new SharedConnection(options.open);
+    this.#shared = new SharedConnection(options.open);
   }
 
   async publish(request: PublishRequest): Promise<PublishOutcome> {
@@ -128,7 +128,7 @@ export class RedisPublisher implements Publisher {
     const unreadable = whyUnreadable(content, Math.floor(request.atMs));
     if (unreadable !== undefined) return refused("entry_unreadable", unreadable);
     try {
-      return await this.#kept.use("publish", async (server) => {
+      return await this.#shared.use("publish", async (server) => {
         const { outcome, minReplicas } = await this.#append(server, request);
         return outcome.published
           ? await this.#replicated(server.connection, outcome, minReplicas)
@@ -141,7 +141,7 @@ export class RedisPublisher implements Publisher {
   }
 
   close(): void {
-    this.#kept.close();
+    this.#shared.close();
   }
 
   get #origin(): EntryOrigin | undefined {
@@ -250,7 +250,7 @@ export class RedisPublisher implements Publisher {
         );
       case "out_of_range":
         return (
-          `\`${detail}\` is not a whole number, or too great: an epoch may be at most 2^52, so that it ` +
+          `\`${detail}\` is not a whole number, or too large: an epoch may be at most 2^52, so that it ` +
           "can rise after it"
         );
       case "entry_unreadable":

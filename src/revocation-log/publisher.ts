@@ -17,8 +17,8 @@ export interface PublishRequest {
   readonly reason: string | undefined;
   readonly actor: string | undefined;
   /**
-   * The generation of the log that the database means. A publisher that speaks for a database writes
-   * into no other one, and into none where it is left out; all others pass over it.
+   * The generation of the log that the database names. A publisher with the authority `database`
+   * writes into no other log, and into none where it is left out; other publishers ignore it.
    */
   readonly generation?: string | undefined;
 }
@@ -27,14 +27,14 @@ export interface PublishRequest {
  * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
- * - `generation_differs`: this is not the log that the database means.
- * - `log_retired`: an operator has closed the log, and no node follows it.
+ * - `generation_differs`: this is not the log that the database names.
+ * - `log_retired`: an operator has retired the log, and no node follows it.
  * - `log_incomplete`: Redis was restarted, and the database has not restored its log yet: no node
  *   reads it.
  * - `clock_difference`: publisher and Redis differ by more than `PUBLISH_CLOCK_DIFFERENCE_MAX_MS`.
  * - `cutoff_too_late`: the log would forget the cut-off before the last token that it revokes.
- * - `entry_unreadable`, `out_of_range`: no node could read the entry, or a number in it is beyond what
- *   may be named. Publishing it again is of no use.
+ * - `entry_unreadable`, `out_of_range`: no node could read the entry, or a number in it is too large.
+ *   Publishing it again does not help.
  * - `too_few_replicas`: in the log, but a failover could lose it.
  */
 export type PublishRefusal =

@@ -2,12 +2,12 @@
  * The receipt of a revocation: which nodes have applied it, and how long that took.
  *
  * A node has applied entry S when its row, of the same generation, shows `seq` ≥ S. A row is *silent*
- * once its node must be stale, if it lives: nobody waits for it, because it answers by its staleness
- * policy. A node proves its freshness more often than it writes its row, so its limit alone would be
- * too short: the node might still allow while the receipt calls it stale.
+ * once its node, if alive, must be stale: a receipt does not wait for it, because it answers by its
+ * staleness policy. A node proves its freshness more often than it writes its row, so its limit alone
+ * would be too short: the node might still allow while the receipt calls it stale.
  *
- * A node of a *former* log may still follow the Redis that was left, and be fresh there: it is pending
- * until it has a row in this one. Where its log was retired it is stale if it lives, as a silent one.
+ * A node of a *former* log may still follow the abandoned Redis, and be fresh there: it is pending
+ * until it has a row in this log. If its log was retired, it counts as silent.
  *
  * All nodes share one Redis user, which may write any row. `row-evidence.ts` says when a row is not
  * believed; its node is pending, with the reason, until the row can be believed again.
@@ -31,12 +31,12 @@ export interface NodeRows {
   }[];
   /** Groups of nodes without a row that can be read; left out: not known. */
   readonly rowless?: readonly { readonly node: string; readonly group: string }[];
-  /** Those that were not seen in this log since another one was left; left out: not known. */
+  /** Nodes of former logs that were not seen in this one yet; left out: not known. */
   readonly former?: readonly FormerNode[];
 }
 
 export interface NodeRowsReader {
-  /** All rows now; rejects with a RevocationLogError. Bounded in time. */
+  /** Rejects with a RevocationLogError. Bounded in time. */
   nodeRows(): Promise<NodeRows>;
 }
 
@@ -48,18 +48,18 @@ export interface EntryAddress {
 }
 
 export interface Receipt {
-  /** Milliseconds from the beginning of the wait until the node was seen to have applied it. */
+  /** Milliseconds from the start of the wait until the node's row confirmed the entry. */
   readonly applied: readonly { readonly node: string; readonly ms: number }[];
   readonly pending: readonly UnconfirmedNode[];
   readonly silent: readonly UnconfirmedNode[];
 }
 
 /**
- * Why a node is not counted, besides that it has not said that it applied the entry:
+ * Why a node is not counted, apart from not having confirmed the entry:
  *
- * - `former_log`: it was seen last in a log that has been left.
- * - `not_delivered`: its row says so, but Redis has not delivered the entry to its group.
- * - `row_conflict`: its row took back what it had said, so that another process writes it, too.
+ * - `former_log`: it was last seen in a former log.
+ * - `not_delivered`: its row confirms the entry, but Redis has not delivered it to the node's group.
+ * - `row_conflict`: its row went back on an earlier one, so another process writes it too.
  * - `row_missing`: it has a group, but no row that can be read.
  */
 export const UNCONFIRMED_REASONS = [
@@ -70,14 +70,14 @@ export const UNCONFIRMED_REASONS = [
 ] as const;
 export type UnconfirmedReason = (typeof UNCONFIRMED_REASONS)[number];
 
-/** A node, and what it does once it is stale. */
+/** A node, and its policy once it is stale. */
 export interface KnownNode {
   readonly node: string;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
 }
 
-/** A node that has not confirmed the entry. What it does once it is stale is its row's to say. */
+/** A node that has not confirmed the entry. Its staleness policy is known only from its row. */
 export interface UnconfirmedNode extends Pick<KnownNode, "node"> {
   readonly maxStalenessMs?: number | undefined;
   readonly onStale?: OnStale | undefined;
@@ -85,14 +85,14 @@ export interface UnconfirmedNode extends Pick<KnownNode, "node"> {
 }
 
 export interface FormerNode extends KnownNode {
-  /** That log is closed for its nodes. */
+  /** Whether that log was retired. */
   readonly retired: boolean;
 }
 
-/** What a proof may be younger than `seen`: a read that waits for an entry, and its way. */
+/** How much younger than `seen` a proof may be: a read that waits for an entry, and its round trip. */
 const READ_ALLOWANCE_MS = 500;
 
-/** Nothing was heard of the node for so long that its last proof must be older than its limit. */
+/** Whether the node was silent for so long that its last proof must be older than its limit. */
 export function isSilent(row: NodeRow, serverMs: number): boolean {
   const { seenMs, maxStalenessMs } = row;
   const lastProofAtMostMs = seenMs + reportIntervalMs(maxStalenessMs) + READ_ALLOWANCE_MS;
@@ -103,7 +103,7 @@ export function hasApplied(row: NodeRow, entry: EntryAddress): boolean {
   return row.generation === entry.generation && row.seq >= entry.seq;
 }
 
-/** Those of former logs that give no sign of life in this one. */
+/** The nodes of former logs that were not seen in this one. */
 export function formerNodes(
   { rows, serverMs, former = [] }: NodeRows,
   applied: ReadonlySet<string> = new Set(),
@@ -116,13 +116,13 @@ export function formerNodes(
 interface Wait {
   readonly entry: EntryAddress;
   readonly startedMs: number;
-  /** By group, not by node: two processes may wrongly share one node id. */
+  /** By group, not by node: two processes may share a node id by mistake. */
   readonly applied: Map<string, { readonly node: string; readonly ms: number }>;
-  /** Groups whose rows have contradicted themselves meanwhile. */
+  /** Groups whose rows have contradicted earlier ones during the wait. */
   readonly contradicted: Set<string>;
 }
 
-/** Waits for receipts; concurrent waits share one loop that looks at the rows. */
+/** Waits for receipts; concurrent waits share one loop that reads the rows. */
 export class ReceiptCollector {
   readonly #reader: NodeRowsReader;
   readonly #clock: Clock;
@@ -148,7 +148,7 @@ export class ReceiptCollector {
     const wait: Wait = { entry, startedMs, applied: new Map(), contradicted: new Set() };
     this.#waits.add(wait);
     const firstLookMs = nextLookAtMs(this.#last, startedMs);
-    // Those who wait already may be looking slowly by now.
+    // The pause of an older wait may be longer than this one's first.
     if (this.#pause !== undefined && firstLookMs < this.#pause.endsAtMs) {
       this.#pause.hasten(firstLookMs);
     }
@@ -172,24 +172,24 @@ export class ReceiptCollector {
     for (const { node, group, row, deliveredId } of rows) {
       if (wait.applied.has(group) || elsewhere.has(node)) continue;
       const { maxStalenessMs, onStale } = row;
-      const told = { node, maxStalenessMs, onStale };
-      if (wait.contradicted.has(group)) pending.push({ ...told, reason: "row_conflict" });
+      const unconfirmed = { node, maxStalenessMs, onStale };
+      if (wait.contradicted.has(group)) pending.push({ ...unconfirmed, reason: "row_conflict" });
       else if (hasApplied(row, wait.entry) && !isDelivered(deliveredId, wait.entry.entryId)) {
-        pending.push({ ...told, reason: "not_delivered" });
-      } else (isSilent(row, serverMs) ? silent : pending).push(told);
+        pending.push({ ...unconfirmed, reason: "not_delivered" });
+      } else (isSilent(row, serverMs) ? silent : pending).push(unconfirmed);
     }
     for (const { node, group } of rowless) {
       if (wait.applied.has(group) || elsewhere.has(node)) continue;
       pending.push({ node, reason: "row_missing" });
     }
     for (const { node, maxStalenessMs, onStale, retired } of former) {
-      const told = { node, maxStalenessMs, onStale, reason: "former_log" } as const;
-      (retired ? silent : pending).push(told);
+      const unconfirmed = { node, maxStalenessMs, onStale, reason: "former_log" } as const;
+      (retired ? silent : pending).push(unconfirmed);
     }
     return { applied: [...wait.applied.values()], pending, silent };
   }
 
-  /** The next look at the rows, shared by everyone who asks before it is done. */
+  /** The next look at the rows, shared by all waits until it is done. */
   #look(): Promise<NodeRows> {
     this.#looking ??= this.#lookOnce().finally(() => {
       this.#looking = undefined;

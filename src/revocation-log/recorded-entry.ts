@@ -1,9 +1,9 @@
-/** Entries of the log as an importer reads them: with everything that the record needs. */
+/** Entries of the log as an importer reads them: with everything that the database records. */
 import { z } from "zod";
 import type { EntryContent } from "./entry-fields.js";
 import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
 
-/** What nodes pass over. A missing text says that the publisher gave none. */
+/** Fields that nodes ignore. undefined: the publisher gave none. */
 const recordSchema = z.object({
   event_id: z.string().optional(),
   reason: z.string().optional(),
@@ -19,7 +19,7 @@ export interface RecordedRevocation extends EntryContent {
   readonly atMs: number;
 }
 
-/** What cannot be read says so, and is the caller's to report; it may be a revocation. */
+/** An unreadable entry may be a revocation: the caller has to report it. */
 export type RecordedEntry = RecordedRevocation | Exclude<LogEntry, { readonly kind: "revocation" }>;
 
 /** Never throws. */
@@ -37,7 +37,7 @@ export function decodeRecordedEntry(raw: RawEntry): RecordedEntry {
     eventId,
     reason,
     actor,
-    // Only what came past the session service has an origin, whatever a newer version calls it.
+    // Only entries published past the session service have one, whatever a newer version calls it.
     origin: origin === undefined ? undefined : "break_glass",
   };
 }

@@ -1,4 +1,4 @@
-/** What Redis answers to the commands that nodes and log admins of a log have in common. */
+/** Replies of Redis to the commands that nodes and log admins share. */
 import type { ChainableCommander } from "ioredis";
 import { z } from "zod";
 import type { RedisConnection } from "./connection-redis.js";
@@ -7,7 +7,7 @@ import type { RawEntry } from "./entry.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 const timeSchema = z.tuple([z.coerce.number(), z.coerce.number()]);
-/** The many fields of many groups are not parsed one by one. */
+/** Groups have many fields: for speed, they are not parsed one by one. */
 const groupsSchema = z.array(z.custom<readonly unknown[]>(Array.isArray));
 const roleSchema = z.tuple([z.string()]).rest(z.unknown());
 
@@ -33,7 +33,7 @@ export async function runAll(
 export function parse<T>(what: string, schema: z.ZodType<T>, reply: unknown): T {
   const parsed = schema.safeParse(reply);
   if (parsed.success) return parsed.data;
-  throw new RevocationLogError("unexpected", `${what}: the reply is not of the known form`);
+  throw new RevocationLogError("unexpected", `${what}: the reply has an unknown form`);
 }
 
 /** In the reply to XINFO GROUPS, by group: the ID of the last entry that was delivered to it. */
@@ -57,7 +57,7 @@ export function roleIn(reply: unknown): string {
   return parse("ROLE", roleSchema, reply)[0];
 }
 
-/** Of a map as RESP2 has it: names and values in turn. */
+/** A value in a RESP2 map: alternating names and values. */
 function valueOf(fields: readonly unknown[], name: string): string | undefined {
   const value = fields[fields.indexOf(name) + 1];
   return typeof value === "string" && value !== name ? value : undefined;

@@ -1,8 +1,8 @@
 /**
  * The revocation log in Redis, as a node reads it (Redis Streams: XRANGE, XGROUP, XREADGROUP, XACK).
  *
- * A blocked XREADGROUP holds up everything else on its connection, so a node's reader has one of its
- * own and writes its acknowledgements between two reads.
+ * A blocking XREADGROUP holds up everything else on its connection, so a node's reader has its own
+ * and writes its acknowledgements between two reads.
  */
 import { z } from "zod";
 import { momentOf, type Clock } from "../runtime/clock.js";
@@ -93,7 +93,7 @@ class RedisLogConnection implements LogConnection {
     previous: string | undefined,
   ): Promise<void> {
     const { log, nodes } = this.#keys;
-    // One transaction, so that a group without a row is always one that was left behind.
+    // One transaction, so that a group without a row always belongs to a dead node.
     const transaction = this.#redis.client.multi();
     transaction.hset(nodes, group, encodeNodeRow(row));
     transaction.xgroup("CREATE", log, group, afterId);
@@ -145,8 +145,8 @@ class RedisLogConnection implements LogConnection {
   }
 
   /**
-   * WAIT counts by what this connection wrote last. After a write that failed it would confirm an
-   * older one, so an error in any reply is the call's.
+   * WAIT covers the last write of this connection. After a failed write it would confirm an older
+   * one, so an error in any reply fails the call.
    */
   async acknowledge(
     group: string,

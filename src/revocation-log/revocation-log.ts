@@ -1,14 +1,14 @@
 /**
  * The port through which a node reads the revocation log of one partition.
  *
- * Guarantees that an adapter gives:
+ * Guarantees of every adapter:
  *
- * - A connection is one conversation with one server process. It is never mended: after any
+ * - A connection is one conversation with one server process. It is never reconnected: after any
  *   `RevocationLogError` the caller closes it and opens another.
  * - Every call settles within a bound. A reply that does not come in time is an error, never an
  *   empty answer, so silence cannot pass for freshness.
  * - `read` asks for the facts first and for the entries after them, in this order on the server.
- * - `acknowledge` counts the replicas that have everything which this connection has written.
+ * - `acknowledge` counts the replicas that have everything written on this connection.
  * - Entries come in the order of the log; those of `read` stay pending until acknowledged.
  */
 import type { Moment } from "../runtime/clock.js";
@@ -17,7 +17,7 @@ import type { OnStale } from "./on-stale.js";
 
 export type Authority = "database" | "redis";
 
-/** The facts that stand beside a log, `meta` in Redis. */
+/** The facts about a log, `meta` in Redis. */
 export interface LogMeta {
   /** Random; a new one starts `seq` anew. */
   readonly generation: string;
@@ -41,7 +41,7 @@ export interface LogMeta {
    * undefined: never.
    */
   readonly keptAtMs: number | undefined;
-  /** When an operator closed the log for good; undefined: it is in use. Unix milliseconds. */
+  /** When an operator retired the log; undefined: it is in use. Unix milliseconds. */
   readonly retiredAtMs: number | undefined;
   readonly restoring: boolean;
 }
@@ -49,13 +49,13 @@ export interface LogMeta {
 /**
  * - `missing`: there is no log.
  * - `restoring`: a restore is in progress, or was abandoned, that has deleted the facts already.
- * - `unreadable`: there is something that is not understood.
+ * - `unreadable`: `meta` exists but is not understood.
  */
 export type MetaReply = LogMeta | "missing" | "restoring" | "unreadable";
 
 /**
- * How a server tells who it is. A restart changes the run ID; a promotion changes the replication ID,
- * and so do the first replica that attaches and a backlog that expires. undefined: it does not say.
+ * A server's identity. A restart changes the run ID; a promotion changes the replication ID, and so
+ * do the first replica that attaches and a backlog that expires. undefined: not reported.
  */
 export interface LogServer {
   readonly runId: string | undefined;
@@ -66,7 +66,7 @@ export interface LogServer {
   readonly description: string;
 }
 
-/** What the server says of itself and of the log. */
+/** The server's report of itself and of the log. */
 export interface LogFacts {
   readonly role: string;
   readonly server: LogServer;
@@ -87,7 +87,7 @@ export interface LogRead {
   readonly receivedAt: Moment;
 }
 
-/** What a node says of itself to those who wait for a receipt. */
+/** A node's report of itself, for receipts. */
 export interface NodeRow {
   /** The server's clock when this node last heard from it, Unix milliseconds. */
   readonly seenMs: number;
@@ -98,7 +98,7 @@ export interface NodeRow {
   readonly onStale: OnStale;
 }
 
-/** Rows and groups that were not seen for so long are left behind by dead nodes. */
+/** Rows and groups not seen for this long belong to dead nodes. */
 export const SILENT_AFTER_MS = 300_000;
 
 const REPORT_INTERVAL_MAX_MS = 1000;
@@ -129,8 +129,8 @@ export interface LogConnection {
   /** Entries that were delivered to `group` and never acknowledged, oldest first. */
   readPending(group: string, count: number): Promise<readonly RawEntry[]>;
   /**
-   * Acknowledges entries (may be none) and writes the node's row. With a `quorum`, waits until so many
-   * replicas have that, for up to `waitMs`; returns how many have (0 without one).
+   * Acknowledges entries (may be none) and writes the node's row. With a `quorum`, waits up to
+   * `waitMs` for that many replicas to have both; returns how many have (0 without a quorum).
    */
   acknowledge(
     group: string,
@@ -151,10 +151,10 @@ export interface RevocationLog {
 }
 
 /**
- * - `unavailable`: no answer, or the server says that it cannot serve now (LOADING, NOREPLICAS, …).
- *   What was read so far stays good; try again.
- * - `unexpected`: the answer is not one that a log in order gives (group or stream gone, …).
- *   Nothing can be concluded; begin again with the whole log.
+ * - `unavailable`: no answer, or the server cannot serve now (LOADING, NOREPLICAS, …). What was read
+ *   before stays valid; try again.
+ * - `unexpected`: an answer that no intact log gives (group or stream gone, …). Nothing can be
+ *   concluded; read the whole log again.
  */
 export type RevocationLogErrorCode = "unavailable" | "unexpected";
 

@@ -1,17 +1,17 @@
 /**
- * What a node's row can be held against, because any node's Redis user may write it:
+ * Evidence for or against a node's row, which any node's Redis user may write:
  *
- * - The group's `last-delivered-id`, which Redis keeps itself. A node reads with its group and writes
- *   its row afterwards, so an honest row never says more than its group was given.
- * - What the same row said before. A group has one reader, and one log, for as long as it lives.
+ * - The group's `last-delivered-id`, which Redis itself maintains. A node reads with its group and
+ *   writes its row afterwards, so an honest row never claims more than its group was given.
+ * - Earlier versions of the row. A group has one reader, and one log, for as long as it lives.
  *
- * What this cannot tell: a forger may also read with that group, or remove it and make it anew. Then
- * the node itself meets a gap or no group at its next read, within a quarter of a second, reads the
- * whole log, and has another group.
+ * Not detected: a forger may also read with that group, or delete and recreate it. Then the node
+ * itself finds a gap or no group at its next read, within a quarter of a second, reads the whole log,
+ * and makes another group.
  */
 import type { NodeRow } from "./revocation-log.js";
 
-/** How far a row's `seenMs` may fall: the server's clock may be set back a little. */
+/** How far a row's `seenMs` may go back: the server's clock may be set back a little. */
 const CLOCK_SET_BACK_MAX_MS = 1000;
 
 /**
@@ -25,7 +25,7 @@ export function isDelivered(deliveredId: string | undefined, entryId: string | u
   return deliveredMs === entryMs ? delivered >= entry : deliveredMs > entryMs;
 }
 
-/** Whether one node, in one group, cannot have written both: `before`, and later `row`. */
+/** Whether one node, in one group, cannot have written `before` and later `row`. */
 export function contradicts(row: NodeRow, before: NodeRow | undefined): boolean {
   if (before === undefined) return false;
   return (

@@ -1,4 +1,4 @@
-/** What a Redis server says of itself (INFO, sections `server` and `replication`). */
+/** A Redis server's report of itself (INFO, sections `server` and `replication`). */
 import { isIdentified, unidentifiedServer } from "./log-server.js";
 import { RevocationLogError, type LogServer } from "./revocation-log.js";
 
@@ -39,7 +39,7 @@ export function addressOf(options: {
   return options.path ?? `${options.host ?? "?"}:${options.port ?? "?"}`;
 }
 
-/** Throws a RevocationLogError where the server does not say which one it is. */
+/** Throws a RevocationLogError where the server reports no identity. */
 export function assertIdentified(server: LogServer): { readonly runId: string } {
   const { runId } = server;
   if (runId !== undefined && isIdentified(server)) return { runId };
@@ -59,6 +59,6 @@ function describe(server: string, address: string): string {
     const [, name, value] = NAMED.exec(line) ?? [];
     return name === undefined || name === "gcc_version" ? [] : [`${name} ${value}`];
   });
-  const said = lines.slice(0, NAMED_MAX).join(", ");
-  return said === "" ? address : `${address} (${said})`;
+  const versions = lines.slice(0, NAMED_MAX).join(", ");
+  return versions === "" ? address : `${address} (${versions})`;
 }

@@ -1,6 +1,6 @@
 /**
- * One connection to Redis that is kept between calls and shared by those that run at the same time.
- * It is never mended: after any failure it is closed, and the next call opens another one.
+ * One connection to Redis, reused by successive calls and shared by concurrent ones. It is never
+ * reconnected: after any failure it is closed, and the next call opens another one.
  *
  * A connection leads to one server process for as long as it lives, so the process's run id is read
  * once, when it is opened.
@@ -28,7 +28,7 @@ export class SharedConnection {
 
   /**
    * Runs `work` on the connection. If anything fails in it, rejects with a RevocationLogError and
-   * closes the connection: its replies can no longer be told apart.
+   * closes the connection: a late reply could be taken for another's.
    */
   async use<T>(what: string, work: (server: SharedServer) => Promise<T>): Promise<T> {
     if (this.#opened !== undefined && this.#opened.connection.client.status !== "ready") {
@@ -40,13 +40,12 @@ export class SharedConnection {
       if (this.#opening === opening) this.#opened = server;
       return await work(server);
     } catch (error) {
-      // Somebody else's failure may have brought about a new connection, which is left alone.
+      // After another call's failure there may already be a new connection: leave that one open.
       if (this.#opening === opening) this.close();
       throw toLogError(what, error);
     }
   }
 
-  /** Closes the connection, if there is one. */
   close(): void {
     const opening = this.#opening;
     this.#opening = undefined;

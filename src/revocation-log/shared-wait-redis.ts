@@ -1,9 +1,9 @@
 /**
- * WAIT for everybody who has written on one connection.
+ * One WAIT for all concurrent writers of a connection.
  *
- * A WAIT covers all that its connection wrote before it, and Redis answers nothing else on that
- * connection until it is over: with a replica missing, one WAIT after the other would take a second for
- * each publication. So one is under way at a time, and all that was written meanwhile shares the next.
+ * A WAIT covers everything that its connection wrote before it, and Redis answers nothing else on
+ * that connection until it returns: with a replica missing, separate WAITs would take a second for
+ * each publication. So only one runs at a time, and all writes made meanwhile share the next.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RedisConnection } from "./connection-redis.js";
@@ -12,7 +12,7 @@ const WAIT_TIMEOUT_MS = 1000;
 
 export class SharedWait {
   readonly #connection: RedisConnection;
-  /** The one that was not sent yet, and for how many replicas it will be. */
+  /** The WAIT that was not sent yet, and its number of replicas. */
   #next: { replicas: number; readonly done: Promise<number> } | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -21,8 +21,8 @@ export class SharedWait {
   }
 
   /**
-   * How many replicas have all that was written on this connection before this call; waits for
-   * `replicas` of them, at most a second once it was sent. Rejects as `within` does.
+   * How many replicas have everything written on this connection before this call; waits for
+   * `replicas` of them, at most a second after WAIT was sent. Rejects as `within` does.
    */
   reached(replicas: number): Promise<number> {
     if (this.#next !== undefined) {
@@ -36,7 +36,7 @@ export class SharedWait {
   }
 
   async #send(): Promise<number> {
-    // The replies to all that was written together come in one turn.
+    // Replies to commands that were sent together arrive in the same turn of the event loop.
     await nextTurn();
     const replicas = this.#next?.replicas ?? 0;
     this.#next = undefined;

@@ -1,4 +1,4 @@
-/** Removes what dead nodes left behind: their groups in the log and their rows beside it. */
+/** Removes the groups and rows of dead nodes. */
 import { z } from "zod";
 import type { RedisConnection } from "./connection-redis.js";
 import { decodeNodeRow, nodeOfGroup } from "./node-row-redis.js";
@@ -6,7 +6,7 @@ import type { PartitionKeys } from "./partition.js";
 import { groupsIn, parse, runAll } from "./replies-redis.js";
 
 const COMMAND_TIMEOUT_MS = 1000;
-/** Whatever is left is removed the next time. */
+/** The rest is removed next time. */
 const REMOVED_AT_ONCE_MAX = 256;
 
 const rowsSchema = z.record(z.string(), z.string());
@@ -26,8 +26,8 @@ export async function removeGroups(
 }
 
 /**
- * Removes groups and rows last seen before `seenBeforeMs` (the server's clock), and says how many.
- * Needs a log: without the stream it rejects.
+ * Removes groups and rows last seen before `seenBeforeMs` (the server's clock), and returns how many.
+ * Rejects where there is no log.
  */
 export async function removeSilentGroups(
   connection: RedisConnection,
@@ -35,7 +35,7 @@ export async function removeSilentGroups(
   seenBeforeMs: number,
 ): Promise<number> {
   const pipeline = connection.client.pipeline();
-  // Groups first: one that is created after this has its row by then, and is not looked at.
+  // Groups are read first: a group created later is not in this list, and has its row at once.
   pipeline.xinfo("GROUPS", keys.log);
   pipeline.hgetall(keys.nodes);
   const [groups, rows] = await runAll(connection, COMMAND_TIMEOUT_MS, "XINFO GROUPS", pipeline);
@@ -44,7 +44,7 @@ export async function removeSilentGroups(
     (group) => {
       if (nodeOfGroup(group) === undefined) return false;
       const text = rowOf[group];
-      // Without a row it was left behind; a row that cannot be read may be a newer version's.
+      // A group without a row belongs to a dead node; an unreadable row may be a newer version's.
       if (text === undefined) return true;
       const row = decodeNodeRow(text);
       return row !== undefined && row.seenMs < seenBeforeMs;

@@ -1,9 +1,9 @@
-/** How a script removes what is too old: `~` leaves more rather than less, and is cheap. */
+/** How a script removes old entries: `~` is cheap, and rather keeps too many than too few. */
 
 /**
  * Lua, for the top of a script whose KEYS are log and meta: `trim(id)` removes entries before `id`,
- * whole nodes of the stream at a time and at most ten thousand entries, and puts down which entry is
- * the oldest now. Returns how many were removed.
+ * whole nodes of the stream at a time and at most ten thousand entries, and records the new oldest
+ * entry in `first_seq`. Returns how many were removed.
  */
 export const TRIM_FUNCTION = `
 local function trim(before)

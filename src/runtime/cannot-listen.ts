@@ -1,6 +1,6 @@
 import { formatListenAddress, type ListenAddress } from "./listen-address.js";
 
-/** Says which address could not be had, and what may be the cause. */
+/** Throws an error with the address and the likely cause. */
 export function cannotListen(variable: string, address: ListenAddress): (error: unknown) => never {
   return (error) => {
     const reason = error instanceof Error ? error.message : String(error);

@@ -1,7 +1,7 @@
-/** How far another machine's clock is from ours, as one question and its answer tell it. */
+/** How far another machine's clock is from ours, measured by one request and its reply. */
 import type { Moment } from "./clock.js";
 
-/** What the other wall clock said, in milliseconds since the Unix epoch, and when we heard it. */
+/** The other wall clock's time, in milliseconds since the Unix epoch, and when it was received. */
 export interface HeardClock {
   readonly serverMs: number;
   readonly sentAt: Moment;
@@ -9,15 +9,15 @@ export interface HeardClock {
 }
 
 /**
- * Milliseconds by which the other clock is ahead of ours, at least; negative: behind. 0 if what it
- * said lies between asking and hearing: how long the question was on its way is nobody's fault.
+ * Milliseconds by which the other clock is ahead of ours, at least; negative: behind. 0 if its time
+ * lies between sending and receiving: the round trip is no clock difference.
  */
 export function clockOffsetMs({ serverMs, sentAt, receivedAt }: HeardClock): number {
   if (serverMs < sentAt.wallMs) return serverMs - sentAt.wallMs;
   return Math.max(0, serverMs - receivedAt.wallMs);
 }
 
-/** In words, where the clocks are further apart than they may be. `whose`: the other one's owner. */
+/** For clocks that differ too much. `whose`: the owner of the other clock. */
 export function describeClockOffset(whose: string, offsetMs: number, skewMs: number): string {
   return (
     `the clock of ${whose} is ${Math.round(Math.abs(offsetMs))} ms ` +

@@ -1,8 +1,8 @@
 /**
- * Time as the programs see it. It is passed in everywhere, so that a test can hold it still.
+ * The programs' time. It is passed in everywhere, so that a test can control it.
  *
- * Two clocks, because each lies in its own way: the wall clock can be set back or forth, and the
- * monotonic clock does not count the time that the machine was suspended.
+ * Two clocks, because each can be wrong: the wall clock can be set back or forward, and the monotonic
+ * clock does not count the time that the machine was suspended.
  */
 export interface Clock {
   /** Milliseconds since the Unix epoch, whole. */
@@ -27,14 +27,14 @@ export function momentOf(clock: Clock): Moment {
 }
 
 /**
- * Milliseconds from `start` to `end` on whichever clock says more. Used wherever a too short
- * answer would be the dangerous one (staleness).
+ * Milliseconds from `start` to `end`, by the clock that shows more. For durations that must not be
+ * underestimated (staleness).
  */
 export function elapsedAtLeastMs(start: Moment, end: Moment): number {
   return Math.max(end.wallMs - start.wallMs, end.monotonicMs - start.monotonicMs);
 }
 
-/** The first whole Unix second after `nowMs`: whatever bears an earlier one was issued by now. */
+/** The first whole Unix second after `nowMs`: what has an earlier `iat` was issued by now. */
 export function nextSecond(nowMs: number): number {
   return Math.floor(nowMs / 1000) + 1;
 }

@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
 
-/** Who ran the command, as far as this machine knows. */
+/** Who ran the command: the user of the operating system. */
 export function commandActor(): string {
   try {
     return `cli:${userInfo().username}`;

@@ -1,11 +1,11 @@
-/** A killed process leaves its Unix socket behind, which keeps the next one from listening. */
+/** A killed process leaves its Unix socket behind, which stops the next one from listening. */
 import { lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import type { ListenAddress } from "./listen-address.js";
 
 /**
- * Removes the socket at `address` if it is one on which nobody listens. One that merely cannot be
- * reached (its queue is full, it belongs to somebody else) stays, and so does what is no socket.
+ * Removes the socket at `address` if no process listens on it. One that merely cannot be reached (its
+ * queue is full, it belongs to another user) stays, and so does a file that is no socket.
  */
 export async function removeDeadSocket(address: ListenAddress): Promise<void> {
   if (address.kind !== "unix") return;

@@ -1,8 +1,8 @@
 import type { Moment } from "./clock.js";
 
 /**
- * A moment in the future that has passed only when both clocks say so: neither a wall clock that is
- * set forth nor a suspended machine's monotonic clock can bring it about early.
+ * A moment in the future that has passed only when both clocks have passed it, so that setting one
+ * clock forward cannot make it pass early.
  */
 export interface Deadline {
   readonly wallMs: number;

@@ -1,4 +1,4 @@
-/** What the programs' exit codes mean, the same for all of them. */
+/** The exit codes, the same for all programs. */
 export const EXIT = {
   done: 0,
   /** Not published, or a program that could not do its work. */

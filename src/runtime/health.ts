@@ -1,4 +1,4 @@
-/** Health as named components. `degraded` is told but fails no probe. */
+/** Health as named components. `degraded` is reported but fails no probe. */
 
 export type ComponentStatus = "ok" | "degraded" | "failed";
 

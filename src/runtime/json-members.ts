@@ -1,10 +1,10 @@
 /** How deep objects and arrays of a JSON text may be nested. No known token needs more than a few. */
 export const JSON_DEPTH_MAX = 32;
 
-/** A JSON object. Read its members with `Object.hasOwn` or `ownMember`, never by mere inheritance. */
+/** A JSON object. Read members with `Object.hasOwn` or `ownMember`: others may be inherited. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The object's own member, so that a name such as `toString` finds nothing that it inherited. */
+/** The object's own member, so that a name such as `toString` finds nothing inherited. */
 export function ownMember(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
@@ -84,7 +84,7 @@ function endOfString(text: string, start: number): number {
   return at;
 }
 
-/** The text that a quoted JSON string stands for. */
+/** The value of a quoted JSON string. */
 function unescaped(quoted: string): string {
   if (!quoted.includes("\\")) return quoted.slice(1, -1);
   const text: unknown = JSON.parse(quoted);

@@ -1,21 +1,21 @@
 /**
  * Writes log lines to a descriptor that may be slow, full, or without a reader, and never waits for
- * it: neither the checks nor the end of the process may depend on who reads the log.
+ * it: neither the checks nor the exit of the process may depend on the reader of the log.
  *
- * Writing is direct and without blocking. In a thread of libuv's pool it would not hold up the checks
- * either, but `process.exit` waits for those threads, and one that writes to a full pipe never ends.
+ * Writes are direct and non-blocking. A thread of libuv's pool would not block the checks either, but
+ * `process.exit` waits for those threads, and one that writes to a full pipe never ends.
  */
 import { constants, openSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 
-/** How long a full descriptor is left alone. */
+/** The pause before the next try at a full descriptor. */
 const RETRY_MS = 50;
 const FLUSH_RETRY_MS = 10;
-/** What is handed to the descriptor at once. */
+/** The most that one write takes. */
 const CHUNK_MAX_BYTES = 64 * 1024;
 
 export interface LineWriterOptions {
-  /** Lines that could not be written yet are kept up to here; further ones are dropped. */
+  /** The bound on lines that wait to be written; further ones are dropped. */
   readonly bufferMaxBytes: number;
 }
 
@@ -41,7 +41,7 @@ export class LineWriter {
     setImmediate(this.#writeLater);
   }
 
-  /** Writes what is pending, for `withinMs` at most, and does not wait for a reader that has gone. */
+  /** Writes what is pending, within `withinMs`, and does not wait for a reader that has gone. */
   flush(withinMs: number): void {
     const deadlineMs = performance.now() + withinMs;
     while (!this.#writePending() && performance.now() < deadlineMs) {
@@ -54,7 +54,7 @@ export class LineWriter {
     if (this.#scheduled) setTimeout(this.#writeLater, RETRY_MS).unref();
   };
 
-  /** False: the descriptor takes no more now. */
+  /** False: the descriptor is full. */
   #writePending(): boolean {
     while (this.#pendingBytes > 0) {
       const chunk = this.#takeChunk();
@@ -66,7 +66,7 @@ export class LineWriter {
           this.#putBack(chunk);
           return false;
         }
-        // Without a reader or a disk with room these lines are lost; the next ones are tried again.
+        // Without a reader, or on a full disk, these lines are lost; the next ones are tried again.
         [this.#pending, this.#pendingBytes] = [[], 0];
       }
     }
@@ -102,8 +102,8 @@ function isFull(error: unknown): boolean {
 /** A descriptor of standard output on which a write never blocks, as far as the system has one. */
 export function nonBlockingStandardOutput(): number {
   const { fd } = process.stdout;
-  // Node opens pipes and sockets for process.stdout without blocking, but not terminals, which stand
-  // still after Ctrl-S. Opened again, one has flags of its own.
+  // Node makes pipes and sockets of process.stdout non-blocking, but not terminals, which stop after
+  // Ctrl-S. A terminal that is opened again has its own flags.
   if (!isatty(fd)) return fd;
   try {
     const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;

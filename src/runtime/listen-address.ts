@@ -21,7 +21,7 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   return { kind: "tcp", host, port };
 }
 
-/** The address as people and gRPC write it. */
+/** The address in the notation of the settings and of gRPC. */
 export function formatListenAddress(address: ListenAddress): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;

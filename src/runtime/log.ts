@@ -4,9 +4,9 @@ import { LineWriter, nonBlockingStandardOutput } from "./line-writer.js";
 
 export type { Logger };
 
-/** Lines that could not be written yet are kept up to here; beyond it further ones are dropped. */
+/** The bound on lines that wait to be written; further ones are dropped. */
 const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
-/** At the end of a process that has ten seconds for all of it. */
+/** Short, because a process has ten seconds to end. */
 const FLUSH_MAX_MS = 500;
 
 export interface ProgramLog {

@@ -1,6 +1,6 @@
 /**
- * What a client sent, as far as it may stand in the log. Anything can be sent in any place, a token
- * too, and part of one would be too much: what does not have the form is left out as a whole.
+ * What a client sent, as far as it may be logged. Any field can hold anything, even a token, and part
+ * of one would be too much: a value without the expected form is left out completely.
  */
 
 /** UUIDs, ULIDs, trace ids. No dot, as tokens have it, and too short for a secret of 32 bytes. */

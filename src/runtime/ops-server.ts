@@ -1,4 +1,4 @@
-/** The pages for probes, Prometheus and people. Never on the request path. */
+/** The pages for probes, Prometheus and operators. Never on the request path. */
 import type { ListenAddress } from "./listen-address.js";
 import { describeReadiness, isReady, type Components } from "./health.js";
 import {
@@ -18,7 +18,7 @@ export interface OpsPages {
 
 export type OpsServer = SingleRequestServer;
 
-/** A page that takes about a millisecond to make takes a hundredth of the time at most. */
+/** At about a millisecond per page, pages take at most a hundredth of the time. */
 const PAGE_MAX_AGE_MS = 100;
 
 /** Rejects with Node's error if the address cannot be had. */
@@ -43,7 +43,7 @@ export function listenForOps(address: ListenAddress, pages: OpsPages): Promise<O
   });
 }
 
-/** Made once for all who ask meanwhile, and kept for a moment. A failure is not kept. */
+/** Made once for concurrent requests, and cached for a moment. A failure is not cached. */
 function sharedForAMoment(make: () => Page | Promise<Page>): () => Promise<Page> {
   let page: Promise<Page> | undefined;
   return () => {

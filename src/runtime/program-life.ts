@@ -1,15 +1,15 @@
-/** The life of a program that runs until it is told to stop: start, signals, exit code. */
+/** The life of a program that runs until a signal stops it: start, signals, exit code. */
 import { once } from "node:events";
 import { serviceLinks } from "./config/service-links.js";
 import type { Logger, ProgramLog } from "./log.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 
-/** An orderly end takes less; a platform that waits ten seconds must not have to kill. */
+/** An orderly shutdown takes less; a platform that waits ten seconds must not have to kill. */
 const CLOSE_TIMEOUT_MS = 9000;
 /** A namespace may have many Services; the first names show which they are. */
 const NAMES_SHOWN_MAX = 8;
 
-/** Says that variables were ignored which Kubernetes sets; nothing where there are none. */
+/** Logs that variables set by Kubernetes were ignored; nothing where there are none. */
 export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
   const names = serviceLinks(env);
   if (names.length === 0) return;
@@ -19,12 +19,12 @@ export function logServiceLinks(log: Logger, env: NodeJS.ProcessEnv): void {
       "`enableServiceLinks: false` in the pod keeps them out",
   );
 }
-/** For the message of a program that cannot start, whose output may not be read. */
+/** For the message of a program that cannot start: its output may have no reader. */
 const MESSAGE_TIMEOUT_MS = 1000;
 
 /**
- * Runs until SIGTERM or SIGINT. Where `start` rejects, its message is for the person who started the
- * program, and the exit code says that settings or surroundings are wrong.
+ * Runs until SIGTERM or SIGINT. Where `start` rejects, its message goes to standard error, and the
+ * exit code says that the settings or the environment are wrong.
  */
 export async function runUntilStopped(
   name: string,
@@ -32,7 +32,7 @@ export async function runUntilStopped(
   start: () => Promise<{ close(): Promise<void> }>,
 ): Promise<ExitCode> {
   exitOnBugs(log, flush);
-  // Listened for from the beginning, so that a signal during the start is not lost.
+  // Before the start, so that a signal during it is not lost.
   const asked = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
   let running: { close(): Promise<void> };
   try {
@@ -41,17 +41,17 @@ export async function runUntilStopped(
     const message = error instanceof Error ? error.message : String(error);
     await writeBounded(`sekisho ${name}: ${message}\n`);
     flush();
-    // What was not written in time must not keep the process.
+    // Output that was not written in time must not keep the process alive.
     process.exit(EXIT.usage);
   }
   await asked;
   log.info("closing");
   const overdue = setTimeout(() => {
-    log.warn("closing took too long: ending as it is");
+    log.warn("closing took too long: exiting now");
     flush();
     process.exit(EXIT.done);
   }, CLOSE_TIMEOUT_MS);
-  // Asked a second time it ends at once.
+  // A second signal ends the process at once.
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(EXIT.failed));
   }
@@ -59,8 +59,8 @@ export async function runUntilStopped(
   clearTimeout(overdue);
   log.info("closed");
   flush();
-  // Everything was closed in order. A stream that a client holds open is left: grpc-js cannot cut its
-  // connection (without channelz it does not know it any more), and it would keep this process.
+  // Only a stream that a client holds open may be left: grpc-js cannot cut its connection (it knows
+  // connections only with channelz), and it would keep this process alive.
   process.exit(EXIT.done);
 }
 
@@ -74,7 +74,7 @@ function writeBounded(message: string): Promise<void> {
   });
 }
 
-/** A bug must not leave a process that answers from a state nobody thought of. */
+/** After a bug, a process must not go on answering from an unforeseen state. */
 function exitOnBugs(log: Logger, flush: () => void): void {
   const end = (error: unknown): void => {
     log.fatal({ err: error }, "unexpected error: this process ends");

@@ -1,6 +1,6 @@
 /**
- * Runs something once, `delayMs` from now, and returns what calls it off. Passed in wherever a
- * timer is needed, so that a test decides when it fires.
+ * Runs something once, `delayMs` from now, and returns a function that cancels it. Passed in wherever
+ * a timer is needed, so that a test decides when it fires.
  */
 export type Schedule = (run: () => void, delayMs: number) => () => void;
 

@@ -1,15 +1,15 @@
-/** The ends of a program's parts: nothing keeps the others waiting for longer than it may. */
+/** Closes a program's parts, each within its own time limit. */
 import type { Logger } from "./log.js";
 
 export interface ShutdownStep {
   /** For the log. */
   readonly part: string;
-  /** After that it is left as it is: the process ends soon, and with it whatever it still had. */
+  /** After that it is abandoned: the process exits soon, and releases what is left. */
   readonly maxMs: number;
   readonly end: () => Promise<unknown>;
 }
 
-/** All at the same time. Never rejects: what fails or takes too long is told. */
+/** All at the same time. Never rejects: a part that fails or takes too long is logged. */
 export async function shutDown(
   log: Pick<Logger, "warn">,
   endings: readonly ShutdownStep[],
@@ -22,11 +22,11 @@ async function endOne(
   { part, maxMs, end }: ShutdownStep,
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<string>((resolve) => {
+  const timeout = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`not within ${maxMs} ms`), maxMs);
   });
   try {
-    const problem = await Promise.race([end().then(() => undefined), patience]);
+    const problem = await Promise.race([end().then(() => undefined), timeout]);
     if (problem !== undefined) log.warn({ part, problem }, "did not end in order");
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);

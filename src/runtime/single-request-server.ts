@@ -1,15 +1,15 @@
 /**
- * As much of HTTP/1.1 as probes, Prometheus and people need: one request and one answer for each
- * connection. The port has no credential, so that whatever is sent to it may take only a little time
- * and memory, and may not keep others out:
+ * As much of HTTP/1.1 as probes, Prometheus and operators need: one request and one answer per
+ * connection. The port needs no credentials, so any client may cost only a little time and memory,
+ * and must not lock others out:
  *
  *   waiting   the head of a request is read, up to HEAD_MAX_BYTES     -> answering; after
  *                                                                        HEAD_TIMEOUT_MS: 408
- *   answering one page is made and written; what else comes is        -> closed by the client, or cut
- *             thrown away, up to DISCARD_MAX_BYTES, or not read          after ANSWER_TIMEOUT_MS
+ *   answering one page is made and written; further input is          -> closed by the client, or cut
+ *             discarded, up to DISCARD_MAX_BYTES, then not read          after ANSWER_TIMEOUT_MS
  *
- * Requests that follow the first one are never looked at. Where there are CONNECTIONS_MAX, the oldest
- * is cut for the newest.
+ * Requests after the first one are never parsed. Beyond CONNECTIONS_MAX, the oldest connection is cut
+ * for the newest.
  */
 import { STATUS_CODES } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
@@ -20,9 +20,9 @@ import type { ListenAddress } from "./listen-address.js";
 const CONNECTIONS_MAX = 64;
 const HEAD_MAX_BYTES = 8 * 1024;
 const HEAD_TIMEOUT_MS = 2000;
-/** To make a page and to have it read. */
+/** To make a page and to send it. */
 const ANSWER_TIMEOUT_MS = 5000;
-/** A client that is still sending when it is cut off does not get to read its answer. */
+/** A client that is cut off while it still sends may lose its answer: so some input is discarded. */
 const DISCARD_MAX_BYTES = 64 * 1024;
 
 export interface Page {
@@ -46,7 +46,7 @@ export async function listenForSingleRequests(
 ): Promise<SingleRequestServer> {
   const connections = new Set<Connection>();
   const accepted = new Set<Connection>();
-  // One in each turn of the event loop: many that come at once must not hold up the checks.
+  // One per turn of the event loop: a burst must not hold up the checks.
   const readNext = (): void => {
     const [next] = accepted;
     if (next === undefined) return;
@@ -55,7 +55,7 @@ export async function listenForSingleRequests(
     if (accepted.size > 0) setImmediate(readNext);
   };
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
-    // A set keeps the order in which they came. A probe is answered long before it is the oldest.
+    // A set is in order of insertion. A probe is answered long before it is the oldest.
     const [oldest] = connections;
     if (oldest !== undefined && connections.size >= CONNECTIONS_MAX) {
       connections.delete(oldest);
@@ -95,9 +95,9 @@ class Connection {
     this.#socket = socket;
     this.#makePage = makePage;
     this.#timer = setTimeout(() => {
-      this.#send("GET", text(408, "no whole request came in time\n"));
+      this.#send("GET", text(408, "no complete request arrived in time\n"));
     }, HEAD_TIMEOUT_MS);
-    // A client that resets its connection has gone, and that is all.
+    // The client has reset its connection.
     socket.on("error", () => undefined);
     socket.once("close", () => clearTimeout(this.#timer));
   }
@@ -114,7 +114,7 @@ class Connection {
   #take(bytes: Buffer): void {
     if (!this.#waits) {
       this.#discardedBytes += bytes.length;
-      // Not read any more, it fills no memory but the kernel's, and the timer ends it.
+      // Unread input takes only the kernel's memory, and the timer ends the connection.
       if (this.#discardedBytes > DISCARD_MAX_BYTES) this.#socket.pause();
       return;
     }
@@ -156,7 +156,7 @@ class Connection {
         `content-type: ${contentType}\r\ncontent-length: ${body.length}\r\n` +
         `cache-control: no-store\r\ndate: ${new Date().toUTCString()}\r\nconnection: close\r\n\r\n`,
     );
-    // Written as it is: connections that do not read share the bytes of one page.
+    // Written without a copy: connections that do not read share the bytes of one page.
     if (method !== "HEAD") this.#socket.write(body);
     this.#socket.end();
   }

@@ -5,8 +5,8 @@ import type { ListenAddress } from "./listen-address.js";
 const OWNER_ALONE = 0o077;
 
 /**
- * Listens, and gives a Unix socket this mode. Until then it is its owner's alone: it is bound under a
- * umask, which is the process's own, so anything else that is created meanwhile is as closed.
+ * Listens, and gives a Unix socket this mode. Until then only its owner can use it: it is bound under
+ * a strict umask, which also applies to anything else that the process creates meanwhile.
  */
 export async function withSocketMode<T>(
   address: ListenAddress,

@@ -1,6 +1,6 @@
 /**
- * What has to be done before the session service can answer: tables, keys. The database may be away
- * at the start, so it is tried again and again, and says why it is not done.
+ * What the session service needs before it can answer: tables, keys. The database may be away at
+ * startup, so each step is retried until it succeeds, and reports why it fails.
  */
 const RETRY_MS = 500;
 
@@ -45,7 +45,7 @@ export class Startup {
     this.#trying = this.#try(0);
   }
 
-  /** Settles once nothing is under way any more. */
+  /** Resolves when no step is running any more. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -71,7 +71,6 @@ export class Startup {
 
   #failed(done: number, error: unknown): void {
     const problem = error instanceof Error ? error.message : String(error);
-    // Whoever closes this tries nothing again, and does not want to hear of it.
     if (this.#closed) return;
     if (problem !== this.#problem) this.#onProblem(this.#steps[done]?.name ?? "", problem);
     this.#problem = problem;

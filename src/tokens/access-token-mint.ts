@@ -5,12 +5,12 @@ import type { Algorithm } from "./issuer.js";
 export const ACCESS_TOKEN_TYP = "at+jwt";
 
 /**
- * The audience of a token that is good for nothing but this service: no sidecar accepts it for the
- * APIs behind it, whatever their routes ask for.
+ * The audience of a token for this service only: no sidecar accepts it for the APIs behind it, on any
+ * route.
  */
 export const SERVICE_AUDIENCE = "urn:sekisho:sessions";
 
-/** What a new access token says (RFC 9068, section 2.2, and Sekisho's own claims). */
+/** The content of a new access token (RFC 9068, section 2.2, and Sekisho's own claims). */
 export interface TokenFacts {
   readonly tenant: string;
   readonly user: string;
@@ -23,7 +23,7 @@ export interface TokenFacts {
   readonly issuedAtS: number;
 }
 
-/** A key that can sign, and nothing else: it cannot be read out again. */
+/** A key that can only sign: it cannot be exported again. */
 export interface MintingKey {
   readonly kid: string;
   readonly algorithm: Algorithm;
@@ -38,7 +38,7 @@ export interface TokenTerms {
 
 /**
  * @param pem PKCS #8
- * @throws an error of jose's or WebCrypto's where it is no private key for that algorithm
+ * @throws an error of jose or WebCrypto where it is no private key for that algorithm
  */
 export async function readMintingKey(
   kid: string,

@@ -1,6 +1,6 @@
 /**
- * The claims of an access token whose form, key and signature were found good (RFC 7519, RFC 9068).
- * Times are Unix seconds as the issuer wrote them and may have fractions.
+ * The claims of an access token with verified form, key and signature (RFC 7519, RFC 9068). Times are
+ * Unix seconds as the issuer wrote them and may have fractions.
  */
 export interface AccessToken {
   readonly issuer: string;
@@ -8,7 +8,7 @@ export interface AccessToken {
   readonly tenant: string;
   readonly user: string;
   readonly session: string;
-  /** 0 where the issuer keeps no epoch. */
+  /** 0 where the issuer has no epochs. */
   readonly epoch: number;
   readonly issuedAt: number;
   readonly expiresAt: number;

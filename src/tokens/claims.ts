@@ -7,7 +7,7 @@ import { type JsonObject, ownMember } from "../runtime/json-members.js";
 /** The most audiences that one token may name. */
 export const AUDIENCES_MAX = 64;
 
-/** The most scopes that one token may carry: a remembered token holds them one by one. */
+/** The most scopes that one token may carry: a cached token holds them one by one. */
 export const SCOPES_MAX = 256;
 
 /** The last second of the year 9999: a later time is a mistake of units (milliseconds). */
@@ -18,7 +18,7 @@ const numericDateSchema = z.number().min(0).max(NUMERIC_DATE_MAX);
 
 const audienceSchema = z.string().min(1);
 
-/** The claims under our own names; what the token calls them is the issuer's `claims`. */
+/** The claims under our own names; the issuer's `claims` gives their names in the token. */
 const claimsSchema = z.object({
   iss: z.string(),
   // RFC 7519, section 4.1.3: an array, or one string on its own.
@@ -42,9 +42,8 @@ const claimsSchema = z.object({
 
 /**
  * Reads the payload of a token of this issuer into an `AccessToken`; undefined where a claim is
- * missing or not what it has to be. Claims that nobody asked for are allowed (RFC 7519, section 4).
- * Says nothing about whether the times are now, the audience is ours or the tenant is the issuer's:
- * those depend on the moment and the configuration and belong to the decision.
+ * missing or malformed. Unknown claims are allowed (RFC 7519, section 4). Does not check times,
+ * audience or tenant: those depend on the moment and the configuration, and belong to the decision.
  */
 export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | undefined {
   const names = issuer.claims;
@@ -65,7 +64,7 @@ export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | u
   if (!parsed.success) return undefined;
   const claims = parsed.data;
   if (claims.iss !== issuer.issuer) return undefined;
-  // A token in which the two differ would be one user here and another one in the API behind us.
+  // If the two differed, the token would be one user here and another one in the API behind us.
   if (claims.sub !== claims.user) return undefined;
   const scopes = new Set(claims.scope?.split(" ").filter((scope) => scope !== ""));
   if (scopes.size > SCOPES_MAX) return undefined;

@@ -2,8 +2,8 @@ import { decodeBase64url } from "./base64url.js";
 import { type JsonObject, ownMember, parseJsonObject } from "../runtime/json-members.js";
 
 /**
- * The largest token that is looked at, in bytes. Envoy's own limit for all request headers is
- * 60 KiB, and a larger token would only buy an attacker more of our time per request.
+ * The largest token that is parsed, in bytes. Envoy's own limit for all request headers is 60 KiB,
+ * and a larger token would only cost us more time per request.
  */
 export const TOKEN_MAX_BYTES = 8 * 1024;
 
@@ -14,31 +14,30 @@ export const TOKEN_MAX_BYTES = 8 * 1024;
  */
 const REFUSED_HEADER_PARAMETERS = ["crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"] as const;
 
-/** A token whose form is good. Nothing in it is verified. */
+/** A well-formed token. Nothing in it is verified. */
 export interface CompactJws {
   readonly algorithm: string;
-  /** undefined where the header has no `kid` or an empty one; no key can then be found for it. */
+  /** undefined where the header has no `kid` or an empty one: no key matches then. */
   readonly kid: string | undefined;
   readonly typ: string | undefined;
-  /** As the payload has them. */
   readonly claims: JsonObject;
-  /** False for an empty signature part, which is good form only for `alg: none` (RFC 7515, A.5). */
+  /** False for an empty signature part, well-formed only for `alg: none` (RFC 7515, A.5). */
   readonly signed: boolean;
 }
 
 /**
- * Reads a compact JWS (RFC 7515, section 7.1): rule 4 of the decision, all that can be said about
- * a token without a key.
+ * Reads a compact JWS (RFC 7515, section 7.1): rule 4 of the decision, all that can be checked
+ * without a key.
  *
- * Good form does not include an allowed algorithm, a `kid` or a non-empty signature, because each
- * of those has a reason of its own for the denial: an unsecured token (`alg: none`, RFC 7519,
- * section 6) is well-formed and its algorithm is what is forbidden. The caller asks for them. A
- * `kid` or `typ` that is not a string is bad form (RFC 7515, sections 4.1.4 and 4.1.9).
+ * Well-formed does not include an allowed algorithm, a `kid` or a non-empty signature, because each
+ * of those has its own reason for a denial: an unsecured token (`alg: none`, RFC 7519, section 6) is
+ * well-formed, but its algorithm is forbidden. The caller checks them. A `kid` or `typ` that is not a
+ * string is malformed (RFC 7515, sections 4.1.4 and 4.1.9).
  *
- * @returns undefined where the form is bad, which includes a JWE's five parts.
+ * @returns undefined where it is malformed, which includes a JWE's five parts.
  */
 export function parseCompactJws(raw: string): CompactJws | undefined {
-  // Whatever has a character outside ASCII fails below, so code units are bytes here.
+  // A character outside ASCII fails below, so code units are bytes here.
   if (raw.length > TOKEN_MAX_BYTES) return undefined;
   // A fourth part is enough to know that there are too many.
   const [headerPart, payloadPart, signaturePart, ...excess] = raw.split(".", 4);
@@ -61,8 +60,8 @@ export function parseCompactJws(raw: string): CompactJws | undefined {
 }
 
 /**
- * Fatal, because a replacement character would let two byte strings stand for one id; with the byte
- * order mark kept, so that JSON.parse refuses it (RFC 8259, section 8.1).
+ * Fatal, because with replacement characters two byte strings would be one id; keeps the byte order
+ * mark, so that JSON.parse refuses it (RFC 8259, section 8.1).
  */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

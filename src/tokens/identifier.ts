@@ -11,7 +11,7 @@ const CONTROL_CHARACTER = /\p{Cc}/u;
  * that only look alike are two ids.
  */
 export function isIdentifier(text: string): boolean {
-  // 2 code units are the most that a code point takes: longer texts need no counting.
+  // A code point takes at most 2 code units: longer texts need no counting.
   if (text.length === 0 || text.length > 2 * IDENTIFIER_MAX_CODE_POINTS) return false;
   if (!text.isWellFormed() || CONTROL_CHARACTER.test(text)) return false;
   if (text.length <= IDENTIFIER_MAX_CODE_POINTS) return true;
@@ -23,8 +23,8 @@ export const identifierSchema = z.string().refine(isIdentifier, {
 });
 
 /**
- * The greatest epoch that anybody may name: as many again are left for the service to raise it. What
- * is read may be greater.
+ * The greatest epoch that a revocation may set: as many again are left for the service to raise it.
+ * Readers accept greater ones.
  */
 export const NAMED_EPOCH_MAX = 2 ** 52;
 

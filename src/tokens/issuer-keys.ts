@@ -6,29 +6,29 @@ import { loadKeySet } from "./key-location.js";
 import { type Schedule, systemSchedule } from "../runtime/schedule.js";
 
 /*
- * The keys of one issuer, loaded beside the requests and never inside one.
+ * The keys of one issuer, loaded in the background and never within a request.
  *
  *   state       what current() gives   what happens next
  *   no set      undefined              a load after 1 s, 2 s, 4 s … 30 s, until one is good
  *   set in use  the set                a load every 5 minutes (every 10 s from a file)
  *   too old     undefined              as without a set
  *
- * A good load leads to "set in use" from everywhere. A failed one changes nothing: a set that was
- * good stays in use until it is older than `maxAgeMs`, counted from when its last confirmation was
- * asked for. A set without a usable key is a failed load, so an issuer that serves an empty set
- * by mistake locks nobody out, and withdrawing a key means publishing another one.
+ * A good load leads to "set in use" from every state. A failed one changes nothing: a good set stays
+ * in use until it is older than `maxAgeMs`, counted from the start of the load that last confirmed
+ * it. A set without a usable key is a failed load, so an issuer that serves an empty set by mistake
+ * locks no user out, and withdrawing a key means publishing another one.
  *
- * Loads may overlap, because an unknown `kid` asks for one of its own. Each has a number, and a
- * load that ends after a later one was found good is dropped.
+ * Loads may overlap, because an unknown `kid` starts one too. Each has a number, and a load that
+ * ends after a later one was good is dropped.
  */
 
 export const RETRY_FIRST_MS = 1000;
 export const RETRY_LAST_MS = 30_000;
 export const URL_REFRESH_MS = 300_000;
-/** Reading a file costs nothing, and a mended one should be noticed soon. */
+/** Reading a file is cheap, and a corrected one should be used soon. */
 export const FILE_REFRESH_MS = 10_000;
 export const UNKNOWN_KID_REFRESH_MIN_MS = 30_000;
-/** Delays are shortened by up to this share, so that nodes started together drift apart. */
+/** Delays are shortened by up to this fraction, so that nodes started together drift apart. */
 export const JITTER_SHARE = 0.2;
 
 /** `unchanged`: loaded and good, with the same usable keys as before. */
@@ -41,7 +41,7 @@ export interface CurrentKeys {
 }
 
 export interface IssuerKeysStatus {
-  /** Since the last good load was asked for; undefined before the first one. */
+  /** Since the last good load began; undefined before the first one. */
   readonly loadedAgeMs: number | undefined;
   /** How many keys are in use: 0 without a set or with one too old. */
   readonly keys: number;
@@ -101,7 +101,7 @@ export class IssuerKeys {
     return this.#started;
   }
 
-  /** Ends timers and aborts what is being fetched. What is in use stays so. */
+  /** Ends timers and aborts fetches. The set in use stays in use. */
   close(): void {
     this.#cancelNext();
     this.#closing.abort();
@@ -114,9 +114,9 @@ export class IssuerKeys {
   }
 
   /**
-   * Says that a token named a `kid` that the set in use does not have. The key may be a new one, so
-   * this loads the set, but at most once in `UNKNOWN_KID_REFRESH_MIN_MS`: anybody can invent a
-   * `kid`. Returns at once; the token that asked is denied in any case.
+   * A token named a `kid` that the set in use does not have. The key may be new, so this loads the
+   * set, but at most once in `UNKNOWN_KID_REFRESH_MIN_MS`: any client can invent a `kid`. Returns at
+   * once; that token is denied in any case.
    */
   noteUnknownKid(): void {
     const nowMs = this.#clock.monotonicMs();
@@ -160,7 +160,7 @@ export class IssuerKeys {
     return Math.min(ordinaryMs, Math.max(RETRY_FIRST_MS, this.#maxAgeMs / 2));
   }
 
-  /** Never rejects: a load that fails is an outcome like any other. */
+  /** Never rejects: a failed load is an outcome too. */
   async #refresh(): Promise<void> {
     this.#loadsBegun += 1;
     const number = this.#loadsBegun;

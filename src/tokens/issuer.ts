@@ -2,7 +2,7 @@
 export const ALGORITHMS = ["ES256", "RS256", "PS256", "EdDSA"] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
-/** Under which names an issuer's tokens carry the facts; `epoch: null` for an issuer without one. */
+/** The names of the claims in an issuer's tokens; `epoch: null` for an issuer without epochs. */
 export interface ClaimNames {
   readonly tenant: string;
   readonly user: string;
@@ -29,9 +29,9 @@ export interface Issuer {
   readonly audience: string;
   readonly keyLocation: KeyLocation;
   readonly algorithms: readonly Algorithm[];
-  /** The JOSE header's `typ`, without `application/`; compared without regard to case. */
+  /** The JOSE header's `typ`, without `application/`; case-insensitive. */
   readonly typ: string;
-  /** Whom it may speak for; undefined means every tenant. */
+  /** The tenants that it may issue tokens for; undefined: all. */
   readonly tenants: ReadonlySet<string> | undefined;
   readonly claims: ClaimNames;
 }

@@ -5,9 +5,9 @@ import { type JsonObject, ownMember } from "../runtime/json-members.js";
 
 /** RFC 7518, sections 3.3 and 3.5: a key of 2048 bits or larger must be used. */
 export const RSA_MODULUS_MIN_BITS = 2048;
-/** Beyond this one verification takes milliseconds, which a stranger's tokens could make us spend. */
+/** Beyond this one verification takes milliseconds, which any client's tokens could make us spend. */
 export const RSA_MODULUS_MAX_BITS = 8192;
-/** The same for the exponent; 65537 is what everybody uses. */
+/** The same for the exponent; 65537 is the usual one. */
 const RSA_EXPONENT_MAX = 2 ** 32 - 1;
 
 /** Members that only a private or symmetric key has (RFC 7518, sections 6.2.2, 6.3.2, 6.4.1). */
@@ -16,7 +16,7 @@ const SECRET_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] as const;
 /** A public key that may verify tokens. */
 export interface VerificationKey {
   readonly kid: string;
-  /** Per algorithm that it may be used with: WebCrypto binds a key to one. Never empty. */
+  /** One per usable algorithm, because WebCrypto binds a key to one. Never empty. */
   readonly byAlgorithm: ReadonlyMap<Algorithm, CryptoKey>;
   /** The public members alone, in fixed order: equal for equal keys. */
   readonly content: string;
@@ -26,7 +26,7 @@ export type ReadKey =
   | { readonly usable: true; readonly key: VerificationKey }
   | { readonly usable: false; readonly why: string };
 
-/** What decides whether a key is for us (RFC 7517, section 4). Unknown members are ignored. */
+/** The members that decide whether a key is for us (RFC 7517, section 4). Others are ignored. */
 const parametersSchema = z.object({
   kid: z.string({ error: "it has no kid" }).min(1, { error: "its kid is empty" }),
   kty: z.string({ error: "it has no kty" }),
@@ -59,8 +59,8 @@ const KIND_OF_KEY = {
 
 /**
  * Reads one JWK (RFC 7517, section 4) as a key for those of the issuer's algorithms that it fits.
- * A private or symmetric key is not usable even though its public half would do: whoever can read
- * the set could sign with it.
+ * A private or symmetric key is not usable even though its public half would do: every reader of the
+ * set could sign with it.
  */
 export async function readJsonWebKey(
   jwk: JsonObject,
@@ -103,8 +103,8 @@ function fittingAlgorithms(key: Parameters, allowed: readonly Algorithm[]): Algo
 }
 
 /**
- * Only the public members are imported, so that `ext`, `key_ops` and the like have no say in what
- * the imported key may do.
+ * Only the public members are imported, so that `ext`, `key_ops` and the like do not affect what the
+ * imported key may do.
  */
 async function importPublicKey(jwk: JWK, algorithm: Algorithm): Promise<CryptoKey | undefined> {
   try {
@@ -139,7 +139,7 @@ function weaknessOfRsa(key: CryptoKey): string | undefined {
   return undefined;
 }
 
-/** By its tag, because a typed array may come from another realm than this module's. */
+/** By its tag, because a typed array may come from another realm. */
 function isBytes(value: unknown): value is Uint8Array {
   return Object.prototype.toString.call(value) === "[object Uint8Array]";
 }

@@ -27,9 +27,9 @@ export type ParsedKeySet =
   | { readonly usable: false; readonly problem: string };
 
 /**
- * Reads a JWK Set (RFC 7517, section 5). A key that is not for us, or not good, is skipped as that
- * section says and mentioned in `warning`. The set as a whole is refused where nothing usable is
- * left, and where two usable keys share a `kid`: which of them a token means would be a guess.
+ * Reads a JWK Set (RFC 7517, section 5). A key that is not for us, or not usable, is skipped as that
+ * section says and mentioned in `warning`. The whole set is refused where no usable key is left, and
+ * where two usable keys share a `kid`: which of them a token means would be a guess.
  */
 export async function parseKeySet(
   json: unknown,
@@ -72,7 +72,7 @@ function nameOf(jwk: unknown, index: number): string {
   return typeof kid === "string" ? `key ${quoted(kid)}` : `key number ${index + 1}`;
 }
 
-/** Escaped, so that a `kid` cannot write lines of its own into a log, and shortened. */
+/** Escaped, so that a `kid` cannot add lines to a log, and shortened. */
 function quoted(kid: string): string {
   return JSON.stringify(kid.length > KID_QUOTED_MAX ? `${kid.slice(0, KID_QUOTED_MAX)}…` : kid);
 }

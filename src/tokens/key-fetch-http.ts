@@ -5,9 +5,9 @@ import { KEY_SET_MAX_BYTES, parseKeySetText } from "./key-set-text.js";
 export const KEY_FETCH_TIMEOUT_MS = 5000;
 
 /**
- * Fetches a key set over HTTP(S). Redirects are not followed: where keys come from is configured,
- * and whoever can redirect us must not decide it. Credentials in the URL are sent as Basic
- * authentication (RFC 7617) and never appear in a message.
+ * Fetches a key set over HTTP(S). Redirects are not followed: only the configuration decides where
+ * keys come from. Credentials in the URL are sent as Basic authentication (RFC 7617) and never appear
+ * in a message.
  *
  * @param signal aborts the fetch (`aborted`).
  * @throws {KeyLoadError}
@@ -32,7 +32,7 @@ export async function fetchKeySet(
     return parseKeySetText(await bodyOf(response, shown), shown);
   } catch (error) {
     if (error instanceof KeyLoadError) throw error;
-    if (signal.aborted) throw new KeyLoadError("aborted", `${shown} was not waited for`, error);
+    if (signal.aborted) throw new KeyLoadError("aborted", `loading ${shown} was aborted`, error);
     if (abort.signal.aborted) {
       const message = `${shown} did not answer within ${timeoutMs} ms: check that it is up`;
       throw new KeyLoadError("timed_out", message, error);
@@ -43,7 +43,7 @@ export async function fetchKeySet(
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
-    // Lets go of the connection where the body was not read to its end.
+    // Releases the connection where the body was not read to its end.
     abort.abort();
   }
 }

@@ -1,4 +1,4 @@
-/** Why the text of a key set could not be had. */
+/** Why a key set could not be loaded. */
 export type KeyLoadErrorCode =
   | "url_invalid"
   | "unreachable"
@@ -9,7 +9,7 @@ export type KeyLoadErrorCode =
   | "too_large"
   | "not_json";
 
-/** Its message is one line that says where and what to do, and holds no credentials. */
+/** The message is one line with location and advice, without credentials. */
 export class KeyLoadError extends Error {
   override readonly name = "KeyLoadError";
   readonly code: KeyLoadErrorCode;
@@ -21,8 +21,8 @@ export class KeyLoadError extends Error {
 }
 
 /**
- * The code that Node or undici gave an error (`ECONNREFUSED`), which may be on its cause. Read by
- * shape, because `fetch` wraps the error of the socket.
+ * The code of an error of Node or undici (`ECONNREFUSED`), or of its cause: `fetch` wraps the error
+ * of the socket.
  */
 export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null) return undefined;

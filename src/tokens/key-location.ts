@@ -3,9 +3,9 @@ import { fetchKeySet } from "./key-fetch-http.js";
 import { readKeySetFile } from "./key-read-file.js";
 
 /**
- * Loads the JSON that stands at a location.
+ * Loads the JSON at a location.
  *
- * @param signal aborts a fetch; a file is read too quickly to be worth it.
+ * @param signal aborts a fetch, but not the reading of a file, which is quick.
  * @throws {KeyLoadError}
  */
 export function loadKeySet(location: KeyLocation, signal: AbortSignal): Promise<unknown> {

@@ -5,14 +5,14 @@ import { KEY_SET_MAX_BYTES, parseKeySetText } from "./key-set-text.js";
 
 /**
  * Reads a key set from a file, which may be a symbolic link (Kubernetes mounts a ConfigMap as one)
- * but not a pipe or a device, whose end might never come.
+ * but not a pipe or a device, which may never end.
  *
  * @throws {KeyLoadError}
  */
 export async function readKeySetFile(path: string): Promise<unknown> {
   let file: FileHandle;
   try {
-    // O_NONBLOCK, or opening a pipe without a writer would wait for one.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw unreadable(path, error);
@@ -29,7 +29,7 @@ export async function readKeySetFile(path: string): Promise<unknown> {
   }
 }
 
-/** Reads one byte more than allowed, so that no stated size has to be believed. */
+/** Reads up to one byte more than allowed, without relying on the file's size. */
 async function readBounded(file: FileHandle, path: string): Promise<Uint8Array> {
   const buffer = Buffer.alloc(KEY_SET_MAX_BYTES + 1);
   let filled = 0;

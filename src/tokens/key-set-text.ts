@@ -1,14 +1,13 @@
 import { KeyLoadError } from "./key-load-error.js";
 
-/** The largest key set that is read, whatever its size is said to be. */
+/** The largest key set that is read, whatever size it declares. */
 export const KEY_SET_MAX_BYTES = 256 * 1024;
 
 /** Skips a byte order mark, which some servers put before their JSON (RFC 8259, section 8.1). */
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads the JSON that was loaded, whatever it is; whether it is a usable key set is for
- * `parseKeySet` to say.
+ * Parses the loaded JSON; `parseKeySet` decides whether it is a usable key set.
  *
  * @param shown where it came from, for the message.
  * @throws {KeyLoadError} `not_json`

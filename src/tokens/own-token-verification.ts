@@ -4,7 +4,7 @@ import { type ClaimFault, type ClaimLimits, faultOfClaims } from "./claim-faults
 import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "./issuer.js";
 import { type TokenDenial, TokenVerifier, type TrustedIssuer } from "./verification.js";
 
-/** How many tokens are remembered, and how many signatures may wait for their check at once. */
+/** How many tokens are cached, and how many signatures may wait for their check at once. */
 const CACHE_MAX_ENTRIES = 10_000;
 const PENDING_MAX = 1000;
 
@@ -21,9 +21,8 @@ export type OwnVerification =
   | { readonly good: false; readonly reason: TokenDenial | ClaimFault };
 
 /**
- * Verifies tokens that this service minted by the very rules of the sidecar (4 to 6 of the
- * decision), so that neither accepts what the other one refuses; but for tokens that are meant for
- * this service only.
+ * Verifies tokens that this service minted by the same rules as the sidecar (4 to 6 of the decision),
+ * so that neither accepts what the other refuses; except tokens for this service only.
  */
 export class OwnTokenVerification {
   readonly #issuer: Issuer;
@@ -34,9 +33,9 @@ export class OwnTokenVerification {
     this.#issuer = {
       issuer,
       audience,
-      // Where others find the keys; here they are at hand.
+      // For others; this service has the keys in memory.
       keyLocation: { kind: "url", url: `${issuer}/.well-known/jwks.json` },
-      // Each key is good for one of them only.
+      // Each key is for one of them only.
       algorithms: ALGORITHMS,
       typ: ACCESS_TOKEN_TYP,
       tenants: undefined,

@@ -8,11 +8,11 @@ import { ownMember } from "../runtime/json-members.js";
 import { tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
 
 /*
- * Whether a token is one of ours. In this order, and the first that fails is the reason:
+ * Whether a token is one of ours. The first check that fails, in this order, gives the reason:
  *
  *   form                  token_malformed
- *   issuer known          token_issuer_unknown       by the unverified `iss`, which only chooses
- *                                                    whose keys and rules the token is held to
+ *   issuer known          token_issuer_unknown       by the unverified `iss`, which only selects
+ *                                                    whose keys and rules apply
  *   typ                   token_malformed
  *   algorithm allowed     token_algorithm_forbidden  by the issuer, never by the token
  *   a signature at all    token_malformed
@@ -23,9 +23,9 @@ import { tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
  *   signature             token_signature_invalid
  *   claims                token_claims_invalid
  *
- * All but the last two are synchronous. What was good with the keys that are in use is remembered,
- * and then form and signature are skipped. Audience, times, tenant and revocation are not looked at
- * here: the decision does that on every request, for remembered tokens too.
+ * All but the last two are synchronous. A token that was good with the keys in use is cached, and
+ * form and signature are then skipped. Audience, times, tenant and revocation are not checked here:
+ * the decision does that on every request, for cached tokens too.
  */
 
 export type TokenDenial =
@@ -43,7 +43,7 @@ export type Verification =
   | {
       readonly verified: false;
       readonly reason: TokenDenial;
-      /** Whether the caller holds a token that the issuer signed, and may be told more. */
+      /** Whether the issuer signed the token, so that the answer may be specific. */
       readonly signatureGood: boolean;
     };
 
@@ -54,7 +54,7 @@ export interface TrustedIssuer {
 }
 
 export interface TokenVerifierOptions {
-  /** Each with an `issuer` of its own. */
+  /** No two with the same `issuer`. */
   readonly issuers: readonly TrustedIssuer[];
   readonly cacheMaxEntries: number;
   /** How many signatures may be waiting for their check at once. */
@@ -63,7 +63,6 @@ export interface TokenVerifierOptions {
   readonly onCache?: (result: "hit" | "miss") => void;
 }
 
-/** What it takes to check a signature. */
 interface Candidate {
   readonly jws: CompactJws;
   readonly algorithm: Algorithm;
@@ -92,7 +91,7 @@ export class TokenVerifier {
 
   /**
    * Verifies a token, synchronously where no signature has to be checked. Neither throws nor
-   * rejects: a token that makes the check fail is a token that is denied.
+   * rejects: a token that makes the check fail is denied.
    */
   verify(raw: string): Verification | Promise<Verification> {
     // Before the digest, so that a huge header costs nothing.
@@ -114,12 +113,12 @@ export class TokenVerifier {
     return verification;
   }
 
-  /** What is remembered of this token, where the keys that it was verified with are in use. */
+  /** The cached token, if the keys that verified it are in use. */
   #recall(digest: string): Verification | undefined {
     const entry = this.#cache.find(digest);
     if (entry === undefined) return undefined;
     const current = entry.issuer.keys.current();
-    // A set too old may be confirmed later, so the entry stays; `#examine` gives the reason.
+    // Keys that are too old may be confirmed later, so the entry stays; `#examine` gives the reason.
     if (current === undefined) return undefined;
     if (current.generation !== entry.generation) {
       this.#cache.forget(digest);
@@ -128,7 +127,7 @@ export class TokenVerifier {
     return { verified: true, token: entry.token, issuer: entry.issuer.issuer };
   }
 
-  /** Everything that can be said without checking the signature. */
+  /** Every check before the signature. */
   #examine(raw: string): Candidate | Verification {
     const jws = parseCompactJws(raw);
     if (jws === undefined) return denied("token_malformed");
@@ -157,7 +156,7 @@ export class TokenVerifier {
     try {
       await compactVerify(raw, key, { algorithms: [algorithm] });
     } catch {
-      // Whatever jose could not do with this token, it did not find its signature good.
+      // Whatever failed in jose, the signature was not verified.
       return denied("token_signature_invalid");
     }
     const token = readClaims(jws.claims, trusted.issuer);
@@ -170,8 +169,8 @@ export class TokenVerifier {
 }
 
 /**
- * Whether the header's `typ` is the expected one. Media type names know no case (RFC 6838, section
- * 4.2), and `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 2.1).
+ * Whether the header's `typ` is the expected one. Media type names are case-insensitive (RFC 6838,
+ * section 4.2), and `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 2.1).
  */
 function isTyp(typ: string | undefined, expected: string): boolean {
   const wanted = expected.toLowerCase();

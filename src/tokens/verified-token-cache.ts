@@ -10,24 +10,23 @@ export interface VerifiedToken<I> {
 }
 
 /**
- * Stands for a token where the token itself must not be kept: SHA-256 of all of it, signature
- * included, so that nothing shorter than the whole token is ever recognised.
+ * Identifies a token without storing it: SHA-256 of the whole token, signature included, so that no
+ * part of one is ever recognised.
  *
- * As UTF-8, never as latin1: that would drop the high byte of a character, and a text that is no
- * token at all would have the digest of one.
+ * As UTF-8, never as latin1, which drops the high byte of a character: a text that is no token could
+ * have the digest of one.
  */
 export function tokenDigest(raw: string): string {
   return createHash("sha256").update(raw, "utf8").digest("base64");
 }
 
-/** Scopes and audiences that an ordinary token has no more of; each further lot counts as a token. */
+/** An ordinary token has no more scopes and audiences; every further lot counts as a token. */
 const ORDINARY_LIST_LENGTH = 16;
 
 /**
- * Remembers verified tokens by their digest, at most `entriesMax` of them (fewer of those with many
- * scopes or audiences, so that memory is bounded and not only the number); the one not asked for
- * the longest goes first. It holds no raw token, and decides nothing: times, tenant and revocation
- * are looked at again on every request.
+ * Caches verified tokens by digest, at most `entriesMax` (fewer with many scopes or audiences, so
+ * that memory is bounded, not only the number); the least recently used is evicted first. It holds no
+ * raw token, and decides nothing: times, tenant and revocation are checked on every request.
  *
  * @typeParam I the issuer as the caller knows it.
  */

@@ -234,13 +234,13 @@ describe("with PGlite", () => {
     "refuses to start where another instance has the folder",
     async () => {
       const running = await opened(RunningSessions.open({ name: "PGlite" }));
-      const { exit, said } = await runToEnd(["sessions"], {
+      const { exit, output } = await runToEnd(["sessions"], {
         database: running.base.data.database,
         settings: settingsOf(running.deployment.redis.url),
       });
-      expect({ code: exit.code, said }).toMatchObject({
+      expect({ code: exit.code, output }).toMatchObject({
         code: 2,
-        said: expect.stringMatching(
+        output: expect.stringMatching(
           /another program is using the data folder .*SEKISHO_DATABASE_URL/,
         ),
       });
@@ -292,16 +292,16 @@ describe.each(KEPT_IN)("on $name", (keptIn) => {
     async () => {
       const deployment = await opened(SessionsDeployment.open(keptIn));
       const port = await deployment.deployment.keep(listenSomewhere(), (taken) => taken.close());
-      const { exit, said } = await runToEnd(["sessions"], {
+      const { exit, output } = await runToEnd(["sessions"], {
         database: deployment.data.database,
         settings: {
           ...settingsOf(deployment.deployment.redis.url),
           SEKISHO_SESSIONS_LISTEN: port.address,
         },
       });
-      expect({ code: exit.code, said }).toMatchObject({
+      expect({ code: exit.code, output }).toMatchObject({
         code: 2,
-        said: expect.stringMatching(
+        output: expect.stringMatching(
           `cannot listen on SEKISHO_SESSIONS_LISTEN=${port.address}: .*EADDRINUSE`,
         ),
       });

@@ -59,7 +59,7 @@ describe("envoy --mode validate", () => {
   test("accepts envoy.yaml without a warning", async () => {
     expect(await validateEnvoyConfig(ENVOY_YAML)).toEqual({
       valid: true,
-      said: `configuration '${ENVOY_YAML}' OK`,
+      output: `configuration '${ENVOY_YAML}' OK`,
     });
   });
 
@@ -71,7 +71,7 @@ describe("envoy --mode validate", () => {
       await writeFile(file, text.replace("failure_mode_allow:", "failure_mode_alow:"));
       const answer = await validateEnvoyConfig(file);
       expect(answer.valid).toBe(false);
-      expect(answer.said).toContain("failure_mode_alow");
+      expect(answer.output).toContain("failure_mode_alow");
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -164,7 +164,7 @@ describe("log retire", () => {
     expect(forced.err).toContain("A session service stamped this log");
     await relaying.until("the relay", () => relaying.problems.at(-1) === "log_retired");
     const again = await retire("--force");
-    expect(again).toMatchObject({ code: 0, out: expect.stringContaining("retired before") });
+    expect(again).toMatchObject({ code: 0, out: expect.stringContaining("already retired") });
   });
 
   it("refuses where the database cannot be asked, and says how it can", async () => {
@@ -186,7 +186,7 @@ describe("log retire", () => {
     expect(await retiredAt()).toBeNull();
     const forced = await ask(["retire", "--force"]);
     expect(forced.code).toBe(0);
-    expect(forced.err).toContain("The database was not told");
+    expect(forced.err).toContain("This was not recorded in the database");
   });
 
   it("asks for --force where no database stands behind the log", async () => {
@@ -226,7 +226,7 @@ describe("log retire", () => {
     await redis(former.url, "HSET", KEYS.meta, "restoring", "marker");
     const { code, err } = await retire("--force");
     expect(code).toBe(1);
-    expect(err).toContain("a restore of this log was begun");
+    expect(err).toContain("a restore of this log has not finished");
     expect(await retiredAt()).toBeNull();
   });
 

@@ -111,7 +111,7 @@ issuers:
     };
     for (const [name, value] of Object.entries(sole)) {
       expect(readFile(`issuers:${ONE}`, { [name]: value }).faults).toEqual([
-        `${name} describes a sole issuer, but SEKISHO_CONFIG names a file with all of them`,
+        `${name} describes a single issuer, but SEKISHO_CONFIG names a file with all of them`,
       ]);
       expect(readFile(`issuers:${ONE}`, { [name]: "" }).faults).toEqual([]);
     }
@@ -123,18 +123,18 @@ issuers:
   test("needs tenants where there is more than one issuer", () => {
     const two = ONE.replaceAll("one", "two");
     expect(readFile(`issuers:${ONE}${two}`).faults).toEqual([
-      "issuers[0].tenants is needed where there is more than one issuer: whom it may speak for",
-      "issuers[1].tenants is needed where there is more than one issuer: whom it may speak for",
+      "issuers[0].tenants is needed with more than one issuer: the tenants that it may issue tokens for",
+      "issuers[1].tenants is needed with more than one issuer: the tenants that it may issue tokens for",
     ]);
     expect(readFile(`issuers:${ONE}    tenants: [a]${two}`).faults).toEqual([
-      "issuers[1].tenants is needed where there is more than one issuer: whom it may speak for",
+      "issuers[1].tenants is needed with more than one issuer: the tenants that it may issue tokens for",
     ]);
   });
 
   test("holds each issuer once", () => {
     const bound = `${ONE}    tenants: [a]`;
     expect(readFile(`issuers:${bound}${bound}`).faults).toEqual([
-      "issuers[1].issuer stands twice: one entry for each issuer",
+      "issuers[1].issuer occurs twice: write one entry for each issuer",
     ]);
   });
 
@@ -161,7 +161,7 @@ issuers:
     [
       "two places of keys",
       `issuers:${ONE}    jwks_file: k`,
-      ["issuers[0].jwks_file is set beside jwks_url"],
+      ["issuers[0].jwks_file is set as well as jwks_url"],
     ],
     [
       "keys by another protocol",
@@ -218,9 +218,9 @@ other: 1
         '  FILE: issuers[0].jwks_url="ftp://***@x" must be a URL that begins with https:// or http://',
         '  FILE: issuers[0].algorithms[1]="none" must be one of ES256, RS256, PS256, EdDSA',
         '  FILE: issuers[1].audience="7" must be a text of 1 to 256 characters',
-        '  FILE: issuers[1].issuer="a" stands twice: one entry for each issuer',
-        "  FILE: issuers[1].jwks_file is set beside jwks_url: keys come from one place",
-        "  FILE: issuers[1].tenants is needed where there is more than one issuer: whom it may speak for",
+        '  FILE: issuers[1].issuer="a" occurs twice: write one entry for each issuer',
+        "  FILE: issuers[1].jwks_file is set as well as jwks_url: set only one of them",
+        "  FILE: issuers[1].tenants is needed with more than one issuer: the tenants that it may issue tokens for",
         '  FILE: issuers[2].audience="[…]" must be a text of 1 to 256 characters',
         "  FILE: issuers[2].jwks_url is missing, and so is jwks_file: where the issuer publishes its keys (a JWK Set)",
         '  FILE: issuers[2].tenants[0]="" must be 1 to 256 characters of well-formed Unicode without control characters',
@@ -249,7 +249,7 @@ other: 1
     ["issuers: 1\nissuers: hunter2", "duplicate key at line 2, column 1"],
     ["issuers: !hunter2 x", "tag resolve failed at line 1, column 10"],
     ["issuers: 1\n---\nhunter2: 1", "multiple docs at line 2, column 1"],
-    ["issuers: *hunter2", "its aliases lead nowhere or are too many"],
+    ["issuers: *hunter2", "it has unresolved aliases, or too many"],
   ])("that is no YAML, as %j, has kind and place told and nothing of it", (text, told) => {
     const { faults } = readFile(text);
     expect(faults).toEqual([`SEKISHO_CONFIG cannot be read as YAML: ${told}`]);

@@ -104,7 +104,7 @@ function reported(stdout: string): { folder: string; pids: number[] } | undefine
 function superviseProgram(script: {
   readonly program: string;
   readonly child?: string;
-  readonly patience?: Readonly<Record<string, number>>;
+  readonly timeouts?: Readonly<Record<string, number>>;
   readonly before?: string;
 }): Run {
   const child = `${script.child ?? ""}; setInterval(() => {}, 1000); console.log("up")`;
@@ -126,7 +126,7 @@ function superviseProgram(script: {
       env: process.env,
       cwd: ".",
       notices: process.stderr,
-      patience: ${JSON.stringify(script.patience ?? {})},
+      timeouts: ${JSON.stringify(script.timeouts ?? {})},
     });`;
   return start(["--input-type=module", "-e", driver], {});
 }
@@ -174,7 +174,7 @@ describe("supervise", () => {
     const run = superviseProgram({
       program: "ready(); process.exit(0);",
       child: `process.on("SIGTERM", () => {})`,
-      patience: { leftBehindMs: 100 },
+      timeouts: { leftBehindMs: 100 },
     });
     expect(await run.ended).toBe(0);
     expectNothingLeft(await ready(run));
@@ -200,7 +200,7 @@ describe("supervise", () => {
     const run = superviseProgram({
       program: `process.on("SIGTERM", () => {}); ready();`,
       child: `process.on("SIGTERM", () => {})`,
-      patience: { graceMs: 100, leftBehindMs: 100 },
+      timeouts: { graceMs: 100, leftBehindMs: 100 },
     });
     const report = await ready(run);
     run.child.kill("SIGTERM");
@@ -211,7 +211,7 @@ describe("supervise", () => {
   test("kills at once at the second stop signal", async () => {
     const run = superviseProgram({
       program: `process.on("SIGINT", () => console.log("ignored")); ready();`,
-      patience: { graceMs: 3_600_000, sameStopMs: 0 },
+      timeouts: { graceMs: 3_600_000, sameStopMs: 0 },
     });
     const report = await ready(run);
     run.child.kill("SIGINT");
@@ -227,7 +227,7 @@ describe("supervise", () => {
       before: `process.on("SIGTERM", () => console.log("second"));`,
       program: `process.on("SIGINT", () => console.log("first"));
         process.stdin.on("data", () => process.exit(7)); ready();`,
-      patience: { graceMs: 3_600_000, sameStopMs: 3_600_000 },
+      timeouts: { graceMs: 3_600_000, sameStopMs: 3_600_000 },
     });
     const report = await ready(run);
     run.child.kill("SIGINT");

@@ -58,7 +58,7 @@ test.each([
   const request = { method: "GET", path: "/v1/admin/nodes" } as const;
   const said = await askService({ url: change(url), token }, request);
   if (said.ok) throw new Error("it was taken for an answer");
-  expect(said.message).toMatch(/^SEKISHO_SESSIONS_URL may hold no name and password/);
+  expect(said.message).toMatch(/^SEKISHO_SESSIONS_URL must not contain a name or password/);
   expect(said.message).not.toContain("hunter2");
   expect(requests).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** The connections of the gRPC port: watches them, and ends those that `connection-limits.ts` ends. */
+/** Watches the connections of the gRPC port, and ends them as `connection-limits.ts` decides. */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import {
@@ -55,10 +55,10 @@ export class CheckConnections {
   readonly #limits: ConnectionLimits;
   readonly #observer: ConnectionsObserver;
   readonly #connections = new Set<Connection>();
-  /** Of those: the ones that are being ended. */
+  /** The subset that is being ended. */
   readonly #ending = new Set<Connection>();
   readonly #looking: NodeJS.Timeout;
-  /** As of the last look: a request needs no look at the clock. */
+  /** As of the last look, so that a request does not have to read the clock. */
   #nowMs = performance.now();
   /** Requests on connections that are not destroyed. */
   #open = 0;
@@ -158,7 +158,7 @@ export class CheckConnections {
     else if (cause !== undefined) this.#end(connection, cause);
   }
 
-  /** Makes room: the connections that hold most of too many requests end. */
+  /** Ends the connections with the most such requests until there are at most `max`. */
   #endGreatest(what: "unfinished" | "open", max: number): void {
     const counts = [...this.#remaining()].map((one) => ({ one, count: one[what] }));
     let total = counts.reduce((sum, { count }) => sum + count, 0);
@@ -169,7 +169,7 @@ export class CheckConnections {
     }
   }
 
-  /** Answers what is open, and takes nothing more. */
+  /** Answers open requests, and accepts no more. */
   #end(connection: Connection, cause: EndCause): void {
     this.#ending.add(connection);
     connection.endsMs = this.#nowMs + CLOSING_MAX_MS;
@@ -177,7 +177,7 @@ export class CheckConnections {
     this.#observer.ended(cause);
   }
 
-  /** The socket follows at the next look, so that the GOAWAY can say why. */
+  /** The socket is destroyed at the next look, so that the GOAWAY with the reason is still sent. */
   #destroy(connection: Connection, cause: EndCause): void {
     this.#ending.add(connection);
     connection.endsMs = this.#nowMs;
@@ -191,7 +191,7 @@ export class CheckConnections {
   }
 }
 
-/** Whether the request is there to its end. */
+/** Whether the request was received completely. */
 function isReceived(stream: ServerHttp2Stream): boolean {
   return stream.destroyed || stream.state.remoteClose === 1;
 }

@@ -1,8 +1,8 @@
-/** Reads Envoy's check request: what was presented, on which route, and how to find it in logs. */
+/** Reads Envoy's check request: the credentials, the route's settings, the ids for the logs. */
 import type { AttributeContext_HttpRequest } from "../../generated/envoy/service/auth/v3/attribute_context.js";
 import type { CheckRequest } from "../../generated/envoy/service/auth/v3/external_auth.js";
 
-/** What stands in `authorization`. `unusable`: something does, but not one bearer token. */
+/** The content of `authorization`. `unusable`: anything but exactly one bearer token. */
 export type Credentials =
   | { readonly kind: "none" }
   | { readonly kind: "unusable" }
@@ -29,7 +29,7 @@ export function readHttpCheck(request: CheckRequest): HttpCheck | undefined {
 }
 
 /**
- * The headers that matter, from both places in which Envoy may put them: `headers`, where repeated
+ * The headers that matter, from both fields in which Envoy may send them: `headers`, where repeated
  * ones are joined by commas, and `header_map` (encode_raw_headers), where they come one by one.
  */
 class WantedHeaders {
@@ -41,7 +41,7 @@ class WantedHeaders {
   constructor(http: AttributeContext_HttpRequest) {
     for (const name of Object.keys(http.headers)) this.#take(name, http.headers[name] ?? "");
     for (const { key, value, rawValue } of http.headerMap?.headers ?? []) {
-      // Bytes are read one to one: whatever is not ASCII is then outside of a token's alphabet.
+      // One character per byte: anything outside ASCII is then outside a token's alphabet.
       if (rawValue.length === 0) this.#take(key, value);
       else this.#take(key, Buffer.from(rawValue).toString("latin1"));
     }
@@ -67,7 +67,7 @@ class WantedHeaders {
   }
 }
 
-/** RFC 6750, section 2.1. The scheme is compared without regard to case (RFC 9110, section 11.1). */
+/** RFC 6750, section 2.1. The scheme is case-insensitive (RFC 9110, section 11.1). */
 const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+) *$/i;
 
 function readCredentials(authorization: readonly string[]): Credentials {

@@ -1,12 +1,12 @@
 /**
  * The gRPC handler of `envoy.service.auth.v3.Authorization/Check`.
  *
- * Every path ends in one explicit answer. Whatever is thrown on the way is answered as
- * `internal_error`; an allow is sent only for a decision that says so. Observers are told after the
- * answer was given, and what they throw goes no further.
+ * Every path ends in one explicit answer. Anything thrown on the way is answered as
+ * `internal_error`; an allow is sent only for a decision to allow. Observers are called after the
+ * answer, and an error that they throw changes nothing.
  *
- * A check that its client gave up is not decided: no answer would arrive, and a decision that is not
- * sent must not be counted as one.
+ * A check that Envoy cancelled is not decided: no answer would arrive, and a decision that is not
+ * sent must not be counted.
  */
 import { status as grpcStatus, type handleUnaryCall } from "@grpc/grpc-js";
 import type {
@@ -17,10 +17,9 @@ import { check, type CheckDependencies, type Checked } from "./check.js";
 import { toCheckResponse } from "./check-response.js";
 import { refuse } from "./decide.js";
 
-/** Sees every answer after it was given. What it throws changes no answer. */
 export interface CheckObserver {
   checked(checked: Checked, durationMs: number): void;
-  /** A check that was given up before it was decided. */
+  /** A check that Envoy cancelled before it was decided. */
   cancelled(): void;
   failed(error: unknown): void;
 }
@@ -32,44 +31,44 @@ export function checkHandler(
   observer: CheckObserver,
 ): handleUnaryCall<CheckRequest, CheckResponse> {
   const { clock } = dependencies;
-  const tellFailure = (error: unknown): void => {
+  const reportFailure = (error: unknown): void => {
     try {
       observer.failed(error);
     } catch {
-      // There is nobody left to tell.
+      // The observer itself fails: there is nothing else to report to.
     }
   };
-  const tell = (what: () => void): void => {
+  const report = (what: () => void): void => {
     try {
       what();
     } catch (error) {
-      tellFailure(error);
+      reportFailure(error);
     }
   };
   const finish = (checked: Checked, startedMs: number, answer: Answer): void => {
     try {
       send(checked, answer);
     } catch (error) {
-      // Not even this answer can be given: the RPC fails, once, instead of being tried for ever.
+      // If even this answer cannot be sent, the RPC fails: no second try.
       if (checked === INTERNAL_ERROR)
         answer({ code: grpcStatus.INTERNAL, details: "internal_error" });
       else fail(error, startedMs, answer);
       return;
     }
-    tell(() => observer.checked(checked, clock.monotonicMs() - startedMs));
+    report(() => observer.checked(checked, clock.monotonicMs() - startedMs));
   };
   const fail = (error: unknown, startedMs: number, answer: Answer): void => {
     finish(INTERNAL_ERROR, startedMs, answer);
-    tellFailure(error);
+    reportFailure(error);
   };
-  const giveUp = (answer: Answer): void => {
+  const cancel = (answer: Answer): void => {
     // Sent only if the call is not over after all.
     answer({ code: grpcStatus.CANCELLED, details: "cancelled" });
-    tell(() => observer.cancelled());
+    report(() => observer.cancelled());
   };
   return (call, answer) => {
     if (call.cancelled) {
-      giveUp(answer);
+      cancel(answer);
       return;
     }
     const startedMs = clock.monotonicMs();
@@ -85,7 +84,7 @@ export function checkHandler(
       return;
     }
     checked.then(
-      (settled) => (call.cancelled ? giveUp(answer) : finish(settled, startedMs, answer)),
+      (settled) => (call.cancelled ? cancel(answer) : finish(settled, startedMs, answer)),
       (error: unknown) => fail(error, startedMs, answer),
     );
   };

@@ -12,7 +12,7 @@ import type { Decision } from "./decide.js";
 import { IDENTITY_HEADERS, identityHeaders } from "./identity-headers.js";
 import { REASONS, type DenyReason, type Reason } from "./reason.js";
 
-/** A hint for callers of a node that cannot tell right now, in seconds. */
+/** For a node whose state is uncertain right now, in seconds. */
 const RETRY_AFTER_S = 1;
 
 /** The answer to every decision but `error`, whose RPC fails. */
@@ -53,12 +53,12 @@ function denied(
 ): CheckResponse {
   const { reason, signatureGood } = decision;
   const { status, title } = REASONS[reason];
-  // A stranger learns only that the token is no good; a person may know that their session ended.
-  const told = status !== 401 || signatureGood || reason === "token_missing";
-  const code = told ? reason : "invalid_token";
+  // Only a caller with a good signature learns more than that the token is not valid.
+  const detailed = status !== 401 || signatureGood || reason === "token_missing";
+  const code = detailed ? reason : "invalid_token";
   const problem = {
     type: `urn:sekisho:problem:${code}`,
-    title: told ? title : "The access token is not valid",
+    title: detailed ? title : "The access token is not valid",
     status,
     code,
   };

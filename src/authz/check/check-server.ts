@@ -13,16 +13,16 @@ import {
 import { removeDeadSocket } from "../../runtime/dead-socket.js";
 import { formatListenAddress, type ListenAddress } from "../../runtime/listen-address.js";
 
-/** Envoy's own limit on headers is 60 KiB: what it lets through must get an answer with a reason. */
+/** Envoy's own limit on headers is 60 KiB: a check of any request that it accepts must fit. */
 const RECEIVE_MAX_BYTES = 128 * 1024;
 
-/** Envoy sends a handful of short headers; those of the request that it checks are in the message. */
+/** Envoy sends a few short headers; those of the checked request are in the message. */
 const HEADERS_MAX_BYTES = 16 * 1024;
 const HEADERS_MAX = 64;
 /**
- * Resets of requests, beyond which nghttp2 ends a connection with all that is in flight there. Envoy
- * resets a check when its client goes away, and many clients share a connection: far above what
- * `connection-limits.ts` lets one take back.
+ * The number of resets after which nghttp2 ends a connection with everything in flight. Envoy resets
+ * a check when its client goes away, and many clients share a connection: so this is far above the
+ * limit of `connection-limits.ts`.
  */
 const RESET_BURST = 10_000;
 const RESETS_PER_S = 1_000;
@@ -32,11 +32,11 @@ const SERVICES = ["", "envoy.service.auth.v3.Authorization"];
 export interface CheckServer {
   readonly address: ListenAddress;
   setServing(serving: boolean): void;
-  /** Takes nothing new, finishes what is in flight within `withinMs`, then closes. */
+  /** Accepts nothing new, finishes what is in flight within `withinMs`, then closes. */
   drain(withinMs: number): Promise<void>;
 }
 
-/** Rejects if the address cannot be had. The connections are closed with the server. */
+/** Rejects if it cannot listen on the address. The connections are closed with the server. */
 export async function listenForChecks(
   address: ListenAddress,
   handler: handleUnaryCall<CheckRequest, CheckResponse>,
@@ -62,8 +62,8 @@ export async function listenForChecks(
   await removeDeadSocket(address);
   const port = await bind(server, address);
   onConnection(server, (session, socket) => connections.add(session, socket));
-  const turns = new RequestScheduler<Http2Session | undefined, ServerHttp2Stream>();
-  scheduleRequests(server, (stream, begin) => turns.add(stream.session, stream, begin));
+  const scheduler = new RequestScheduler<Http2Session | undefined, ServerHttp2Stream>();
+  scheduleRequests(server, (stream, begin) => scheduler.add(stream.session, stream, begin));
   return {
     address: address.kind === "tcp" ? { ...address, port } : address,
     setServing,

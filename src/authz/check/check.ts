@@ -1,8 +1,8 @@
 /**
- * One check, from Envoy's question to the decision: gathers the facts, then decides.
+ * One check, from Envoy's request to the decision: gathers the facts, then decides.
  *
  * There is at most one `await`, for the signature of an unknown token. The revocation state and the
- * time are read after it, so nothing can change between looking and deciding.
+ * time are read after it, so nothing can change between the look-up and the decision.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { CheckRequest } from "../../generated/envoy/service/auth/v3/external_auth.js";
@@ -14,7 +14,7 @@ import { decide, refuse, type Decision, type DecisionLimits, type Presented } fr
 import type { RoutePolicy } from "./route-policy.js";
 
 export interface CheckDependencies {
-  /** Synchronous for a token that is remembered; never throws or rejects. */
+  /** Synchronous for a cached token; never throws or rejects. */
   readonly verify: (token: string) => Verification | Promise<Verification>;
   readonly revocationStatusOf: (token: AccessToken) => RevocationStatus;
   /** undefined: the policy is invalid. */

@@ -1,18 +1,18 @@
 /**
- * When a connection of the gRPC port ends, and which one yields. Pure: the sockets are elsewhere
- * (`check-connections.ts`).
+ * When a connection of the gRPC port ends, and which one yields. Pure: `check-connections.ts` has
+ * the sockets.
  *
- * Envoy keeps a few connections. Its requests arrive whole and are answered at once. Any other
- * client of the port can hold connections and say nothing, begin requests and not finish them, or
- * send frames that belong to no request. In this order, and the first that applies is the cause:
+ * Envoy opens a few connections. Its requests arrive complete and are answered at once. Any other
+ * client of the port can hold silent connections, begin requests and not finish them, or send frames
+ * that belong to no request. The first cause that applies, in this order:
  *
  *   silent       nothing was received for SILENT_MAX_MS after it was opened         destroyed
- *   flooding     more was received than belongs to requests                         destroyed
+ *   flooding     too many bytes were received that belong to no request             destroyed
  *   idle         no request for as long as configured                               closed
  *   aged         open for as long as configured                                     closed
- *   resetting    too many requests were taken back                                  closed
- *   unfinished   it holds most of too many requests that are begun                  destroyed
- *   yielding     too many connections are open, and the others are of more use      destroyed
+ *   resetting    too many requests were reset                                       closed
+ *   unfinished   too many requests are open, most of them on this connection        destroyed
+ *   yielding     too many connections are open, and this one is used least          destroyed
  *
  * Closed means GOAWAY: open requests are answered first, and the socket is destroyed after
  * CLOSING_MAX_MS at the latest. A request that the client sent before it saw the GOAWAY is refused
@@ -40,26 +40,26 @@ export type EndCause = (typeof END_CAUSES)[number];
 
 export const SILENT_MAX_MS = 5_000;
 export const CLOSING_MAX_MS = 5_000;
-/** A request that is not received whole after that is cancelled; Envoy sends each at once. */
+/** A request that is not complete after that is cancelled; Envoy sends each at once. */
 export const REQUEST_MAX_MS = 5_000;
 /** Bytes per second that belong to no request. */
 const FLOOD_BYTES_PER_S = 10 * 1024 * 1024;
-/** What a request that was answered may have brought: the largest message and its headers. */
+/** The bytes that an answered request may account for: the largest message and its headers. */
 const ANSWERED_MAX_BYTES = 160 * 1024;
-/** What a request that was not answered may have brought: a token and its headers. */
+/** The bytes that an unanswered request may account for: a token and its headers. */
 const UNANSWERED_MAX_BYTES = 16 * 1024;
 /**
- * How many requests may be taken back. nghttp2 ends a connection, with whatever is in flight there,
- * after 1,000 in a burst or 33/s for long. Some of those come after the answer and are not seen here.
+ * How many requests may be reset. nghttp2 ends a connection, with everything in flight, after 1,000
+ * in a burst or a sustained 33/s. Some of those come after the answer and are not seen here.
  */
 const RESETS_MAX = 500;
 export const RESETS_PER_S = 33;
 /**
- * A request that is not received whole after that counts as unfinished. In a burst, Envoy sends the
+ * A request that is not complete after that counts as unfinished. In a burst, Envoy sends the
  * headers of all requests first; their messages wait for the window (RFC 9113, section 5.2).
  */
 export const UNFINISHED_AFTER_MS = 1_000;
-/** Such requests, on all connections. */
+/** Unfinished requests, on all connections. */
 export const UNFINISHED_MAX = 256;
 /** Requests that are open, finished or not, on all connections. */
 export const OPEN_MAX = 4096;
@@ -67,17 +67,17 @@ export const OPEN_MAX = 4096;
 /** Times by the monotonic clock. */
 export interface ConnectionFacts {
   readonly sinceMs: number;
-  /** When a request last came or ended; the beginning of the connection before the first. */
+  /** When a request last began or ended; before the first, when the connection was opened. */
   readonly usedMs: number;
   readonly open: number;
   readonly answered: number;
   /** When a request was last answered. */
   readonly answeredMs: number | undefined;
-  /** Requests that were taken back, less RESETS_PER_S. */
+  /** Requests that were reset, less RESETS_PER_S. */
   readonly resets: number;
 }
 
-/** What came since the last look. */
+/** What was received since the last look. */
 export interface Received {
   readonly elapsedMs: number;
   readonly bytes: number;
@@ -86,7 +86,7 @@ export interface Received {
   readonly answered: number;
 }
 
-/** Why the connection ends, if it does: looked at again and again. */
+/** Why the connection ends; undefined: it goes on. Called at every look. */
 export function endCause(
   facts: ConnectionFacts,
   received: Received,
@@ -104,8 +104,8 @@ export function endCause(
 }
 
 /**
- * Whether more requests were taken back than a connection may. Envoy sends at most 500 over one
- * (`max_requests_per_connection` in envoy.yaml), so it never does, also where all of them are aborted.
+ * Whether more requests were reset than a connection may. Envoy sends at most 500 over one
+ * (`max_requests_per_connection` in envoy.yaml), so it stays below even if all of them are aborted.
  */
 export function isResetting({ resets }: Pick<ConnectionFacts, "resets">): boolean {
   return resets > RESETS_MAX;

@@ -7,8 +7,8 @@
  *   4. its form                                 9. if that is uncertain: the staleness policy
  *   5. its key and signature                   10. the route's scopes
  *
- * Rules 3–10 concern only a request that presents a token on a route that looks at it; rules 4 and 5
- * were judged by the verification, whose outcome is one of the facts.
+ * Rules 3–10 concern only a request that presents a token on a route that reads it. Verification
+ * has applied rules 4 and 5; its outcome is one of the facts.
  */
 import type { RevocationStatus, Uncertainty } from "../follow/revocation-status.js";
 import type { AccessToken } from "../../tokens/access-token.js";
@@ -17,10 +17,10 @@ import type { Issuer } from "../../tokens/issuer.js";
 import type { AllowReason, DenyReason } from "./reason.js";
 import type { RoutePolicy } from "./route-policy.js";
 
-/** What was found out about the presented token. */
+/** What is known about the presented token. */
 export type Presented =
   | { readonly kind: "nothing" }
-  /** Rules 3 to 5 deny it; `signatureGood` tells whether the caller is more than a stranger. */
+  /** Rules 3 to 5 deny it; `signatureGood`: whether the issuer signed the token. */
   | { readonly kind: "refused"; readonly reason: DenyReason; readonly signatureGood: boolean }
   | {
       readonly kind: "verified";

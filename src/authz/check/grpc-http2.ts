@@ -1,7 +1,7 @@
 /**
- * The HTTP/2 server inside of a grpc-js server. grpc-js makes it by itself, passes few options on
- * and shows no connection, so two of its private members are read here, and nowhere else. An
- * upgrade that renames them fails at the start, not in silence.
+ * The HTTP/2 server inside a grpc-js server. grpc-js creates it itself, passes few options on and
+ * exposes no connections, so two of its private members are read here, and nowhere else. An upgrade
+ * that renames them fails at startup, not silently.
  */
 import type { Server } from "@grpc/grpc-js";
 import { EventEmitter } from "node:events";
@@ -14,21 +14,21 @@ export interface Http2Options extends ServerOptions {
   readonly streamResetRate: number;
 }
 
-/** Before the server is bound. */
+/** Call before the server is bound. */
 export function setHttp2Options(server: Server, options: Http2Options): void {
   const common: unknown = Reflect.get(server, "commonServerOptions");
   if (typeof common !== "object" || common === null) throw unknownGrpc();
   Object.assign(common, options);
 }
 
-/** Calls back for each connection from now on, which is every one if it is called once bound. */
+/** Calls `listener` for each new connection. Call right after the server was bound. */
 export function onConnection(
   server: Server,
   listener: (session: ServerHttp2Session, socket: Socket) => void,
 ): void {
   for (const http2 of http2ServersOf(server)) {
-    // Node makes the session while it emits the connection. Of a session that has ended, it does
-    // not give the socket away.
+    // Node creates the session while it emits the connection. A session that has ended does not
+    // give its socket away.
     let accepted: Socket | undefined;
     http2.prependListener("connection", (socket: Socket) => (accepted = socket));
     http2.on("session", (session: ServerHttp2Session) => {
@@ -37,7 +37,7 @@ export function onConnection(
   }
 }
 
-/** Has `schedule` decide when the server begins each request from now on. Once bound. */
+/** Lets `schedule` decide when the server begins each request. Call after the server was bound. */
 export function scheduleRequests(
   server: Server,
   schedule: (stream: ServerHttp2Stream, begin: () => void) => void,
@@ -47,7 +47,7 @@ export function scheduleRequests(
     if (listeners.length === 0) throw unknownGrpc();
     http2.removeAllListeners("stream");
     http2.on("stream", (stream: ServerHttp2Stream, ...headers: unknown[]) => {
-      // Until it is begun, nothing else listens for the errors of what its client resets.
+      // Until the request is begun, nothing else handles the error of a stream that is reset.
       stream.on("error", ignoreError);
       schedule(stream, () => {
         for (const listener of listeners) listener.call(http2, stream, ...headers);
@@ -57,7 +57,7 @@ export function scheduleRequests(
 }
 
 function ignoreError(): void {
-  // Its "close" says all that matters.
+  // The stream's "close" event is enough.
 }
 
 function http2ServersOf(server: Server): readonly EventEmitter[] {
@@ -70,5 +70,5 @@ function http2ServersOf(server: Server): readonly EventEmitter[] {
 }
 
 function unknownGrpc(): Error {
-  return new Error("this version of @grpc/grpc-js makes its HTTP/2 server in an unknown way");
+  return new Error("unsupported version of @grpc/grpc-js: its HTTP/2 server was not found");
 }

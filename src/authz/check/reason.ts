@@ -1,6 +1,6 @@
 /**
- * Why a request was allowed or denied: a closed list. The same string stands in the response's
- * metadata, in the log and in the metrics.
+ * Why a request was allowed or denied: a closed list. The response's metadata, the log and the
+ * metrics use the same string.
  */
 
 interface ReasonFacts {
@@ -39,7 +39,7 @@ export const REASONS = {
   scope_insufficient: { status: 403, title: "The token lacks a scope that this route needs" },
   revocations_stale: {
     status: 503,
-    title: "Whether this token was revoked cannot be told right now",
+    title: "It is unknown right now whether this token was revoked",
   },
   keys_unavailable: { status: 503, title: "The issuer's keys are not available right now" },
   overloaded: { status: 503, title: "Too many tokens are waiting to be verified" },

@@ -1,14 +1,14 @@
 /**
- * In which order requests are begun: a few in each turn of the event loop, one connection after the
- * other. A connection that sends many at once delays its own and hardly those of the others, and a
- * request that is taken back before its turn costs nothing more.
+ * The order in which requests are begun: a few per turn of the event loop, one connection after the
+ * other. A connection that sends many at once delays its own requests and hardly those of others, and
+ * a request that is reset before its turn costs nothing more.
  */
 
 /** How many are begun in one turn: about a millisecond. */
 const BEGIN_MAX = 16;
 
 export interface ReceivedRequest {
-  /** Whether the client has taken it back. */
+  /** Whether the client has reset it. */
   readonly closed: boolean;
   /** Whether its connection has ended. */
   readonly destroyed: boolean;
@@ -44,7 +44,7 @@ export class RequestScheduler<C, R extends ReceivedRequest> {
       if (this.#begun === BEGIN_MAX) return;
       this.#waiting.delete(connection);
       const begin = takeNext(waiting);
-      // At the end of the map, so that the loop comes to it again after the others.
+      // Back to the end of the map: its turn comes again after the others.
       if (waiting.size > 0) this.#waiting.set(connection, waiting);
       if (begin === undefined) continue;
       this.#begun += 1;

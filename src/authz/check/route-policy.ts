@@ -1,9 +1,9 @@
 /**
- * What a route demands, from Envoy's `context_extensions`. They come from the operator's
+ * What a route requires, from Envoy's `context_extensions`. They come from the operator's
  * configuration, never from the client.
  *
- * A typing error in a route must not open it: everything that begins like one of our keys must be
- * one of them, with a value that is allowed.
+ * A typo in a route must not open it: every key that begins like one of ours must be one of them,
+ * with an allowed value.
  */
 import { z } from "zod";
 import { identifierSchema } from "../../tokens/identifier.js";
@@ -46,7 +46,7 @@ export function parseRoutePolicy(
   return { auth, tenant, scopes, onStale: parsed.data["sekisho.on_stale"] ?? defaultOnStale };
 }
 
-/** A key as it may be mistyped. Sent past Envoy, it can be anything, a token too. */
+/** A mistyped key that may be logged. A client that bypasses Envoy can send anything, a token too. */
 const NAMED_KEY = /^\s*sekisho[._-]?[a-z_-]{0,24}\s*$/i;
 
 /** What is wrong with a route's keys, for the log; undefined: nothing. */
@@ -61,7 +61,7 @@ export function routePolicyFault(extensions: Readonly<Record<string, string>>): 
   return parsed.error.issues
     .map((issue) => (issue.code === "unrecognized_keys" ? issue.keys : issue.path).map(String))
     .map((keys) => (keys.every((key) => NAMED_KEY.test(key)) ? keys.join(", ") : "a key"))
-    .map((keys) => `${keys} is not a key that is known, or its value is not allowed`)
+    .map((keys) => `${keys} is not a known key, or its value is not allowed`)
     .join("; ");
 }
 
@@ -69,8 +69,8 @@ export function routePolicyFault(extensions: Readonly<Record<string, string>>): 
 const POLICIES_REMEMBERED_MAX = 256;
 
 /**
- * `parseRoutePolicy` that remembers its answers: the same few maps come with every request. Forgets
- * everything when there are too many, so that it stays bounded whatever is sent.
+ * `parseRoutePolicy` with a cache: the same few maps come with every request. The cache is cleared
+ * when it is full, so that it stays bounded whatever is sent.
  */
 export function routePolicyReader(
   defaultOnStale: OnStale,

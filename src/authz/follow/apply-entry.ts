@@ -3,11 +3,11 @@ import { entryTimeMs, type LogEntry } from "../../revocation-log/entry.js";
 import type { LocalState } from "./local-state-lru.js";
 
 /**
- * Takes `entry` in, to be remembered until the last token that it revokes has expired.
+ * Applies `entry`, to be remembered until the last token that it revokes has expired.
  *
  * The horizon may have been raised since the entry was written, and with it the time for which a
  * token can outlive its revocation: the later of the entry's own end and the horizon's counts.
- * `nowMs`: the wall clock, for an entry whose ID tells no time.
+ * `nowMs`: the wall clock, for an entry whose ID holds no time.
  */
 export function applyEntry(
   state: LocalState,

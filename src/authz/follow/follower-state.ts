@@ -1,6 +1,6 @@
 /**
  * The follower keeps this node's local state in step with the revocation log, and knows how long ago
- * it last proved that it is.
+ * it last proved that.
  *
  *   connecting ──► examining ──► paging ──► following ──► closed
  *       ▲              │  │         │         ▲    │
@@ -18,11 +18,11 @@
  *   once a quorum of them has confirmed a write that followed the read on the same connection: a
  *   master that was replaced does not get its quorum.
  *
- * Falling back never forgets a revocation and never counts as a proof. Staleness grows by itself
- * meanwhile, and the staleness policy answers once it passes the limit.
+ * Falling back never forgets a revocation and never counts as a proof. Meanwhile staleness grows,
+ * and the staleness policy answers once it passes the limit.
  *
- * `FollowerState` is all that a follower knows of its log, and `next` the only place in which that
- * changes. `Follower` does the I/O and says what happened.
+ * `FollowerState` is all that a follower knows of its log, and only `next` changes it. `Follower`
+ * does the I/O and reports events.
  */
 import type { Moment } from "../../runtime/clock.js";
 import type { AppliedUpTo, LogProblem } from "./log-examination.js";
@@ -78,7 +78,7 @@ export type FollowerEvent =
   | { readonly kind: "proven"; readonly sentAt: Moment; readonly coversFromMs: number }
   /** The connection is gone; what was read so far stays good. */
   | { readonly kind: "lost" }
-  /** Nothing can be concluded from where this node stood. */
+  /** What this node had read proves nothing any more. */
   | { readonly kind: "out_of_step"; readonly cause: ResyncCause; readonly why: string }
   | { readonly kind: "closed" };
 
@@ -103,7 +103,7 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
     case "unfit": {
       const { code, message } = event.problem;
       const why = `${code}: ${message}`;
-      // Why it was left in the first place says more than what was found since.
+      // The first cause says more than what was found since.
       const left: Unjoined =
         position.kind === "none" ? position : { kind: "none", cause: "log_changed", why };
       return { ...state, phase: { name: "examining", position: left } };

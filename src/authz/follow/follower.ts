@@ -31,7 +31,7 @@ import type { NodeRow, RevocationLog } from "../../revocation-log/revocation-log
 export const READ_MAX_ENTRIES = 64;
 /** How long a read waits for an entry: the beat of a quiet log's proofs of freshness. */
 const READ_WAIT_MS = 250;
-/** What the way to Redis and back may take of a staleness limit, besides two waits each. */
+/** The share of a staleness limit for round trips to Redis, besides two waits each. */
 const ROUND_TRIPS_MS = 100;
 const QUORUM_WAIT_MAX_MS = 1000;
 const REMOVE_SILENT_INTERVAL_MS = 60_000;
@@ -39,7 +39,7 @@ const REMOVE_SILENT_INTERVAL_MS = 60_000;
 /** After a lost connection: Redis may be back any moment. */
 const RETRY_DELAY_MIN_MS = 50;
 const RETRY_DELAY_MAX_MS = 100;
-/** Where only an operator can help. */
+/** For a log that only an operator can fix. */
 const UNFIT_DELAY_MAX_MS = 500;
 /** The exponent at which the delay has long reached its maximum. */
 const FAILURES_COUNTED_MAX = 8;
@@ -49,9 +49,9 @@ export interface FollowerObserver {
   applied(entry: LogEntry, lagMs: number | undefined): void;
   /** The whole log is being read. */
   resync(cause: ResyncCause, why: string): void;
-  /** What keeps the node from being in sync has changed; undefined: nothing does any more. */
+  /** What keeps the node from being in sync has changed; undefined: it is in sync. */
   problem(problem: LogProblem | undefined): void;
-  /** Redis has replicas, but no number of them is demanded: a failover may lose revocations. */
+  /** Redis has replicas, but none has to confirm: a failover may lose revocations. */
   unprotectedFailover(replicas: number): void;
 }
 
@@ -79,7 +79,7 @@ export interface FollowerStatus {
   readonly unprotectedReplicas: number;
 }
 
-/** The log is not in order: nothing can be concluded from where this node stood. */
+/** The log is out of order: what this node had read proves nothing any more. */
 class OutOfStep extends Error {
   readonly resyncCause: ResyncCause;
 
@@ -98,7 +98,7 @@ export class Follower {
   #problem: LogProblem | undefined;
   #failures = 0;
   #unprotectedReplicas = 0;
-  /** The relay's stamp of the log as last read, and when; undefined: there is nothing to keep. */
+  /** The age of the relay's stamp, and when it was read; undefined: the log has no relay. */
   #kept: { readonly ageMs: number; readonly at: Moment } | undefined;
   /** Monotonic milliseconds. */
   #reportedAtMs = -Infinity;
@@ -222,7 +222,7 @@ export class Follower {
 
   #report(problem: LogProblem | undefined): void {
     if (this.#isClosing()) return;
-    // Numbers differ from attempt to attempt; what matters is whether it is another trouble.
+    // Numbers differ from attempt to attempt; only another problem is reported.
     const changed = withoutNumbers(this.#problem?.message) !== withoutNumbers(problem?.message);
     this.#problem = problem;
     if (changed) this.#options.observer.problem(problem);
@@ -247,7 +247,7 @@ export class Follower {
 
   /**
    * The facts of a log that can be followed; undefined: it cannot, and another connection may lead to
-   * one that can. What the session service is about to set right is awaited here.
+   * one that can. Waits here while the session service is about to restore the log.
    */
   async #untilFit(connection: LogConnection): Promise<LogFacts | undefined> {
     for (;;) {
@@ -392,7 +392,7 @@ export class Follower {
     return seq;
   }
 
-  /** Applies every entry first, whatever is missing beside it; then complains about the gap. */
+  /** Applies every entry first, even if others are missing; then throws OutOfStep for a gap. */
   #apply(advanced: Advance, { horizonS }: LogMeta, live: "live" | undefined): number {
     const { state, clock, required, observer } = this.#options;
     const limits = { horizonS, skewMs: required.skewMs };

@@ -4,12 +4,12 @@
  * - Merging is monotone: epochs, cut-offs and the time to forget only rise, so entries may be applied
  *   again, twice or out of order.
  * - An entry is forgotten only when its `forget_at` has passed on both clocks.
- * - If capacity drives out an entry that may still matter, the node is *saturated* until the latest
- *   `forget_at` driven out: until then "not known" no longer means "not revoked", and `uncertainty`
+ * - If an entry that may still matter is evicted, the node is *saturated* until the latest
+ *   `forget_at` evicted: until then "not known" no longer means "not revoked", and `uncertainty`
  *   says so. Eviction never turns a denial into an allow.
  *
- * The order of the LRU is the order of application (checks only peek), so what capacity drives out
- * is what would be forgotten next.
+ * The order of the LRU is the order of application (checks only peek), so the entry that is evicted
+ * is the one that would be forgotten next.
  */
 import { LRUCache } from "lru-cache";
 import { momentOf, type Clock, type Moment } from "../../runtime/clock.js";
@@ -32,7 +32,7 @@ export interface KnownRevocations {
   readonly epoch: number;
   /** Tokens issued before this (Unix seconds) are revoked; 0 if there is no cut-off. */
   readonly issuedBefore: number;
-  /** Why a key that is not held may be revoked all the same; undefined: it is not. */
+  /** Why a key that is not held may still be revoked; undefined: it is not. */
   readonly uncertainty: "saturated" | "unreadable_entry" | undefined;
 }
 
@@ -78,7 +78,7 @@ export class LocalState {
     this.#merge(tenantKey(tenant), { kind: "tenant", epoch: 0, issuedBefore: 0, forgetAt });
   }
 
-  /** An entry that could be anyone's could not be read: nothing is certain until `untilMs`. */
+  /** An entry of an unknown tenant could not be read: nothing is certain until `untilMs`. */
   markAllUncertain(untilMs: number): void {
     const until = deadlineAt(untilMs, momentOf(this.#clock));
     this.#unreadableUntil = laterOf(this.#unreadableUntil, until);

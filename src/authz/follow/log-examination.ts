@@ -1,6 +1,6 @@
 /**
- * Whether a log can be followed at all, by what its server and its `meta` say: pure functions, no
- * I/O. Each answer no is a problem in words for the person who has to solve it.
+ * Whether a log can be followed at all, by its server and its `meta`: pure functions, no I/O. Each
+ * refusal is a problem in words for the operator who has to solve it.
  */
 import type { Moment } from "../../runtime/clock.js";
 import { clockOffsetMs, describeClockOffset, type HeardClock } from "../../runtime/clock-offset.js";
@@ -12,7 +12,7 @@ import type {
   MetaReply,
 } from "../../revocation-log/revocation-log.js";
 
-/** What keeps a node from being in sync with the log, in words for the person who has to solve it. */
+/** What keeps a node from being in sync with the log. */
 export interface LogProblem {
   readonly code:
     | "unreachable"
@@ -34,14 +34,14 @@ export interface LogProblem {
   readonly message: string;
 }
 
-/** What this node demands of a log. */
+/** What this node requires of a log. */
 export interface LogRequirements {
   readonly skewMs: number;
   readonly horizonS: number;
   readonly partitions: number;
-  /** How many replicas have to confirm each proof, at least; the log may ask for more. */
+  /** The least number of replicas that confirm each proof; the log may require more. */
   readonly minReplicas: number;
-  /** How long a log counts that its relay does not stamp any more; undefined: for ever. */
+  /** How long a log counts after its relay's last stamp; undefined: for ever. */
   readonly unkeptMaxMs: number | undefined;
 }
 
@@ -130,7 +130,7 @@ function examineMeta(
   if (applied?.generation === meta.generation && meta.seq < applied.seq) {
     return unfit(
       "log_fell",
-      `the log fell from entry ${applied.seq} to ${meta.seq}: Redis came back with older data and ` +
+      `the log's sequence went backwards, from ${applied.seq} to ${meta.seq}: Redis came back with older data and ` +
         "revocations are lost. Publish them again, or run `sekisho log init --replace`: tokens issued " +
         "before that are then refused as stale until they expire",
     );
@@ -175,7 +175,6 @@ export function keptAge(
   return meta.keptAtMs === undefined ? Infinity : Math.max(0, serverMs - meta.keptAtMs);
 }
 
-/** In words, where a log was not stamped for too long. */
 export function unkeptMessage(keptAgeMs: number): string {
   const since =
     keptAgeMs === Infinity

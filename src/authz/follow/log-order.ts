@@ -1,6 +1,6 @@
 /**
- * What a follower concludes from what it read: pure functions, no I/O. Every way in which a log can
- * have lost an entry is found here.
+ * What a follower concludes from what it read: pure functions, no I/O. They find every way in which a
+ * log can have lost an entry.
  */
 import { decodeEntry, type LogEntry, type RawEntry } from "../../revocation-log/entry.js";
 import { keptAge, unkeptMessage, type LogProblem } from "./log-examination.js";
@@ -19,7 +19,7 @@ export type ResyncCause =
   | "unexpected_reply";
 
 export interface Advance {
-  /** Every entry that was there; all may be applied, in order or not. */
+  /** Every entry that was read; all may be applied, in order or not. */
   readonly entries: readonly LogEntry[];
   /** The last seq up to which nothing is missing. */
   readonly seq: number;
@@ -29,7 +29,7 @@ export interface Advance {
 
 /**
  * Walks through entries that were delivered after `seq`. One at or below it is a duplicate (a
- * delivery that was repeated), not a fall.
+ * repeated delivery), not a step backwards.
  */
 export function advance(seq: number, raw: readonly RawEntry[]): Advance {
   const entries: LogEntry[] = [];
@@ -42,7 +42,7 @@ export function advance(seq: number, raw: readonly RawEntry[]): Advance {
     }
     const entry = decodeEntry(one);
     entries.push(entry);
-    // Without a seq it is an entry of no tenant: all tenants are uncertain, but no step in the order.
+    // Without a seq the entry names no tenant, so all are uncertain; it is no step in the order.
     if (entry.seq === undefined) continue;
     if (entry.seq > reached + 1) gap ??= `entry ${entry.seq} follows entry ${reached}`;
     if (gap === undefined) reached = Math.max(reached, entry.seq);
@@ -51,7 +51,7 @@ export function advance(seq: number, raw: readonly RawEntry[]): Advance {
 }
 
 /**
- * The same for a page of the log itself, in which nothing may stand twice. `seq` is undefined for
+ * The same for a page of the log itself, in which nothing may occur twice. `seq` is undefined for
  * the first page: it may begin anywhere up to `firstSeq`, the oldest entry known to be left.
  */
 export function advancePage(
@@ -63,7 +63,7 @@ export function advancePage(
   const advanced = advance(start, raw);
   const steps = advanced.entries.filter((entry) => entry.seq !== undefined).length;
   if (advanced.gap === undefined && advanced.seq !== start + steps) {
-    return { ...advanced, gap: `entries stand twice after entry ${start}` };
+    return { ...advanced, gap: `entries occur twice after entry ${start}` };
   }
   return advanced;
 }
@@ -106,7 +106,7 @@ export function judgeRead(
     return resync("log_changed", `the log's meta is ${meta}`);
   }
   if (meta.generation !== joined.generation) {
-    return resync("generation_changed", "the log was opened anew");
+    return resync("generation_changed", "the log was replaced by a new one");
   }
   if (meta.runId !== joined.runId || meta.authority !== joined.authority || meta.restoring) {
     return resync("log_changed", "the log is being restored");
@@ -119,7 +119,8 @@ export function judgeRead(
     return resync("server_changed", "Redis was promoted, or its replication was set up anew");
   }
   if (meta.seq < reached.seqBefore) {
-    return resync("fall", `the log fell from entry ${reached.seqBefore} to ${meta.seq}`);
+    const fall = `from ${reached.seqBefore} to ${meta.seq}`;
+    return resync("fall", `the log's sequence went backwards, ${fall}`);
   }
   if (reached.full) return { kind: "more" };
   if (reached.seqAfter < meta.seq) {
@@ -155,7 +156,7 @@ function judgeServer(
   return { kind: "fresh", meta, quorum };
 }
 
-/** What a read lacked that a quorum did not confirm. */
+/** The problem of a read that no quorum confirmed. */
 export function tooFewReplicas(confirmed: number, quorum: number): LogProblem {
   const message =
     `${confirmed} of ${quorum} replicas confirmed the last read (SEKISHO_REDIS_MIN_REPLICAS, or ` +

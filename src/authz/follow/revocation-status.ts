@@ -1,4 +1,4 @@
-/** What this node can say of one token's revocation at one moment. */
+/** What this node knows about one token's revocation at one moment. */
 import type { AccessToken } from "../../tokens/access-token.js";
 import { elapsedAtLeastMs, type Moment } from "../../runtime/clock.js";
 import type { LocalState } from "./local-state-lru.js";
@@ -8,7 +8,7 @@ import type { Freshness } from "./follower-state.js";
  * Why "not known to be revoked" does not mean "not revoked":
  *
  * - `stale`: the last proof of having applied the whole log is older than the limit;
- * - `saturated`: entries were driven out of the bounded memory that may still matter;
+ * - `saturated`: entries that may still matter were evicted from the bounded memory;
  * - `unreadable_entry`: the log holds an entry that this version cannot read;
  * - `before_log`: the token is older than what the log covers.
  */
@@ -29,7 +29,7 @@ export interface StatusLimits {
   readonly skewMs: number;
 }
 
-/** Synchronous and without effect, so that nothing can change between looking and deciding. */
+/** Synchronous and without effect, so that nothing can change between look-up and decision. */
 export function revocationStatusOf(
   token: AccessToken,
   known: { readonly state: LocalState; readonly freshness: Freshness },

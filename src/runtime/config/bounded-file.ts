@@ -1,13 +1,13 @@
-/** Reads a file that somebody named, whatever it turns out to be: a device, a pipe, a disk image. */
+/** Reads a file named in the settings, which may turn out to be a device, a pipe or a disk image. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 
 export type FileText = { readonly text: string } | { readonly problem: string };
 
-/** The file's text, or what is wrong with it in words that follow its name. Never more is read. */
+/** The file's text, or what is wrong with it, as words that follow its name. Reads no more than that. */
 export function readBoundedFile(path: string, bytesMax: number): FileText {
   let descriptor: number | undefined = undefined;
   try {
-    // Without O_NONBLOCK, to open a pipe is to wait for somebody to write into it.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(descriptor);
     if (!stats.isFile()) return { problem: "is not a file" };
@@ -28,7 +28,7 @@ function sizeInWords(bytes: number): string {
   return kib < 1024 ? `${kib} KiB` : `${kib / 1024} MiB`;
 }
 
-/** The size may be wrong (below /proc it is 0) or grow meanwhile, so the end of the file tells. */
+/** Reads to the end of the file: its size may be wrong (0 below /proc) or grow meanwhile. */
 function readAtMost(descriptor: number, bytesMax: number): Buffer {
   const buffer = Buffer.alloc(bytesMax);
   let length = 0;

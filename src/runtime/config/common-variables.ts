@@ -4,7 +4,7 @@ import { oneOf, passwordFile, text, url, variable, wholeNumber } from "./variabl
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
-/** The owner, which is the server, needs both bits; `umask` and `chmod` write modes the same way. */
+/** The owner, which is the server, needs both bits; written as for `umask` and `chmod`. */
 function parseSocketMode(text: string): number | undefined {
   return /^0?[67][0-7]{2}$/.test(text) ? Number.parseInt(text, 8) : undefined;
 }
@@ -17,14 +17,14 @@ export const COMMON_VARIABLES = {
   ),
   SEKISHO_REDIS_PASSWORD_FILE: passwordFile("SEKISHO_REDIS_URL"),
   SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
-    "how many replicas must have a revocation before it counts as published, and confirm each proof " +
-      "of a node that it has the whole log; the log may demand more",
+    "how many replicas must have a revocation before it counts as published, and must confirm each proof " +
+      "of a node that it has the whole log; the log may require more",
     0,
     0,
     16,
   ),
-  SEKISHO_ISSUER: text("whose tokens are accepted: their `iss`", "any text"),
-  SEKISHO_AUDIENCE: text("for whom the tokens must be meant: one of their `aud`", "any text"),
+  SEKISHO_ISSUER: text("the issuer whose tokens are accepted: their `iss`", "any text"),
+  SEKISHO_AUDIENCE: text("the audience of the tokens: one of their `aud`", "any text"),
   SEKISHO_MAX_TOKEN_LIFETIME_S: wholeNumber(
     "the longest `exp` − `iat` of a token, in seconds; the same on every node",
     900,
@@ -39,7 +39,7 @@ export const COMMON_VARIABLES = {
   ),
   SEKISHO_LOG_LEVEL: oneOf("how much is logged", LOG_LEVELS, "info"),
   SEKISHO_LISTEN_MODE: variable(
-    "the mode of the Unix sockets, where a program listens on such: who may write may connect",
+    "the mode of the Unix sockets that a program listens on: users that may write may connect",
     "an octal mode from 0600 to 0777, such as 0660",
     "0660",
     parseSocketMode,

@@ -1,12 +1,12 @@
 /**
- * The URLs of Redis, PostgreSQL and HTTP servers. Clients read parts of them only when they connect,
- * and then some fail without naming a setting, and others go to another server than was meant. So all
- * of it is judged here, before anything is started.
+ * The URLs of Redis, PostgreSQL and HTTP servers. Clients read parts of them only when they connect:
+ * then some fail without naming a setting, and others connect to the wrong server. So the whole URL
+ * is checked here, before anything starts.
  */
 
-/** What is wrong with a URL; `detail` is left out where its form as a whole is another one. */
+/** What is wrong with a URL; without `detail`, its whole form is wrong. */
 export interface UrlFault {
-  /** In words that follow "must be …:". Shows nothing of user or password. */
+  /** Words that follow "must be …:". Shows neither user nor password. */
   readonly detail: string | undefined;
 }
 
@@ -42,7 +42,7 @@ export function faultOfHttpUrl(text: string): UrlFault | undefined {
   return faultOfText(text) ?? faultOfEncoding({ name: username, password }) ?? faultOfPort(url);
 }
 
-/** Where a service is: what stood behind its host would be ignored. */
+/** The address of a service: a path or query would be ignored. */
 export function faultOfServiceUrl(text: string): UrlFault | undefined {
   const fault = faultOfHttpUrl(text);
   if (fault !== undefined) return fault;
@@ -66,7 +66,7 @@ export function redisUrlWithPassword(text: string, password: string): string {
   return url.href;
 }
 
-/** As a parameter, because a URL without a host has no place for one before it. */
+/** As a parameter, because a URL without a host cannot hold a password before it. */
 export function databaseUrlWithPassword(text: string, password: string): string {
   const separator = text.includes("?") ? "&" : "?";
   return `${text}${separator}password=${encodeURIComponent(password)}`;
@@ -89,7 +89,7 @@ function withHost(text: string): string {
   return text.replace("@/", "@localhost/");
 }
 
-/** A password with a slash ends the part of the URL in which it may stand. */
+/** A slash in a password would end the URL's authority. */
 function formFault(text: string): UrlFault {
   const percent = faultOfPercents(text);
   if (percent !== undefined) return percent;
@@ -116,7 +116,7 @@ function faultOfParts(text: string, url: URL): UrlFault | undefined {
   );
 }
 
-/** Clients drop some of it, and PostgreSQL's then decodes the rest in another way. */
+/** Clients drop some white space, and PostgreSQL's then decodes the rest differently. */
 function faultOfText(text: string): UrlFault | undefined {
   return /[\s\p{Cc}]/u.test(text)
     ? { detail: "there is white space in it: percent-encode it (a space is %20)" }
@@ -173,7 +173,7 @@ const PARAMETERS: Readonly<Record<string, (value: string) => boolean>> = {
   options: anything,
 };
 
-/** A mistyped `sslmode` would be ignored, and the connection be without TLS. */
+/** A mistyped `sslmode` would be ignored, and the connection would have no TLS. */
 function faultOfParameters(parameters: URLSearchParams): UrlFault | undefined {
   const names = [...parameters.keys()];
   for (const [name, value] of parameters) {
@@ -185,13 +185,13 @@ function faultOfParameters(parameters: URLSearchParams): UrlFault | undefined {
     }
     if (!isAllowed(value)) return { detail: `its parameter ${name} has no allowed value` };
     if (names.indexOf(name) !== names.lastIndexOf(name)) {
-      return { detail: `its parameter ${name} stands twice` };
+      return { detail: `its parameter ${name} occurs twice` };
     }
   }
   return faultOfTls(parameters);
 }
 
-/** What the client would refuse at each connection. */
+/** Combinations that the client would refuse at each connection. */
 function faultOfTls(parameters: URLSearchParams): UrlFault | undefined {
   const mode = parameters.get("sslmode");
   const isLibpq = parameters.get("uselibpqcompat") === "true";

@@ -1,4 +1,4 @@
-/** How a place in a file and the value that stands there are shown to a person. */
+/** Formats a location in a file, and its value, for messages. */
 import { maskSecrets } from "./read-variables.js";
 
 export type Location = readonly PropertyKey[];
@@ -14,7 +14,6 @@ export function locationText(place: Location): string {
   return place.length === 0 ? "the file" : parts.join("").replace(/^\./, "");
 }
 
-/** What stands there; undefined where nothing does. */
 export function valueAt(content: unknown, place: Location): unknown {
   let value = content;
   for (const part of place) {
@@ -24,7 +23,7 @@ export function valueAt(content: unknown, place: Location): unknown {
   return value;
 }
 
-/** The value in a few words, with what may be a secret masked. */
+/** The value in a few words, with possible secrets masked. */
 export function describeValue(value: unknown): string {
   if (typeof value === "string") return shorten(maskSecrets(value));
   if (Array.isArray(value)) return value.length === 0 ? "[]" : "[…]";

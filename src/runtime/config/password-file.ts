@@ -1,13 +1,13 @@
-/** A URL with the password that a file may hold; read once, at the start. */
+/** A URL whose password may be in a file, read once at startup. */
 import { readBoundedFile } from "./bounded-file.js";
 import type { COMMON_VARIABLES } from "./common-variables.js";
 import { hasPassword, redisUrlWithPassword } from "./connection-url.js";
 import type { ConfigFault, VariableReader } from "./read-variables.js";
 
-/** Far more than any password or token that such a server takes. */
+/** Far more than any password or token. */
 const PASSWORD_MAX_BYTES = 16 * 1024;
 
-/** Needed wherever it is read; undefined after a fault. */
+/** Required; undefined after a fault. */
 export function readRedisUrl(read: VariableReader<typeof COMMON_VARIABLES>): string | undefined {
   const url = read.required("SEKISHO_REDIS_URL");
   const file = "SEKISHO_REDIS_PASSWORD_FILE";
@@ -15,7 +15,7 @@ export function readRedisUrl(read: VariableReader<typeof COMMON_VARIABLES>): str
   return urlWithPassword({ variable: "SEKISHO_REDIS_URL", url }, password, read.faults);
 }
 
-/** The URL with the password of the file, where one is named; undefined after a fault. */
+/** The URL, with the password of the file if one is named; undefined after a fault. */
 export function urlWithPassword(
   { variable, url }: { readonly variable: string; readonly url: string | undefined },
   file: {
@@ -38,7 +38,7 @@ export function urlWithPassword(
   return "problem" in read ? undefined : file.insert(url, read.password);
 }
 
-/** The file's only line, without the line break that an editor or `echo` puts behind it. */
+/** The file's only line, without the line break that an editor or `echo` appends. */
 function readPassword(path: string): { readonly password: string } | { readonly problem: string } {
   const read = readBoundedFile(path, PASSWORD_MAX_BYTES);
   if ("problem" in read) return read;

@@ -1,10 +1,10 @@
-/** Reads variables by a table of them, and finds every fault at once. */
+/** Reads the variables of a table, and finds every fault at once. */
 import { isServiceLink } from "./service-links.js";
 import { mustBe, type Variable, type VariableTable } from "./variable.js";
 
 /** Something wrong in the configuration: where, what, and what is allowed. */
 export interface ConfigFault {
-  /** A variable's name or a place in a file. */
+  /** A variable's name or a location in a file. */
   readonly where: string;
   /** Secrets are masked; undefined: nothing is set. */
   readonly value: string | undefined;
@@ -23,14 +23,14 @@ export class VariableReader<T extends VariableTable> {
   readonly faults: ConfigFault[];
   readonly #table: T;
 
-  /** @param faults those that were found before, of variables that no program has */
+  /** @param faults those found before, for variables that no program has */
   constructor(table: T, env: Environment, faults: readonly ConfigFault[] = []) {
     this.#table = table;
     this.env = env;
     this.faults = [...faults];
   }
 
-  /** The value of one variable, its default if it is unset or empty; a fault if it is not allowed. */
+  /** The variable's value, or its default if it is unset or empty. A value not allowed is a fault. */
   value<N extends keyof T & string>(name: N): ValueOf<T[N]> | undefined;
   value(name: keyof T & string): unknown {
     const variable: Variable<unknown> | undefined = this.#table[name];
@@ -47,7 +47,7 @@ export class VariableReader<T extends VariableTable> {
     return undefined;
   }
 
-  /** The same of a variable that is needed: a fault also where it is not set and has no default. */
+  /** The same, but a variable that is not set and has no default is a fault too. */
   required<N extends keyof T & string>(name: N): ValueOf<T[N]> | undefined {
     const faultsBefore = this.faults.length;
     const value = this.value(name);
@@ -80,8 +80,8 @@ export function unknownVariables(
 }
 
 /**
- * Hides what may be a secret in a URL, also in one that is written so wrongly that it is none: all
- * before the last `@` but the scheme, and the query, in which Redis clients take passwords.
+ * Hides possible secrets in a URL, even in a malformed one: everything between the scheme and the
+ * last `@`, and the query, in which Redis clients accept passwords.
  */
 export function maskSecrets(text: string): string {
   return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1***@").replace(/\?.*/s, "?***");

@@ -1,8 +1,8 @@
 /**
  * Kubernetes sets variables for each Service into every pod of its namespace, unless the pod says
- * `enableServiceLinks: false`. A Service named `sekisho` or `sekisho-…` thereby makes names that
- * begin as ours do. They are told from a mistyped setting by name and value: `SEKISHO_PORT=9191` is
- * a mistake, `SEKISHO_PORT=tcp://10.96.0.17:9191` comes from Kubernetes.
+ * `enableServiceLinks: false`. A Service named `sekisho` or `sekisho-…` makes names that begin as
+ * ours do. Name and value distinguish them from a mistyped setting: `SEKISHO_PORT=9191` is a mistake,
+ * `SEKISHO_PORT=tcp://10.96.0.17:9191` comes from Kubernetes.
  */
 import { isIP } from "node:net";
 
@@ -27,7 +27,7 @@ const SHAPES: readonly Shape[] = [
   { name: shape(`${PORT_PREFIX}_ADDR`), isValue: isAddress },
 ];
 
-/** Whether Kubernetes may set a variable of this name. No setting may be called so. */
+/** Whether Kubernetes may set a variable of this name. No setting may have such a name. */
 export function isServiceLinkName(name: string): boolean {
   return SHAPES.some((one) => one.name.test(name));
 }

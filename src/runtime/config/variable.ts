@@ -4,15 +4,15 @@ import type { UrlFault } from "./connection-url.js";
 export interface Variable<T> {
   /** What it is for, in a line. */
   readonly meaning: string;
-  /** What may stand in it, in words. */
+  /** The values that it may have, in words. */
   readonly allowed: string;
   /** Used when it is unset or empty; undefined: there is none. */
   readonly fallback: string | undefined;
   /** The value, or undefined if it is not allowed. */
   readonly parse: (text: string) => T | undefined;
-  /** What is wrong with a value that is not allowed, where more is known; shows nothing secret. */
+  /** More about what is wrong with a value, where known; shows no secrets. */
   readonly explain?: (text: string) => string | undefined;
-  /** Must never be shown, not even where it is wrong. */
+  /** Never shown, not even where the value is wrong. */
   readonly secret?: true;
 }
 
@@ -49,7 +49,7 @@ export function oneOf<T extends string>(
   return variable(meaning, `one of ${values.join(", ")}`, fallback, find);
 }
 
-/** White space around it, as a file's last line break, is left out. */
+/** Surrounding white space, such as a file's last line break, is dropped. */
 export function url(
   meaning: string,
   allowed: string,

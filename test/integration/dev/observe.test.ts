@@ -85,7 +85,7 @@ describe("traffic", () => {
       ["503", 1],
     ]);
     expect(expectOnly("node-1", seen, ["200", "503"])).toBe(8);
-    expect(() => expectOnly("node-1", seen, ["200"])).toThrow("node-1: 7 × 200, 1 × 503, where");
-    expect(() => expectOnly("node-1", new Map(), ["200"])).toThrow("node-1: no answer, where");
+    expect(() => expectOnly("node-1", seen, ["200"])).toThrow("node-1: 7 × 200, 1 × 503, but");
+    expect(() => expectOnly("node-1", new Map(), ["200"])).toThrow("node-1: no answer, but");
   });
 });

@@ -117,7 +117,9 @@ describe("the sidecar's configuration", () => {
   test("takes keys from one place only", () => {
     const error = faultsOf(() => readAuthzConfig({ ...LEAST, SEKISHO_JWKS_FILE: "k.json" }));
     expect(error.faults).toHaveLength(1);
-    expect(error.message).toContain('SEKISHO_JWKS_FILE="k.json" is set beside SEKISHO_JWKS_URL');
+    expect(error.message).toContain(
+      'SEKISHO_JWKS_FILE="k.json" is set as well as SEKISHO_JWKS_URL',
+    );
   });
 
   test("does not call the place of the keys missing where it is wrong", () => {

@@ -68,7 +68,7 @@ describe("a URL that its client could not use is a fault that says what to do", 
     ["postgres://db/sekisho?sslmode=verify_full", parameter("sslmode")],
     ["postgres://db/sekisho?ssl=false", parameter("ssl")],
     ["postgres://db/sekisho?sslnegotiation=tls", parameter("sslnegotiation")],
-    ["postgres://db/sekisho?sslmode=disable&sslmode=require", "its parameter sslmode stands twice"],
+    ["postgres://db/sekisho?sslmode=disable&sslmode=require", "its parameter sslmode occurs twice"],
     [
       "postgres://db/sekisho?sslmode=verify-ca&uselibpqcompat=true",
       "its sslmode verify-ca needs sslrootcert",
