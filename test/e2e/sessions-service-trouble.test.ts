@@ -239,7 +239,7 @@ describe("with PGlite", () => {
       expect({ code: exit.code, said }).toMatchObject({
         code: 2,
         said: expect.stringMatching(
-          /another program is using the data folder .*SEKISHO_DATABASE_URL/,
+          /another process is using the data folder .*SEKISHO_DATABASE_URL/,
         ),
       });
       await running.addTenant("acme");
