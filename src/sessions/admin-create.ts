@@ -1,4 +1,4 @@
-/** `sekisho sessions admin create`: an operator, and a password for one login. */
+/** `sekisho sessions admin create`: makes an operator with a one-time password. */
 import { randomBytes, randomUUID } from "node:crypto";
 import { OPERATORS_TENANT } from "./admin/admin-act.js";
 import { createOperator } from "./admin/operators.js";
@@ -31,7 +31,7 @@ export async function createFirstOperator(
     const outcome = await createOperator(parts, { login, actor: commandActor() });
     if (outcome.kind === "exists") {
       process.stderr.write(
-        `sekisho sessions admin create: there is an operator ${login} already; choose another --login\n`,
+        `sekisho sessions admin create: an operator ${login} already exists; choose another --login\n`,
       );
       return EXIT.failed;
     }
@@ -41,7 +41,7 @@ export async function createFirstOperator(
         ? `${JSON.stringify({ tenant: OPERATORS_TENANT, user_id: userId, login, one_time_password: oneTimePassword })}\n`
         : `Created the operator ${login} in the tenant ${OPERATORS_TENANT}.\n` +
             `One-time password: ${oneTimePassword}\n` +
-            "It is good for one login, in which it has to be replaced (PUT /v1/me/password). It is shown only here.\n",
+            "It works for one login, which must replace it (PUT /v1/me/password). It is not shown again.\n",
     );
     return EXIT.done;
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * Looks at the database again and again, so that probes and metrics need not ask it themselves: does
- * it answer, and is its clock as ours? Instances stamp revocations by their own clocks, and what is
- * put back into a lost log goes by those stamps, so a clock that is off has to be told before.
+ * Polls the database, so that probes and metrics need not ask it themselves: does it answer, and
+ * does its clock agree with ours? Instances stamp revocations with their own clocks, and restoring
+ * a lost log relies on those stamps, so a wrong clock must be reported before it matters.
  */
 import { momentOf, type Clock } from "../runtime/clock.js";
 import { clockOffsetMs, describeClockOffset } from "../runtime/clock-offset.js";
@@ -12,12 +12,12 @@ const INTERVAL_MS = 1000;
 export interface DatabaseWatchOptions {
   readonly db: Pick<Database, "ping">;
   readonly clock: Clock;
-  /** The largest difference of the clocks that is allowed. */
+  /** The largest clock difference that is allowed. */
   readonly skewMs: number;
   readonly observer: DatabaseWatchObserver;
 }
 
-/** Called once for each change, in words; undefined: well again. */
+/** Called once per change with a description of the problem; undefined: it has passed. */
 export interface DatabaseWatchObserver {
   readonly database: (problem: string | undefined) => void;
   readonly clock: (problem: string | undefined) => void;
@@ -36,19 +36,19 @@ export class DatabaseWatch {
     this.#options = options;
   }
 
-  /** In words; undefined: it answered last time. */
+  /** Why the last ping failed; undefined: it was answered. */
   get problem(): string | undefined {
     return this.#problem;
   }
 
-  /** In words; undefined: the clocks agreed when the database last answered. */
+  /** How the clocks differed when the database last answered; undefined: they agreed. */
   get clockProblem(): string | undefined {
     return this.#clockProblem;
   }
 
   /**
-   * By how much this machine's clock was ahead of the database's, at least, when that last answered;
-   * undefined: it never did.
+   * By how much this machine's clock was ahead of the database's, at least, at the last answer;
+   * undefined: there was none yet.
    */
   get clockAheadMs(): number | undefined {
     return this.#clockAheadMs;
@@ -58,7 +58,7 @@ export class DatabaseWatch {
     this.#looking = this.#look();
   }
 
-  /** Settles once no question is under way any more. */
+  /** Settles once no ping is in flight. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -2,14 +2,14 @@ import type { DatabaseLocation } from "./sessions-config.js";
 import type { Database } from "./database/database.js";
 
 /**
- * Only what is asked for is loaded. Rejects with a DatabaseError where the folder cannot be had;
- * PostgreSQL may be away.
+ * Loads only the adapter that is used. Rejects with a DatabaseError if the folder cannot be used;
+ * PostgreSQL may be unreachable.
  */
-export async function openDatabase(place: DatabaseLocation): Promise<Database> {
-  if (place.kind === "folder") {
+export async function openDatabase(location: DatabaseLocation): Promise<Database> {
+  if (location.kind === "folder") {
     const { openPglite } = await import("./database/database-pglite.js");
-    return openPglite(place.path);
+    return openPglite(location.path);
   }
   const { openPostgres } = await import("./database/database-postgres.js");
-  return openPostgres({ url: place.url, poolMax: place.poolMax });
+  return openPostgres({ url: location.url, poolMax: location.poolMax });
 }

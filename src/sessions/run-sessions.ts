@@ -1,4 +1,4 @@
-/** The life of the `sekisho sessions` process, and of what is done beside it. */
+/** The `sekisho sessions` process, and the command that runs beside it. */
 import { systemClock } from "../runtime/clock.js";
 import type { ConfigFault } from "../runtime/config/read-variables.js";
 import { readMaintenanceConfig, readSessionsConfig } from "./sessions-config.js";
@@ -12,10 +12,12 @@ import { openDatabase } from "./open-database.js";
 import { logServiceLinks, runUntilStopped } from "../runtime/program-life.js";
 import { startSessions } from "./sessions.js";
 
-/** On top of the skew: for how long beyond now the log covers nothing, and whole seconds in tokens. */
+/**
+ * On top of the skew: the log's margin for cut-offs, and a second because tokens have whole ones.
+ */
 const FRESH_AFTER_S = CUT_OFF_MARGIN_S + 1;
 
-/** Runs until SIGTERM or SIGINT. Throws a ConfigError for what cannot be used. */
+/** Runs until SIGTERM or SIGINT. Throws a ConfigError for invalid configuration. */
 export async function runSessions(
   env: NodeJS.ProcessEnv,
   unknown: readonly ConfigFault[],
@@ -38,9 +40,9 @@ export async function endEverythingAfterRestore(
     const { tenants, users, sessions } = await afterRestore(db, systemClock, commandActor());
     process.stdout.write(
       `Raised the epochs of ${users} users in ${tenants} tenants and ended ${sessions} sessions.\n` +
-        "The session service publishes that as soon as it runs. Until tokens from before now have expired,\n" +
-        "nodes answer those of users whom this database does not know as stale.\n" +
-        `So they do for whoever logs in within the next ${config.clockSkewS + FRESH_AFTER_S} s: start the service after that.\n`,
+        "The session service publishes this when it starts. Nodes answer tokens from before now as stale\n" +
+        "until they have expired, if their users are missing from this database.\n" +
+        `The same applies to logins within the next ${config.clockSkewS + FRESH_AFTER_S} s: start the service after that.\n`,
     );
     return EXIT.done;
   } catch (error) {

@@ -1,23 +1,23 @@
 /**
  * The session service's health as components. It becomes ready once its tables are up to date and
- * there is a key to sign with, and then stays ready until shutdown: what fails later is answered
- * with 503 by the API itself and is *degraded* here, because taking every instance out of service
- * would leave no answer at all.
+ * it has a signing key, and then stays ready until shutdown. A later failure is answered with 503
+ * by the API itself and is *degraded* here, because taking every instance out of service would
+ * leave no answer at all.
  */
 import { HEALTHY, type Component, type Components } from "../runtime/health.js";
 
 export interface SessionsState {
   readonly life: { readonly prepared: boolean; readonly closing: boolean };
-  /** What has kept the tables from being brought up to date so far. */
+  /** Why the tables are not up to date yet. */
   readonly tablesProblem: string | undefined;
   readonly tablesUpToDate: boolean;
   readonly databaseProblem: string | undefined;
-  /** This machine's clock beside the database's. */
+  /** How this machine's clock differs from the database's. */
   readonly clockProblem: string | undefined;
   readonly keysProblem: string | undefined;
-  /** What keeps revocations from being published, or the log from being whole. */
+  /** Why revocations cannot be published, or why the log is incomplete. */
   readonly logProblem: string | undefined;
-  /** Refreshes are refused, because no instance has searched the log for so long; undefined: not. */
+  /** Refreshes are refused, because the log was not searched for this long; undefined: not. */
   readonly gatedAfterMs: number | undefined;
   /** Committed, not yet known to be published; undefined: not known. */
   readonly pending:
@@ -25,7 +25,7 @@ export interface SessionsState {
   readonly limitsProblem: string | undefined;
 }
 
-/** A revocation that waits longer than this is worth a person's look. */
+/** A revocation that waits longer than this is reported. */
 const PENDING_NOTABLE_MS = 2000;
 
 export function sessionsComponents(state: SessionsState): Components {
@@ -38,7 +38,9 @@ export function sessionsComponents(state: SessionsState): Components {
     login_limits:
       state.limitsProblem === undefined
         ? HEALTHY
-        : degraded(`counted in this process only, for Redis is away: ${state.limitsProblem}`),
+        : degraded(
+            `counted in this process only, because Redis is unavailable: ${state.limitsProblem}`,
+          ),
   };
 }
 
@@ -49,15 +51,15 @@ function trouble(state: SessionsState, problem: string | undefined): Component {
 
 function updatingTables(state: SessionsState): string | undefined {
   if (state.tablesUpToDate) return undefined;
-  return state.tablesProblem ?? "bringing the tables up to date";
+  return state.tablesProblem ?? "updating the tables";
 }
 
 function loadingKeys(state: SessionsState): string | undefined {
-  return state.life.prepared ? undefined : "no key was loaded yet";
+  return state.life.prepared ? undefined : "no signing key has been loaded yet";
 }
 
 function revocationLog({ life, ...log }: SessionsState): Component {
-  if (!life.prepared) return { status: "failed", detail: "not looked at yet" };
+  if (!life.prepared) return { status: "failed", detail: "not checked yet" };
   const problems = [publishingProblem(log), gatedProblem(log)].filter((one) => one !== undefined);
   return problems.length === 0 ? HEALTHY : degraded(problems.join("; "));
 }
@@ -73,7 +75,7 @@ function publishingProblem({
     waiting === undefined
       ? ""
       : `; not in force yet: ${waiting.count}, the oldest for ${Math.round(oldestAgeMs / 1000)} s`;
-  return `${logProblem ?? "revocations wait to be published"}${behind}`;
+  return `${logProblem ?? "revocations are waiting to be published"}${behind}`;
 }
 
 function gatedProblem({ gatedAfterMs }: Pick<SessionsState, "gatedAfterMs">): string | undefined {

@@ -1,4 +1,4 @@
-/** What `sekisho sessions` is told by its environment. */
+/** The configuration of `sekisho sessions`, from its environment. */
 import type { ListenAddress } from "../runtime/listen-address.js";
 import { faultOfSchedule } from "./keys/key-rotation.js";
 import { horizonS } from "../revocation-log/horizon.js";
@@ -30,7 +30,7 @@ export interface SessionsConfig {
   readonly redisMinReplicas: number;
   readonly clockSkewS: number;
   readonly maxTokenLifetimeS: number;
-  /** How long the log has to remember. */
+  /** How long the log has to keep entries. */
   readonly horizonS: number;
   readonly issuer: string;
   readonly audience: string;
@@ -43,7 +43,7 @@ export interface SessionsConfig {
   readonly tokenLifetimeS: number;
   readonly refreshToleranceS: number;
   readonly refreshRetryS: number;
-  /** 0: there is no limit. */
+  /** 0: no limit. */
   readonly refreshUnsearchedMaxS: number;
   readonly idleS: number;
   readonly maxAgeS: number;
@@ -61,12 +61,12 @@ export interface SessionsConfig {
   readonly logLevel: string;
 }
 
-/** What the commands beside the service need: only where the data is. */
+/** What the operator commands need. */
 export type MaintenanceConfig = Pick<SessionsConfig, "database" | "hashing" | "clockSkewS">;
 
 /**
  * Throws a ConfigError that lists every fault.
- * @param unknown the faults of variables that no program has
+ * @param unknown the faults of unknown variables
  */
 export function readSessionsConfig(
   env: Environment,
@@ -90,7 +90,7 @@ export function readSessionsConfig(
       ? undefined
       : faultOfSchedule({ ...rest.keys, tokenLifetimeS, skewS: clockSkewS });
   if (impossible !== undefined) {
-    const problem = `does not go with the other times: ${impossible}`;
+    const problem = `does not fit the other times: ${impossible}`;
     const value = String(rest.keys.rotationS);
     faults.push({ where: "SEKISHO_SESSIONS_KEY_ROTATION_S", value, problem });
   }
@@ -117,14 +117,14 @@ export function readSessionsConfig(
     ...rest,
     ...{ listen, opsListen, database, redisUrl, issuer, audience },
     ...{ clockSkewS, maxTokenLifetimeS, tokenLifetimeS },
-    // A token is as old as the last search, and is to be good for something.
+    // A token is dated back to the last search, and must still be valid for a while.
     refreshUnsearchedMaxS: Math.min(rest.refreshUnsearchedMaxS, Math.ceil(tokenLifetimeS / 2)),
     keys: { ...rest.keys, secret },
     horizonS: horizonS(maxTokenLifetimeS, clockSkewS),
   };
 }
 
-/** Everything that has a default. */
+/** Everything with a default. */
 function readTunables(read: Reader) {
   return {
     listenMode: read.number("SEKISHO_LISTEN_MODE"),
@@ -172,7 +172,7 @@ export function readMaintenanceConfig(
 }
 
 type Reader = VariableReader<typeof SESSIONS_VARIABLES> & {
-  /** These all have defaults. 0 stands for one with a fault, which ends the reading anyway. */
+  /** These all have defaults. 0 after a fault, which fails the configuration anyway. */
   readonly number: (name: NumberName) => number;
 };
 
@@ -203,7 +203,7 @@ function readDatabasePlace(read: Reader): DatabaseLocation | undefined {
   if (faults.length > faultsBefore || poolMax === undefined) return undefined;
   if (url !== undefined && path !== undefined) {
     const problem =
-      "is set, and so is SEKISHO_DATABASE_URL: users would be in two places; unset one";
+      "is set, and so is SEKISHO_DATABASE_URL: users would be in two databases; unset one";
     faults.push({ where: "SEKISHO_DATA_DIR", value: path, problem });
     return undefined;
   }
@@ -213,12 +213,12 @@ function readDatabasePlace(read: Reader): DatabaseLocation | undefined {
     where: "SEKISHO_DATABASE_URL",
     value: undefined,
     problem:
-      "is not set, and neither is SEKISHO_DATA_DIR: name a PostgreSQL, or a folder for a database inside the service",
+      "is not set, and neither is SEKISHO_DATA_DIR: set one, for a PostgreSQL server or for a folder with a database inside the service",
   });
   return undefined;
 }
 
-/** Undefined where it is not set, or after a fault. */
+/** Undefined if it is not set, or after a fault. */
 export function readDatabaseUrl(
   read: VariableReader<typeof SESSIONS_VARIABLES>,
 ): string | undefined {

@@ -1,4 +1,4 @@
-/** What the session service counts. Every series is there with 0 from the start. */
+/** The session service's counters. Every series starts with 0. */
 import { Counter, type Registry } from "prom-client";
 import type { LimitName } from "./limits/login-limits.js";
 import type { RestoreCause } from "./outbox/relay-decision.js";

@@ -1,9 +1,9 @@
-/** The session service's metrics, as Prometheus reads them. */
+/** The session service's metrics for Prometheus. */
 import { Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PoolCounts } from "./database/database.js";
 import { sessionsCounters, type SessionsCounters } from "./sessions-counters.js";
 
-/** What is read when Prometheus asks. undefined where it is not known. */
+/** Read when Prometheus scrapes. undefined: not known. */
 export interface SessionsGauges {
   readonly pool: () => PoolCounts;
   readonly hashing: () => { readonly pending: number; readonly queued: number };
@@ -11,7 +11,7 @@ export interface SessionsGauges {
   readonly outbox: () =>
     { readonly pending: number; readonly oldestAgeMs: number | undefined } | undefined;
   readonly relaying: () => boolean;
-  /** How long no instance has searched the log, and whether refreshes are refused for that. */
+  /** How long ago the log was last searched, and whether refreshes are refused for that. */
   readonly search: () => { readonly unsearchedMs: number; readonly gated: boolean } | undefined;
   readonly keys: () => { readonly count: number; readonly signingAgeMs: number | undefined };
   readonly clockAheadMs: () => number | undefined;
@@ -116,7 +116,7 @@ function gaugesIn(registry: Registry): RegisterGauge {
       help,
       registers: [registry],
       collect() {
-        // What is not known is left out rather than called 0.
+        // An unknown value is left out rather than reported as 0.
         this.remove();
         const value = read();
         if (value !== undefined) this.set(value);

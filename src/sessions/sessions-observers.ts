@@ -1,4 +1,4 @@
-/** What the session service's parts report, as log lines and metrics. */
+/** The events of the session service, as log lines and metrics. */
 import type { Clock } from "../runtime/clock.js";
 import type { RefusalObserver } from "./audit/refusal-trail.js";
 import type { OutboxObserver } from "./outbox/log-outbox.js";
@@ -29,11 +29,11 @@ export function sessionsObservers(
   metrics: SessionsMetrics,
   clock: Clock,
 ): SessionsObservers {
-  const toldOfLimits = new LimitLines(clock);
+  const limitLines = new LimitLines(clock);
   return {
     sessions: {
       onLogin: (outcome, reason) => {
-        // The user's side is a matter of the audit trail; the system's is told with the request.
+        // The client's faults are in the audit trail; the system's are logged with the request.
         metrics.login(outcome, reason);
       },
       onRefresh: (outcome, reason) => metrics.refresh(outcome, reason),
@@ -41,7 +41,7 @@ export function sessionsObservers(
         metrics.reuse();
         log.warn(
           { tenant, address, event_id: eventId },
-          "a refresh token was used again after it had been replaced: its session is ended",
+          "a refresh token was used again after it had been replaced: its session was ended",
         );
       },
       onLockout: ({ tenant, address }) => {
@@ -51,7 +51,7 @@ export function sessionsObservers(
       },
       onLimit: (limit, { tenant, address }) => {
         metrics.limited(limit);
-        toldOfLimits.tell(log, { limit, tenant: loggedTenant(tenant), address });
+        limitLines.log(log, { limit, tenant: loggedTenant(tenant), address });
       },
     },
     refusals: refusalObserver(log, metrics),
@@ -60,10 +60,10 @@ export function sessionsObservers(
     purge: {
       onPurged: metrics.purged,
       onPurgeFailed: (error) =>
-        log.warn({ problem: messageOf(error) }, "expired rows are not deleted"),
+        log.warn({ problem: messageOf(error) }, "expired rows could not be deleted"),
     },
     keys: onChange(
-      (problem) => log.warn({ problem }, "signing keys not reloaded"),
+      (problem) => log.warn({ problem }, "signing keys could not be reloaded"),
       () => log.info("signing keys reloaded"),
     ),
     watch: {
@@ -78,52 +78,52 @@ export function sessionsObservers(
     },
     limits: {
       onFallback: (reason) => {
-        log.warn({ problem: reason }, "limits are counted in this process: Redis is away");
+        log.warn({ problem: reason }, "limits are counted in this process: Redis is unavailable");
       },
       onRecovered: () => log.info("limits are counted in Redis"),
     },
   };
 }
 
-/** Between two lines about limits: whoever runs into one does so again and again. */
+/** Between two lines about limits: a client over a limit usually keeps trying. */
 const LIMIT_LINE_GAP_MS = 1000;
 
-/** A line a second at most, with the number of those that were left out. */
+/** At most one line a second, with the number of lines left out. */
 class LimitLines {
   readonly #clock: Clock;
-  #toldAtMs = -Infinity;
+  #loggedAtMs = -Infinity;
   #leftOut = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  tell(log: Logger, who: Readonly<Record<string, string | undefined>>): void {
+  log(log: Logger, who: Readonly<Record<string, string | undefined>>): void {
     const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#toldAtMs < LIMIT_LINE_GAP_MS) {
+    if (nowMs - this.#loggedAtMs < LIMIT_LINE_GAP_MS) {
       this.#leftOut += 1;
       return;
     }
     log.warn({ ...who, left_out: this.#leftOut }, "refused by a limit");
-    this.#toldAtMs = nowMs;
+    this.#loggedAtMs = nowMs;
     this.#leftOut = 0;
   }
 }
 
 function refusalObserver(log: Logger, metrics: SessionsMetrics): RefusalObserver {
-  const tell = onChange(
-    (problem) => log.warn({ problem }, "refused acts are missing in the audit trail"),
-    () => log.info("refused acts are written to the audit trail"),
+  const report = onChange(
+    (problem) => log.warn({ problem }, "refused acts could not be written to the audit trail"),
+    () => log.info("refused acts are written to the audit trail again"),
   );
   return {
     onWritten: () => {
       metrics.refusedAct("written");
-      tell(undefined);
+      report(undefined);
     },
     onLeftOut: () => metrics.refusedAct("left_out"),
     onFailed: (error) => {
       metrics.refusedAct("failed");
-      tell(messageOf(error));
+      report(messageOf(error));
     },
   };
 }
@@ -168,25 +168,28 @@ function relayObserver(log: Logger, metrics: SessionsMetrics): RelayObserver {
       );
     },
     onProblem: (problem, partition) => {
-      if (problem === undefined) log.info({ partition }, "the revocation log is whole");
+      if (problem === undefined) log.info({ partition }, "the revocation log is complete");
       else {
         const { code, message } = problem;
-        log.warn({ partition, code, problem: message }, "the revocation log cannot be kept now");
+        log.warn(
+          { partition, code, problem: message },
+          "the revocation log cannot be kept up to date",
+        );
       }
     },
   };
 }
 
-/** Tells a problem once, and once when it is over. */
+/** Reports a problem once, and once when it has passed. */
 function onChange(
-  told: (problem: string) => void,
-  over: () => void,
+  reportProblem: (problem: string) => void,
+  reportEnd: () => void,
 ): (problem: string | undefined) => void {
   let last: string | undefined;
   return (problem) => {
     if (problem === last) return;
-    if (problem === undefined) over();
-    else told(problem);
+    if (problem === undefined) reportEnd();
+    else reportProblem(problem);
     last = problem;
   };
 }

@@ -1,8 +1,8 @@
 /**
- * The series of the session service's counters, each of which is there with 0 from the start: a rate
- * over a series that begins with its first event does not see that event.
+ * The series of the session service's counters, which all start with 0: a rate over a series that
+ * begins with its first event does not see that event.
  *
- * The compiler sees to it that a new reason comes with its outcome.
+ * The types ensure that a new reason comes with its outcome.
  */
 import type { ActLimitName, LimitName } from "./limits/login-limits.js";
 import type { RestoreCause } from "./outbox/relay-decision.js";
@@ -14,7 +14,7 @@ export type LoginReason = Parameters<LoginObserver["onLogin"]>[1];
 export type RefreshOutcome = Parameters<RefreshObserver["onRefresh"]>[0];
 export type RefreshReason = Parameters<RefreshObserver["onRefresh"]>[1];
 
-/** Each login reason belongs to one outcome. No login is counted among the refreshes or the acts. */
+/** Each login reason belongs to one outcome. Logins, refreshes and acts are counted separately. */
 export const LOGIN_OUTCOMES = {
   password: "opened",
   one_time_password: "opened",
@@ -69,11 +69,11 @@ export const RESTORE_CAUSES = namesOf<RestoreCause>({
   requested: true,
 });
 
-/** `left_out`: there was such a row within the last minute, or too many others. */
+/** `left_out`: there was the same row within the last minute, or there were too many others. */
 export const REFUSAL_ROWS = ["written", "left_out", "failed"] as const;
 export type RefusalRow = (typeof REFUSAL_ROWS)[number];
 
-/** As the database calls them. */
+/** The database's names of the tables. */
 export const PURGED_TABLES: Readonly<Record<keyof PurgedRows, string>> = {
   refreshTokens: "refresh_tokens",
   sessions: "sessions",

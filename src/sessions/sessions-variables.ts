@@ -1,4 +1,4 @@
-/** The variables of `sekisho sessions`, the common ones among them. */
+/** The variables of `sekisho sessions`, including the common ones. */
 import { isIP } from "node:net";
 import { COMMON_VARIABLES } from "../runtime/config/common-variables.js";
 import { parseListenAddress } from "../runtime/listen-address.js";
@@ -55,7 +55,7 @@ export const SESSIONS_VARIABLES = {
     parseListenAddress,
   ),
   SEKISHO_DATABASE_URL: url(
-    "the PostgreSQL that holds users, sessions and the audit trail",
+    "the PostgreSQL database with users, sessions and the audit trail",
     "postgres://user:password@host:port/database",
     faultOfDatabaseUrl,
   ),
@@ -68,9 +68,7 @@ export const SESSIONS_VARIABLES = {
   SEKISHO_SESSIONS_KEY_SECRET: secret(
     "encrypts the private signing keys in the database; the same on every instance",
   ),
-  SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS: secret(
-    "the secret before this one, while it is being changed",
-  ),
+  SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS: secret("the previous secret, while it is being changed"),
   SEKISHO_SESSIONS_TOKEN_LIFETIME_S: wholeNumber(
     "how long an access token is valid, in seconds; at most SEKISHO_MAX_TOKEN_LIFETIME_S",
     600,
@@ -84,25 +82,25 @@ export const SESSIONS_VARIABLES = {
     60,
   ),
   SEKISHO_REFRESH_RETRY_S: wholeNumber(
-    "how long it may be tried again after its answer was lost, in seconds; 0: never",
+    "how long a refresh may be retried after its answer was lost, in seconds; 0: never",
     120,
     0,
     3600,
   ),
   SEKISHO_REFRESH_UNSEARCHED_MAX_S: wholeNumber(
-    "how long refreshes go on while no instance can search the revocation log, in seconds; at most half of SEKISHO_SESSIONS_TOKEN_LIFETIME_S counts. 0: without end, and a --break-glass cut-off does not hold for what is refreshed after it",
+    "how long refreshes continue while no instance can search the revocation log, in seconds; at most half of SEKISHO_SESSIONS_TOKEN_LIFETIME_S counts. 0: without limit, and then a --break-glass cut-off does not apply to tokens refreshed after it",
     300,
     0,
     3600,
   ),
   SEKISHO_SESSIONS_IDLE_S: wholeNumber(
-    "after how long without a refresh a session is over, in seconds",
+    "a session ends after this long without a refresh, in seconds",
     14 * DAY_S,
     60,
     365 * DAY_S,
   ),
   SEKISHO_SESSIONS_MAX_AGE_S: wholeNumber(
-    "after how long a session is over in any case, in seconds",
+    "a session ends after this long in any case, in seconds",
     90 * DAY_S,
     60,
     3650 * DAY_S,
@@ -114,14 +112,14 @@ export const SESSIONS_VARIABLES = {
     365 * DAY_S,
   ),
   SEKISHO_SESSIONS_KEY_PREPUBLISH_S: wholeNumber(
-    "how long a signing key is published before it signs, in seconds; longer than nodes keep a key set",
+    "how long a signing key is published before it signs, in seconds; longer than nodes cache a key set",
     3600,
     600,
     30 * DAY_S,
   ),
   SEKISHO_TRUSTED_PROXIES: variable(
-    "whose X-Forwarded-For is believed; unset: nobody's",
-    "addresses, networks (10.0.0.0/8) and `unix` (whoever uses the Unix socket), separated by commas",
+    "proxies whose X-Forwarded-For is trusted; unset: none",
+    "addresses, networks (10.0.0.0/8) and `unix` (peers on the Unix socket), separated by commas",
     undefined,
     parseProxies,
   ),
@@ -138,25 +136,25 @@ export const SESSIONS_VARIABLES = {
     10_000,
   ),
   SEKISHO_SESSIONS_LOGINS_PER_ACCOUNT: wholeNumber(
-    "how many logins to one account are tried in a minute",
+    "how many logins to one account are admitted in a minute",
     10,
     1,
     100_000,
   ),
   SEKISHO_SESSIONS_LOGINS_PER_ADDRESS: wholeNumber(
-    "how many logins are tried from one address in a minute",
+    "how many logins from one address are admitted in a minute",
     60,
     1,
     100_000,
   ),
   SEKISHO_SESSIONS_ACCOUNTS_PER_ADDRESS: wholeNumber(
-    "how many different accounts are tried from one address in ten minutes",
+    "how many different accounts may be tried from one address in ten minutes",
     20,
     1,
     100_000,
   ),
   SEKISHO_SESSIONS_REFRESHES_PER_ADDRESS: wholeNumber(
-    "how many refreshes are tried from one address in a minute",
+    "how many refreshes from one address are admitted in a minute",
     600,
     1,
     100_000,

@@ -1,4 +1,4 @@
-/** What the session service is made of, and how it is put together from the configuration. */
+/** Builds the parts of the session service from the configuration. */
 import { randomBytes, randomUUID } from "node:crypto";
 import { systemClock } from "../runtime/clock.js";
 import type { SessionsConfig } from "./sessions-config.js";
@@ -28,14 +28,14 @@ import type { LockoutSettings } from "./login/lockout.js";
 import type { LoginDependencies } from "./login/login.js";
 import type { RefreshDependencies } from "./login/refresh.js";
 
-/** The Redis side: where revocations go, and who sees to it that they arrive. */
+/** The Redis side: publishing revocations, and making sure that they arrive. */
 export interface WiredLog {
   readonly outbox: Outbox;
   readonly nodes: NodesReader;
   readonly relay: Relay;
-  /** Settles when what requests have published is recorded. The relay is closed by itself. */
+  /** Settles when what requests have published is recorded. The relay has its own `close`. */
   close(): Promise<void>;
-  /** From Redis; whoever still waits for it is told so. */
+  /** Closes the connections to Redis; pending waits fail. */
   disconnect(): void;
 }
 
@@ -160,7 +160,7 @@ export function apiDependencies(
       answered: given.answered,
       requestFailed: ({ error, requestId, ...what }) => {
         const fields = { request_id: requestId, ...what };
-        // What is away is told by name; only what nobody thought of needs the place in the code.
+        // An unavailable dependency is named by its message; unexpected errors need the stack.
         if (what.status === 503)
           log.error({ ...fields, problem: messageOf(error) }, "a request failed");
         else log.error({ ...fields, err: error }, "a request failed");

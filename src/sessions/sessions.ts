@@ -28,26 +28,26 @@ import { openDatabase } from "./open-database.js";
 import { Startup } from "../runtime/startup.js";
 import { apiDependencies, wireRevocationLog, loginLimits } from "./sessions-wiring.js";
 
-/** For requests that are under way; the rest of the time that a platform waits is for the rest. */
+/** For running requests; the rest of the platform's grace period is for the other parts. */
 const DRAIN_TIMEOUT_MS = 5000;
-/** The server cuts its connections by itself before. */
+/** The server itself closes its connections before that. */
 const SERVER_END_MS = DRAIN_TIMEOUT_MS + 500;
-/** Parts that may be waiting for a database or a Redis that hangs, from which they are then cut. */
+/** For parts that may be waiting for a hanging database or Redis, which is then disconnected. */
 const PART_END_MS = 3000;
 const LATE_PART_END_MS = 1000;
-/** PostgreSQL's connections take a second at most, and PGlite as long as what it has begun. */
+/** PostgreSQL's connections take a second at most, and PGlite as long as its running query. */
 const DATABASE_END_MS = 2000;
 
 export interface RunningSessions {
   readonly listen: ListenAddress;
   readonly ops: ListenAddress;
-  /** Finish what is under way, give the relay's lock up, close. Bounded in time. */
+  /** Finishes running requests, releases the relay's lock, closes. Bounded in time. */
   close(): Promise<void>;
 }
 
 /**
- * Rejects if an address or the data folder cannot be had. PostgreSQL and Redis may be away: it then
- * says so and goes on when they are back.
+ * Rejects if it cannot listen on an address or use the data folder. PostgreSQL and Redis may be
+ * unavailable: it then says so and continues when they are back.
  */
 export async function startSessions(config: SessionsConfig, log: Logger): Promise<RunningSessions> {
   const db = await openDatabase(config.database);
@@ -111,7 +111,7 @@ async function startOn(
     ...{ db, clock, skewMs: config.clockSkewS * 1000 },
     observer: observers.watch,
   });
-  const preparation = new Startup(
+  const startup = new Startup(
     [
       { name: "tables", run: () => db.migrate() },
       { name: "signing keys", run: () => keys.start() },
@@ -128,8 +128,8 @@ async function startOn(
   const components = () =>
     sessionsComponents({
       life,
-      tablesUpToDate: preparation.done > 0,
-      tablesProblem: preparation.problem,
+      tablesUpToDate: startup.done > 0,
+      tablesProblem: startup.problem,
       databaseProblem: watch.problem,
       clockProblem: watch.clockProblem,
       keysProblem: keys.status().lastProblem,
@@ -152,7 +152,7 @@ async function startOn(
     throw error;
   });
   watch.start();
-  preparation.start();
+  startup.start();
   log.info(
     {
       listen: formatListenAddress(running.api.address),
@@ -166,12 +166,12 @@ async function startOn(
     ops: running.ops.address,
     close: async () => {
       life.closing = true;
-      // The relay's lock is given up at once, for another instance that goes on.
+      // The relay releases its lock at once, so that another instance can take over.
       await shutDown(log, [
         { part: "requests", maxMs: SERVER_END_MS, end: () => running.api.close() },
-        ...within(PART_END_MS, { preparation, relay, purger }),
+        ...within(PART_END_MS, { preparation: startup, relay, purger }),
       ]);
-      // What requests need until the last of them has been answered.
+      // Needed until the last request has been answered.
       const late = { outbox: revocations, refusals, keys, watch, hasher };
       await shutDown(log, within(LATE_PART_END_MS, late));
       limits.close();
@@ -182,7 +182,7 @@ async function startOn(
   };
 }
 
-/** As each refresh judges it by itself; undefined: not known. */
+/** As each refresh decides it; undefined: not known. */
 function searchState({ refreshUnsearchedMaxS: maxS }: SessionsConfig, relay: Relay) {
   const { unsearchedMs } = relay.status();
   if (unsearchedMs === undefined) return undefined;
@@ -211,7 +211,7 @@ function within(
   }));
 }
 
-/** Both addresses, or neither and an error that says which could not be had. */
+/** Listens on both addresses, or on neither and rejects with an error that names the variable. */
 async function listenOn(
   config: SessionsConfig,
   dependencies: ApiDependencies,

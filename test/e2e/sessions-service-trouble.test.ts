@@ -241,7 +241,7 @@ describe("with PGlite", () => {
       expect({ code: exit.code, output }).toMatchObject({
         code: 2,
         output: expect.stringMatching(
-          /another program is using the data folder .*SEKISHO_DATABASE_URL/,
+          /another process is using the data folder .*SEKISHO_DATABASE_URL/,
         ),
       });
       await running.addTenant("acme");

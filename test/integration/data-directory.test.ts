@@ -69,7 +69,7 @@ describe("a folder that a program has", () => {
       await expect(open(path)).rejects.toMatchObject({ code: "in_use" });
     }
     await expect(open()).rejects.toThrow(
-      `another program is using the data folder ${folder}: only one instance can; for several, set SEKISHO_DATABASE_URL`,
+      `another process is using the data folder ${folder}: only one instance can; for several, set SEKISHO_DATABASE_URL`,
     );
     await first.ping();
     await first.close();
@@ -90,7 +90,7 @@ describe("a folder that a program has", () => {
   test("is refused to a second program, which ends by saying so", async () => {
     await open();
     const child = startChild();
-    expect(await reach(child, "failed")).toContain(`failed in_use another program is using`);
+    expect(await reach(child, "failed")).toContain(`failed in_use another process is using`);
     expect(await child.exited).toMatchObject({ code: 1 });
   });
 });
@@ -164,19 +164,19 @@ describe("a folder that cannot be used", () => {
     expect(await refusal()).toContain(folder);
   });
 
-  test("is told where it holds other things, which stay as they are", async () => {
+  test("is told where it holds other files, which stay as they are", async () => {
     await mkdir(folder);
     await writeFile(join(folder, "thesis.txt"), "chapter one");
-    expect(await refusal()).toContain(`holds other things ("thesis.txt") and no database`);
+    expect(await refusal()).toContain(`holds other files ("thesis.txt") and no database`);
     expect(await readdir(folder)).toEqual(["thesis.txt"]);
   });
 
   test("is told where the database in it is not whole, which stays as it is", async () => {
     await copyPgliteTemplate(folder);
     await rm(join(folder, "postgres", "PG_VERSION"));
-    expect(await refusal()).toContain(`holds "postgres", which is no database`);
+    expect(await refusal()).toContain(`"postgres" in the data folder ${folder} is not a database`);
     await writeFile(join(folder, "postgres", "PG_VERSION"), "9\n");
-    expect(await refusal()).toContain(`${folder}/postgres does not open`);
+    expect(await refusal()).toContain(`${folder}/postgres cannot be opened`);
     await writeFile(join(folder, "postgres", "PG_VERSION"), "18\n");
     await open();
   });

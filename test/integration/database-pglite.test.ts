@@ -1,4 +1,4 @@
-/** What PGlite needs of us: commits on disk, bounds on waiting, and upkeep. */
+/** What PGlite needs from us: commits on disk, bounds on waiting, and maintenance. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,7 +64,7 @@ test("a full queue is refused at once, and waiting has an end", async () => {
 });
 
 test("rows that were replaced make room for others, and the log is cut off", async () => {
-  const one = await open({ upkeepEvery: 100, sync: nothing });
+  const one = await open({ maintenanceEvery: 100, sync: nothing });
   const checkpoint = async () => {
     const [found] = await asOwner(one, (queries) =>
       rowsOf(queries, "SELECT redo_lsn::text AS lsn FROM pg_control_checkpoint()"),

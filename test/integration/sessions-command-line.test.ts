@@ -416,7 +416,7 @@ describe("sessions admin create", () => {
     expect(fourth.out.split(printed)).toHaveLength(2);
     const again = await create("fourth");
     expect([again.code, again.out]).toEqual([1, ""]);
-    expect(again.err).toContain("there is an operator fourth already; choose another --login");
+    expect(again.err).toContain("an operator fourth already exists; choose another --login");
 
     const service = await running.base.startService();
     await service.waitReady();

@@ -1,9 +1,9 @@
 /**
- * What the acts of administrators have in common. Each is one transaction (`caller-lock.ts`) with its row
- * in the audit trail, seen as the tenant that it concerns: what is another tenant's does not exist
- * there.
+ * What administrators' acts have in common. Each is one transaction (`caller-lock.ts`) that
+ * includes its row in the audit trail. It runs as the tenant that it concerns, so it cannot see
+ * another tenant's rows.
  *
- * Who may act where is decided before these are called (`src/sessions/http/authority.ts`).
+ * Whether the caller may act there is decided before these are called (`http/authority.ts`).
  */
 import { actorName } from "../audit/audit-trail.js";
 import type { Database } from "../database/database.js";
@@ -12,15 +12,15 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import type { Caller } from "../login/caller.js";
 import type { Act, EndingDependencies } from "../login/ending-sql.js";
 
-/** The operators' tenant: there from the beginning, and nobody else's. */
+/** The operators' tenant. It exists from the beginning and has no other users. */
 export const OPERATORS_TENANT = "sekisho";
 
 export interface AdminDependencies extends EndingDependencies {
   readonly db: Database;
   readonly hasher: Pick<PasswordHasher, "hash">;
-  /** Chooses the id of a user for whom none was chosen. */
+  /** Chooses a new user's id when the request names none. */
   readonly newUserId: () => string;
-  /** Unpredictable: one-time passwords are made of it. */
+  /** Unpredictable: one-time passwords are made from it. */
   readonly randomBytes: (size: number) => Uint8Array;
 }
 
@@ -37,10 +37,12 @@ export interface UserTarget {
   readonly user: string;
 }
 
-/** What has to be published now that it is committed. */
+/** What to publish, now that it is committed. */
 export interface Revoked {
   readonly committed: readonly CommittedRevocation[];
-  /** Who asked for what had been done before, so that there is nothing to publish. */
+  /**
+   * Who made the same request earlier. Set: it was done before, and there is nothing to publish.
+   */
   readonly repeatedBy?: string;
 }
 

@@ -4,22 +4,22 @@ import type { AuditKind, AuditOutcome } from "../audit/audit-trail.js";
 import type { Queries } from "../database/queries-sql.js";
 import { audit } from "../database/schema-sql.js";
 
-/** What is left out does not narrow the search. */
+/** Undefined fields do not narrow the search. */
 export interface AuditFilter {
   readonly user?: string | undefined;
   readonly actor?: string | undefined;
   readonly kind?: AuditKind | undefined;
-  /** Unix milliseconds: from this one on. */
+  /** Unix milliseconds, inclusive. */
   readonly fromMs?: number | undefined;
-  /** Unix milliseconds: before this one. */
+  /** Unix milliseconds, exclusive. */
   readonly toMs?: number | undefined;
 }
 
 export interface AuditRecord {
-  /** Rises with the order in which rows were added, over all tenants. */
+  /** Rises in the order in which rows were added, over all tenants. */
   readonly id: number;
   readonly atMs: number;
-  /** Of AUDIT_KINDS, or what another version wrote. */
+  /** One of AUDIT_KINDS, or what another version wrote. */
   readonly kind: string;
   readonly outcome: AuditOutcome;
   readonly reason: string | undefined;
@@ -34,14 +34,14 @@ export interface AuditRecord {
 export interface AuditAsked {
   readonly tenant: string;
   readonly filter: AuditFilter;
-  /** Only rows that were added before this one. */
+  /** Only rows added before this one. */
   readonly before: number | undefined;
   readonly limit: number;
 }
 
 const detailSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
-/** The newest first. */
+/** Newest first. */
 export async function readAuditRows(
   queries: Queries,
   { tenant, filter, before, limit }: AuditAsked,

@@ -11,7 +11,7 @@ import {
 } from "./page.js";
 import { tenantExists } from "./tenants-sql.js";
 
-/** A tenant's trail, the newest first. undefined: no such tenant. */
+/** A tenant's audit trail, newest first. undefined: no such tenant. */
 export async function readAudit(
   { db }: { readonly db: Database },
   tenant: string,

@@ -1,18 +1,18 @@
 /**
- * The transaction of an administrator's act, in which the caller is looked at once more.
+ * The transaction of an administrator's act, in which the caller's session is checked once more.
  *
- * Whoever revokes somebody holds that user's row until it is committed, and so does every act of the
- * one who is to be revoked: one of the two comes first. If it is the revocation, the act finds that
- * its caller's session is over and does nothing; if it is the act, the revocation is not answered
- * before it. Once a caller's revocation was acknowledged, nothing of theirs is committed any more.
+ * A revocation locks the revoked user's row until it is committed, and so does every act of that
+ * user: one of the two comes first. If the revocation does, the act finds its caller's session
+ * ended and does nothing; if the act does, the revocation is answered only after it. So nothing is
+ * committed for a caller once their revocation was acknowledged.
  *
- * Users' rows are locked before anything else, by tenant and id in the order of their bytes, as
- * everywhere: administrators who act on each other wait, but never in a circle.
+ * Users' rows are locked before anything else, in the byte order of tenant and id, as everywhere:
+ * administrators who act on each other wait, but never deadlock.
  *
- * The caller's row is not changed, but the lock is exclusive all the same: PostgreSQL lets those who
- * share a lock pass one who waits to have it alone, so that an administrator who never stops acting
- * could put their own revocation off. What one administrator does at the same time is therefore done
- * one after the other.
+ * The caller's row is not changed, but its lock is exclusive all the same. PostgreSQL grants a
+ * shared lock ahead of a waiting exclusive one, so an administrator who never stops acting could
+ * postpone their own revocation. The price: one administrator's concurrent acts run one after the
+ * other.
  */
 import type { Scope } from "../database/scope.js";
 import { takeScope, type Queries } from "../database/queries-sql.js";
@@ -21,11 +21,13 @@ import { lockUser } from "../login/ending-sql.js";
 import type { AdminDependencies, UserTarget } from "./admin-act.js";
 
 export interface ActionScope {
-  /** As whom the act is done: mostly as the tenant that it concerns. */
+  /** The role that the act runs under: usually the tenant that it concerns. */
   readonly scope: Scope;
-  /** Whose row the act changes, if it is anybody's. */
+  /** The user whose row the act changes, if any. */
   readonly target?: UserTarget;
-  /** Under `scope`, instead of caller and target: locks both of them and more, in the same order. */
+  /**
+   * Runs under `scope` and replaces the locks on caller and target: locks both, in the same order.
+   */
   readonly lockMore?: (queries: Queries) => Promise<unknown>;
 }
 
@@ -58,7 +60,7 @@ export async function withCallerLock<T>(
   });
 }
 
-/** Each once. */
+/** Without duplicates. */
 function inLockOrder(one: UserTarget, other: UserTarget): readonly UserTarget[] {
   const order = inBytes(one.tenant, other.tenant) || inBytes(one.user, other.user);
   if (order === 0) return [one];

@@ -1,17 +1,17 @@
 /**
  * Long lists are read page by page. A page begins after a key, not after a number of rows, so that
- * what is added meanwhile neither repeats nor hides anything.
+ * rows added meanwhile cause neither repeats nor gaps.
  */
 import { z } from "zod";
 import { identifierSchema } from "../../tokens/identifier.js";
 
 export const PAGE_LIMIT_MAX = 200;
 export const PAGE_LIMIT_DEFAULT = 50;
-/** More than any cursor of ours has: three ids of 256 characters, escaped and encoded. */
+/** More than any valid cursor needs: three ids of 256 characters, escaped and encoded. */
 export const CURSOR_MAX_CHARACTERS = 8192;
 
 export interface PageRequest {
-  /** As the page before gave it. */
+  /** `nextCursor` of the page before. */
   readonly cursor?: string | undefined;
   /** 1 … PAGE_LIMIT_MAX */
   readonly limit: number;
@@ -24,17 +24,17 @@ export interface Page<Item> {
   readonly nextCursor: string | undefined;
 }
 
-/** The cursor is none of this list. */
+/** The cursor does not belong to this list. */
 export interface CursorInvalid {
   readonly kind: "cursor_invalid";
 }
 
 type Key = readonly (string | number)[];
 
-/** The last moment that PostgreSQL and a four-digit year can both write: Unix milliseconds. */
+/** The last time that PostgreSQL and a four-digit year can both write: Unix milliseconds. */
 export const TIME_MAX_MS = 253_402_300_799_999;
 
-/** What keys are made of. Cursors are not signed: anybody may write one, so nothing is taken on trust. */
+/** The parts of keys. Cursors are not signed, so every part is validated. */
 export const KEY_PARTS = {
   id: identifierSchema,
   timeMs: z.int().min(0).max(TIME_MAX_MS),
@@ -42,15 +42,15 @@ export const KEY_PARTS = {
 } as const;
 
 /**
- * One list whose pages are asked for. The cursor names it (`of`: which list, of whom), so that
- * another list's cursor is refused like an invented one.
+ * One paged list. The cursor names it (`of`: which list, of which tenant and user), so that another
+ * list's cursor is refused like an invented one.
  */
 export interface Paged<K extends Key> {
   readonly of: readonly string[];
   readonly key: z.ZodType<K>;
 }
 
-/** Where to go on: a key, undefined for the beginning, or `invalid`. */
+/** The key to continue after, undefined for the beginning, or `invalid`. */
 export function startOf<K extends Key>(
   { of, key }: Paged<K>,
   cursor: string | undefined,
@@ -62,7 +62,7 @@ export function startOf<K extends Key>(
   return JSON.stringify(named) === JSON.stringify(of) ? start : "invalid";
 }
 
-/** `rows`: up to one more than `limit`, which says that there is a further page. */
+/** `rows`: up to one more than `limit`, which shows that there is a further page. */
 export function pageOf<Row, K extends Key>(
   { of }: Paged<K>,
   rows: readonly Row[],

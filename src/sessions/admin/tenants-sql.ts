@@ -8,7 +8,7 @@ export interface TenantView {
   readonly createdAtMs: number;
 }
 
-/** False: there is one with that id. */
+/** False: the id is taken. */
 export async function addTenant(queries: Queries, added: TenantView): Promise<boolean> {
   const rows = await queries
     .insert(tenants)

@@ -18,7 +18,7 @@ export type CreateTenantOutcome =
   | { readonly kind: "exists" }
   | CallerEnded;
 
-/** An operator's act. The operators' own tenant exists from the beginning, so it cannot be made. */
+/** For operators. The operators' own tenant always exists, so it cannot be created. */
 export async function createTenant(
   dependencies: AdminDependencies,
   by: ActorContext,
@@ -43,7 +43,7 @@ export async function createTenant(
 
 const TENANTS = { of: ["tenants"], key: z.tuple([KEY_PARTS.id]) };
 
-/** All tenants by id, the operators' own among them. For operators. */
+/** For operators. All tenants by id, including the operators' own. */
 export async function listTenants(
   { db }: AdminDependencies,
   { cursor, limit }: PageRequest,

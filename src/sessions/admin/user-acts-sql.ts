@@ -4,8 +4,8 @@ import { credentials, users } from "../database/schema-sql.js";
 import { OPERATORS_TENANT, type UserTarget } from "./admin-act.js";
 
 /**
- * The operators who are not disabled, their rows locked in the order of their ids: two who disable
- * each other at the same moment must not both succeed.
+ * The operators who are not disabled. Their rows are locked in the order of their ids, because two
+ * who disable each other at the same moment must not both succeed.
  */
 export async function enabledOperators(queries: Queries): Promise<readonly string[]> {
   const rows = await queries
@@ -17,7 +17,7 @@ export async function enabledOperators(queries: Queries): Promise<readonly strin
   return rows.filter(({ disabledAt }) => disabledAt === null).map(({ user }) => user);
 }
 
-/** `sinceMs` undefined: enabled. Who is disabled already stays so since then. */
+/** `sinceMs` undefined: enabled. A user who is disabled already keeps their time. */
 export async function setDisabled(
   queries: Queries,
   { tenant, user }: UserTarget,

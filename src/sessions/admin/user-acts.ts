@@ -1,5 +1,5 @@
 /**
- * What an administrator does to a user. undefined, or false, always says: no such user. Each may find
+ * What an administrator does to a user. undefined or false means: no such user. Each act may find
  * that its caller was revoked meanwhile.
  */
 import type { AuditKind } from "../audit/audit-trail.js";
@@ -59,10 +59,10 @@ export async function endUserSession(
 
 export type DisableOutcome =
   | RevokeOutcome
-  /** Nobody would be left who could undo it. */
+  /** It would leave no operator who could undo it. */
   | { readonly kind: "last_operator" };
 
-/** Ends everything of the user and lets nobody log in as them. Again for one who is disabled. */
+/** Ends all sessions and tokens of the user and blocks logins. Can be repeated. */
 export async function disableUser(
   dependencies: AdminDependencies,
   by: ActorContext,
@@ -70,7 +70,7 @@ export async function disableUser(
 ): Promise<DisableOutcome | undefined> {
   const { tenant, user } = target;
   const amongOperators = tenant === OPERATORS_TENANT;
-  // Nobody but operators acts there, so the caller is one of those who are locked.
+  // Only operators may act there, so `enabledOperators` locks the caller's row too.
   const place = { ...placeOf(target), ...(amongOperators ? { lockMore: enabledOperators } : {}) };
   return withCallerLock(
     dependencies,
@@ -104,7 +104,7 @@ export async function enableUser(
   });
 }
 
-/** Forgets the failed logins, which ends a lockout. */
+/** Forgets the failed logins, which ends an account lockout. */
 export async function unlockUser(
   dependencies: AdminDependencies,
   by: ActorContext,
@@ -123,13 +123,13 @@ export async function unlockUser(
 export type SetPasswordOutcome =
   | ({
       readonly kind: "set";
-      /** Told this once only. undefined: the password was given. */
+      /** Shown only in this answer. undefined: the request gave the password. */
       readonly oneTimePassword: string | undefined;
     } & Revoked)
   | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] }
   | CallerEnded;
 
-/** Replaces the password, by a one-time one unless it is given, and ends everything. */
+/** Replaces the password, by a one-time password unless one is given, and ends all sessions. */
 export async function setPassword(
   dependencies: AdminDependencies,
   by: ActorContext,

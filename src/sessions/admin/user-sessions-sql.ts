@@ -11,19 +11,19 @@ export interface UserSessionView {
   readonly lastUsedAddress: string;
   readonly expiresAtMs: number;
   readonly endedAtMs: number | undefined;
-  /** What ended it, in the words of the audit trail. */
+  /** The audit kind of the act that ended it. */
   readonly endedBy: string | undefined;
 }
 
 export interface SessionsAsked {
   readonly tenant: string;
   readonly user: string;
-  /** Only what is older than this one. */
+  /** Only sessions older than this one. */
   readonly before: { readonly createdAtMs: number; readonly session: string } | undefined;
   readonly limit: number;
 }
 
-/** The newest first. */
+/** Newest first. */
 export async function readSessions(
   queries: Queries,
   { tenant, user, before, limit }: SessionsAsked,
@@ -43,7 +43,7 @@ export async function readSessions(
     createdAtMs: row.createdAt.getTime(),
     lastUsedAtMs: row.lastUsedAt.getTime(),
     lastUsedAddress: row.lastUsedAddress,
-    // Whichever comes first: used no more, or too old.
+    // Whichever comes first.
     expiresAtMs: Math.min(row.idleExpiresAt.getTime(), row.expiresAt.getTime()),
     endedAtMs: row.endedAt?.getTime(),
     endedBy: row.endedBy ?? undefined,

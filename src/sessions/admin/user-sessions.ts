@@ -11,7 +11,7 @@ import {
 import { readSessions, type UserSessionView } from "./user-sessions-sql.js";
 import { readLogin } from "../login/account-sql.js";
 
-/** A user's sessions, the newest first, ended ones among them. undefined: no such user. */
+/** A user's sessions, newest first, including ended ones. undefined: no such user. */
 export async function listUserSessions(
   { db }: AdminDependencies,
   { tenant, user }: UserTarget,

@@ -11,7 +11,7 @@ export interface UserView {
   readonly role: Role;
   readonly createdAtMs: number;
   readonly disabledAtMs: number | undefined;
-  /** Until when the account is locked; it may have passed. */
+  /** When the account's lock ends; may be in the past. */
   readonly lockedUntilMs: number | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface NewUser {
   readonly atMs: number;
 }
 
-/** False: somebody has the id or the login already. */
+/** False: the id or the login is taken. */
 export async function addUser(queries: Queries, added: NewUser): Promise<boolean> {
   const { tenant: tenantId, user: userId, login, role } = added;
   const at = new Date(added.atMs);
@@ -45,7 +45,7 @@ export async function addUser(queries: Queries, added: NewUser): Promise<boolean
   return true;
 }
 
-/** Which of the two is taken; the id, where both are. */
+/** Which of the two is taken; `user_id` if both are. */
 export async function whatIsTaken(
   queries: Queries,
   {

@@ -20,11 +20,11 @@ import { tenantExists } from "./tenants-sql.js";
 import { addUser, readUsers, whatIsTaken, type Role, type UserView } from "./users-sql.js";
 
 export interface UserOrder {
-  /** Chosen by the caller; otherwise by us. */
+  /** Generated if left out. */
   readonly userId?: string | undefined;
   readonly login: string;
   readonly role: Role;
-  /** To be kept; without one a one-time password is made. */
+  /** A one-time password is generated if left out. */
   readonly password?: string | undefined;
 }
 
@@ -32,12 +32,12 @@ export type CreateUserOutcome =
   | {
       readonly kind: "created";
       readonly user: UserView;
-      /** Told this once only. undefined: the password was given. */
+      /** Shown only in this answer. undefined: the request gave the password. */
       readonly oneTimePassword: string | undefined;
     }
   | { readonly kind: "exists"; readonly what: "user_id" | "login" }
   | { readonly kind: "tenant_not_found" }
-  /** Operators live in their own tenant, and nobody else does. */
+  /** The operators' tenant has operators only, and no other tenant has any. */
   | { readonly kind: "role_unfit" }
   | { readonly kind: "password_unacceptable"; readonly problems: readonly PasswordFault[] }
   | CallerEnded;
@@ -51,7 +51,7 @@ export async function createUser(
   return enrol(dependencies, { act: actOf(by), caller: by.caller }, tenant, order);
 }
 
-/** The same for whoever acts; `caller` undefined: nobody who has logged in (`operators.ts`). */
+/** As `createUser`; `caller` is undefined for the command line (`operators.ts`). */
 export async function enrol(
   dependencies: AdminDependencies,
   { act, caller }: { readonly act: Act; readonly caller: Caller | undefined },
@@ -66,7 +66,7 @@ export async function enrol(
     order.password === undefined ? [] : passwordFaults(order.password, { login, userId: user });
   if (problems.length > 0) return { kind: "password_unacceptable", problems };
   const scope = { role: "tenant", tenant } as const;
-  // A first look, so that nothing is hashed in vain.
+  // Checked before the password is hashed, because hashing is expensive.
   const obstacle = await db.transaction(scope, async (queries) => {
     if (!(await tenantExists(queries, tenant))) return { kind: "tenant_not_found" } as const;
     const what = await whatIsTaken(queries, { tenant, user, login });
@@ -80,7 +80,7 @@ export async function enrol(
     const atMs = clock.wallMs();
     const added = { tenant, user, login, role, passwordHash, oneTime, atMs };
     if (!(await addUser(queries, added))) {
-      // Users are never deleted: whoever was faster is there.
+      // Users are never deleted, so the row that caused the conflict is still there.
       return { kind: "exists", what: (await whatIsTaken(queries, added)) ?? "user_id" };
     }
     const kind: AuditKind = role === "operator" ? "operator_created" : "user_created";

@@ -2,7 +2,7 @@ import { audit } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { AuditEntry } from "./audit-trail.js";
 
-/** Adds rows within the transaction of the act. */
+/** Adds rows in the act's own transaction. */
 export async function recordAudit(
   queries: Queries,
   ...entries: readonly AuditEntry[]

@@ -1,10 +1,10 @@
 /**
  * The audit trail: who did what, to whom, why, from where, with what outcome. Rows are only ever
- * added, and in the transaction of the act itself: there is no act without its row.
- * (What was refused has changed nothing; its row is `refusal-trail.ts`'s, or the verb's own.)
+ * added, in the transaction of the act itself: there is no act without its row. (A refused act has
+ * changed nothing; its row is written by `refusal-trail.ts`, or by the verb itself.)
  */
 
-/** The acts, in the words of the API. A closed list: people filter and alert by it. */
+/** The acts, as the API names them. A closed list: queries and alerts depend on it. */
 export const AUDIT_KINDS = [
   "login",
   "refresh",
@@ -32,32 +32,32 @@ export type AuditKind = (typeof AUDIT_KINDS)[number];
 
 /**
  * - `done`: it happened.
- * - `refused`: the user's side: wrong password, locked, disabled, not allowed.
- * - `failed`: the system's side: something that Sekisho depends on was away.
+ * - `refused`: the caller's side: wrong password, locked, disabled, not allowed.
+ * - `failed`: the system's side: something that Sekisho depends on was unavailable.
  */
 export type AuditOutcome = "done" | "refused" | "failed";
 
 export interface AuditEntry {
-  /** Whose trail it stands in. */
+  /** The tenant whose trail it belongs to. */
   readonly tenant: string;
   readonly atMs: number;
   readonly kind: AuditKind;
   readonly outcome: AuditOutcome;
-  /** Why it was refused or failed (a stable code), or the reason that the actor gave. */
+  /** Why it was refused or failed (a stable code), or the reason given by the actor. */
   readonly reason?: string | undefined;
-  /** `user:<tenant>/<user>`, `anonymous`, `sekisho` for what it does by itself, or `cli:<name>`. */
+  /** `user:<tenant>/<user>`, `anonymous`, `sekisho` for its own acts, or `cli:<name>`. */
   readonly actor: string;
   readonly user?: string | undefined;
   readonly session?: string | undefined;
-  /** From where: the peer's address. */
+  /** The client's address. */
   readonly address?: string | undefined;
-  /** The revocation that came of it. */
+  /** The revocation that it caused. */
   readonly eventId?: string | undefined;
   /** Further facts, never a secret. */
   readonly detail?: Readonly<Record<string, string | number | boolean>> | undefined;
 }
 
-/** The actor's name for a user; ids may contain anything but control characters, so `/` is escaped. */
+/** A user's name as actor. Ids may contain anything but control characters, so `/` is escaped. */
 export function actorName(tenant: string, user: string): string {
   return `user:${encodeURIComponent(tenant)}/${encodeURIComponent(user)}`;
 }

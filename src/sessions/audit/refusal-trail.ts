@@ -1,32 +1,31 @@
 /**
- * The rows of acts that were refused to somebody who is known: by the access token, or by the refresh
- * token, however dead. Whoever is not known has no tenant in whose trail it could stand: there is no
- * row for a token that is missing, forged or never given out. (Logins name a tenant themselves, and
- * are bounded by limits of their own.)
+ * Audit rows for refused acts of a known user: known by the access token, or by the refresh token,
+ * even an expired one. There is no row for a token that is missing, forged or unknown, because it
+ * names no tenant whose trail could hold it. (Logins name a tenant themselves, and have limits of
+ * their own.)
  *
- * A refusal changes nothing, so its row needs no part in any transaction. It is written right after
- * the refusal, one row at a time. The answer neither waits for it nor depends on it: a refusal that is
- * right stays one when the row cannot be written, which is told and counted. A program that is killed
- * may lose the last rows.
+ * A refusal changes nothing, so its row needs no transaction in common with it. Rows are written
+ * after the refusal, one at a time. The answer neither waits for its row nor depends on it: a
+ * failure to write is logged and counted. A killed process may lose the last rows.
  *
- * Whoever is refused once can be refused a thousand times a second, and rows stay for ever. So there
- * is one row a minute for the same subject, kind and reason, and no more than `ROWS_MAX` a minute
- * for all; what is left out is counted only. Each instance remembers for itself.
+ * A client can be refused a thousand times a second, and rows are kept for ever. So there is one
+ * row a minute for the same subject, kind and reason, and at most `ROWS_MAX` a minute in total; the
+ * rest is only counted. Each instance counts on its own.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import type { AuditEntry } from "./audit-trail.js";
 import { recordAudit } from "./audit-trail-sql.js";
 
-/** From one row to the next of the same subject, kind and reason. */
+/** Between two rows of the same subject, kind and reason. */
 export const REFUSAL_WINDOW_MS = 60_000;
-/** Within a window, and waiting to be written: a gigabyte in a week, should somebody try. */
+/** Rows per window, and rows waiting to be written. At worst about a gigabyte a week. */
 const ROWS_MAX = 1000;
 
 export interface RefusedAct extends Omit<AuditEntry, "atMs" | "outcome" | "reason" | "eventId"> {
-  /** The user who tried, or whose token it was: within the tenant. */
+  /** The user who tried, or whose token was used; an id within the tenant. */
   readonly subject: string;
-  /** The code that was answered. */
+  /** The problem code of the answer. */
   readonly reason: string;
 }
 
@@ -37,7 +36,7 @@ export interface Refusals {
 
 export interface RefusalObserver {
   onWritten(): void;
-  /** There has been such a row a moment ago, or too many others. */
+  /** There was the same row a moment ago, or there were too many others. */
   onLeftOut(): void;
   onFailed(error: unknown): void;
 }
@@ -60,7 +59,7 @@ export class RefusalTrail implements Refusals {
   readonly #clock: Clock;
   readonly #observer: RefusalObserver;
   readonly #rowsMax: number;
-  /** When each key's window ends (monotonic), the earliest first: all are equally long. */
+  /** When each key's window ends (monotonic), earliest first: all are equally long. */
   readonly #windows = new Map<string, number>();
   readonly #waiting: WaitingRow[] = [];
   #writing: Promise<void> | undefined;
@@ -83,7 +82,7 @@ export class RefusalTrail implements Refusals {
     this.#writing ??= this.#writeWaiting();
   }
 
-  /** Settles when everything is written, or could not be. Never rejects. */
+  /** Settles once every row is written or has failed. Never rejects. */
   async close(): Promise<void> {
     await this.#writing;
   }
@@ -100,12 +99,12 @@ export class RefusalTrail implements Refusals {
     return true;
   }
 
-  /** To be begun when there is something to write. */
+  /** To be started when there is something to write. */
   async #writeWaiting(): Promise<void> {
     for (let row = this.#waiting.shift(); row !== undefined; row = this.#waiting.shift()) {
       await this.#write(row);
     }
-    // Before anybody else has a turn: whoever comes next begins anew.
+    // In the same tick as the last `shift`, so that a row added later starts a new run.
     this.#writing = undefined;
   }
 
@@ -117,7 +116,7 @@ export class RefusalTrail implements Refusals {
       );
       this.#observer.onWritten();
     } catch (error) {
-      // The next one may have better luck.
+      // The next refusal of this kind may be recorded.
       this.#windows.delete(key);
       this.#observer.onFailed(error);
     }

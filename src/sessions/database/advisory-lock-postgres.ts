@@ -1,26 +1,25 @@
-/** PostgreSQL's advisory locks: held by a connection, given back by its end. */
+/** PostgreSQL's advisory locks: held by a connection, released when it ends. */
 import type { ClientConfig } from "pg";
 import type { HeldLock, LockName } from "./database.js";
 import { OwnConnection } from "./connection-postgres.js";
 import { toConnectionError } from "./error-sql.js";
 import { isReadOnly, readOnlyFault } from "./read-only-postgres.js";
 
-/** Any fixed numbers; the first one tells our locks from other programs'. */
+/** Arbitrary fixed numbers; the class separates our locks from other programs'. */
 export const LOCK_CLASS = 1_397_900_115;
 export const LOCKS: Readonly<Record<LockName, number>> = { relay: 1, migrations: 2 };
 
-/** Taking the lock, and asking whether it is still ours. */
+/** For taking the lock, and for checking that we still hold it. */
 const ANSWER_TIMEOUT_MS = 500;
 
 /**
- * The server notices by itself that the holder's machine has gone, after about two seconds of
- * silence, and gives the lock to others. (Where the operating system lacks one of these settings it
- * stays at its own default.)
+ * The server detects within about two seconds of silence that the holder's machine is gone, and
+ * releases the lock. (Where the operating system lacks one of these settings, its default applies.)
  */
 const NOTICE_A_DEAD_HOLDER =
   "SELECT set_config('tcp_keepalives_idle', '1', false), set_config('tcp_keepalives_interval', '1', false), set_config('tcp_keepalives_count', '1', false)";
 
-/** Undefined where another connection has it. Rejects with a DatabaseError. */
+/** Undefined if another connection holds it. Rejects with a DatabaseError. */
 export async function tryAdvisoryLock(
   config: ClientConfig,
   name: LockName,
@@ -29,7 +28,7 @@ export async function tryAdvisoryLock(
   const { client } = connection;
   try {
     await client.connect();
-    // A standby gives locks of its own, which do not exclude clients of the primary.
+    // A standby grants locks of its own, which do not exclude clients of the primary.
     if (await isReadOnly(client)) throw readOnlyFault();
     await client.query(NOTICE_A_DEAD_HOLDER);
     const found = await client.query<{ held: boolean }>(

@@ -1,16 +1,18 @@
-/** Connections to PostgreSQL: how they are made, and how they end though the server hangs. */
+/**
+ * Connections to PostgreSQL: how they are made, and how they are closed even if the server hangs.
+ */
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, type ClientConfig } from "pg";
 
-/** For a free connection of the pool and for making one. */
+/** For a free connection of the pool, and for making one. */
 export const CONNECT_TIMEOUT_MS = 2000;
-/** A server that is well answers the farewell in less; one that hangs is not waited for. */
+/** A healthy server closes sooner after the Terminate message; a hanging one is not waited for. */
 const END_TIMEOUT_MS = 1000;
 
 /**
- * Makes the sockets of connections, and destroys those that do not end by themselves: node-postgres
- * waits without limit for the server to close its side.
+ * Makes the sockets of connections, and destroys those that do not close by themselves:
+ * node-postgres waits for the server's side without limit.
  */
 export class Sockets {
   readonly #open = new Set<Socket>();
@@ -22,13 +24,13 @@ export class Sockets {
     return socket;
   };
 
-  /** Waits for `end`, for a moment; then everything is closed. */
+  /** Waits for `end`, for END_TIMEOUT_MS at most; then destroys every open socket. */
   async closeAfter(end: Promise<unknown>): Promise<void> {
-    const over = new AbortController();
-    const patience = delay(END_TIMEOUT_MS, undefined, { signal: over.signal });
-    await Promise.race([end, patience]).catch(() => undefined);
-    over.abort();
-    await patience.catch(() => undefined);
+    const ended = new AbortController();
+    const timeout = delay(END_TIMEOUT_MS, undefined, { signal: ended.signal });
+    await Promise.race([end, timeout]).catch(() => undefined);
+    ended.abort();
+    await timeout.catch(() => undefined);
     for (const socket of this.#open) socket.destroy();
   }
 }
@@ -57,7 +59,7 @@ export class OwnConnection {
     this.client.on("end", () => (this.#lost = true));
   }
 
-  /** Whether it is known to have ended. */
+  /** Whether the connection is known to have ended. */
   get lost(): boolean {
     return this.#lost;
   }

@@ -1,12 +1,12 @@
 /**
  * The folder in which PGlite keeps its data:
  *
- *     postgres/        the database, complete from the moment on at which it has that name
- *     making-…/        one that is being made; left behind only by a program that was killed
- *     lock-….socket    of the program that has the folder (folder-lock.ts)
+ *     postgres/        the database; complete as soon as it has that name
+ *     making-…/        one that is being made; left behind only by a killed process
+ *     lock-….socket    of the process that holds the folder (folder-lock.ts)
  *
- * Whoever has the lock may remove what earlier ones left behind. A new database is made under
- * another name, brought to disk and renamed, so that there is never half of one.
+ * The holder of the lock may remove what earlier processes left behind. A new database is made
+ * under another name, synced to disk and renamed, so that there is never an incomplete one.
  */
 import { constants, existsSync, fsync as fsyncCallback } from "node:fs";
 import { access, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
@@ -19,7 +19,7 @@ import { isLockFile, lockFolder, type FolderLock } from "./folder-lock.js";
 
 const DATABASE = "postgres";
 const MAKING = "making-";
-/** Is in the top folder of every PostgreSQL database. */
+/** In the top folder of every PostgreSQL database. */
 const MARK = "PG_VERSION";
 const ONLY_OWNER = 0o700;
 const SYNCED_AT_ONCE = 64;
@@ -27,17 +27,17 @@ const SYNCED_AT_ONCE = 64;
 export interface DataDirectory {
   /** Where the complete database is. */
   readonly database: string;
-  /** Lets others have the folder. */
+  /** Releases the folder. */
   close(): Promise<void>;
 }
 
-/** Brings an open file to disk. */
+/** Syncs an open file to disk. */
 export type Sync = (descriptor: number) => unknown;
 
 const fsync = promisify(fsyncCallback);
 
 /**
- * Takes the folder for this program; `make` makes a database in an empty folder where there is none
+ * Locks the folder for this process; `make` makes a database in an empty folder if there is none
  * yet. Rejects with a DatabaseError: `in_use` or `data_folder`.
  */
 export async function openDataDirectory(
@@ -76,7 +76,7 @@ async function claim(path: string): Promise<FolderLock> {
   if (lock === undefined) {
     throw new DatabaseError(
       "in_use",
-      `another program is using the data folder ${path}: only one instance can; for several, set SEKISHO_DATABASE_URL to a PostgreSQL server`,
+      `another process is using the data folder ${path}: only one instance can; for several, set SEKISHO_DATABASE_URL to a PostgreSQL server`,
     );
   }
   return lock;
@@ -92,19 +92,19 @@ async function refuseForeignFolder(path: string): Promise<void> {
     if (existsSync(join(path, DATABASE, MARK))) return;
     throw new DatabaseError(
       "data_folder",
-      `the data folder ${path} holds "${DATABASE}", which is no database: was it copied in part? Bring back a whole copy, or remove it to start anew`,
+      `"${DATABASE}" in the data folder ${path} is not a database: was it copied in part? Restore a complete copy, or remove it to start with an empty database`,
     );
   }
   const foreign = names.find((name) => !isOurs(name));
   if (foreign !== undefined) {
     throw new DatabaseError(
       "data_folder",
-      `the folder ${path} holds other things ("${foreign}") and no database: name an empty folder or one that is not there yet`,
+      `the folder ${path} holds other files ("${foreign}") and no database: set an empty folder, or one that does not exist yet`,
     );
   }
 }
 
-/** A volume of its own may have lost+found and hidden files in it. */
+/** A mounted volume may contain lost+found and hidden files. */
 function isOurs(name: string): boolean {
   return (
     isLockFile(name) || name.startsWith(MAKING) || name.startsWith(".") || name === "lost+found"
@@ -118,11 +118,11 @@ async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** All files below it and the folders: what it holds must not come to disk after its name. */
+/** The folder and everything in it: the contents must reach the disk before the final name does. */
 async function bringToDisk(folder: string, sync: Sync): Promise<void> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = [folder, ...entries.map((entry) => join(entry.parentPath, entry.name))];
-  // Several at once, because a disk writes them together.
+  // Several at once, because a disk syncs them together.
   while (paths.length > 0) {
     await Promise.all(paths.splice(0, SYNCED_AT_ONCE).map((path) => syncPath(path, sync)));
   }

@@ -1,6 +1,6 @@
 /**
- * PGlite: PostgreSQL inside this process, in a folder. One program at a time, and one transaction at
- * a time in it; the others wait for their turn.
+ * PGlite: PostgreSQL inside this process, in a folder. One process at a time, and one transaction
+ * at a time in it; the others queue.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,46 +24,47 @@ import { takeScope, type Queries } from "./queries-sql.js";
 import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { SYNCING_PARAMETERS, SyncedFolder } from "./synced-folder-pglite.js";
 import { Mutex, type MutexBounds } from "./mutex.js";
-import { UPKEEP_EVERY, upkeepSteps } from "./maintenance-pglite.js";
+import { MAINTENANCE_EVERY, maintenanceSteps } from "./maintenance-pglite.js";
 
-/** As long as PostgreSQL's pool lets them wait; a transaction takes about a millisecond. */
+/** As long as PostgreSQL's pool lets callers wait; a transaction takes about a millisecond. */
 const TURN_BOUNDS: MutexBounds = { waitingMax: 256, waitMaxMs: 2000 };
 
-/** Lines of PostgreSQL's that tell why it does not open. */
-const WORDS_KEPT = 3;
+/** Lines of PostgreSQL's stderr that explain why it does not open. */
+const STDERR_LINES_KEPT = 3;
 
 export interface PgliteOptions {
   readonly turns?: MutexBounds;
-  readonly upkeepEvery?: number;
-  /** Brings an open file to disk; fsync if left out. */
+  readonly maintenanceEvery?: number;
+  /** Syncs an open file to disk; fsync if left out. */
   readonly sync?: (descriptor: number) => void;
 }
 
 /** Opens the database in `folder`, making it if it is not there. Rejects with a DatabaseError. */
 export async function openPglite(folder: string, options: PgliteOptions = {}): Promise<Database> {
   const directory = await openDataDirectory(folder, makeDatabase, options.sync);
-  /** PostgreSQL's own words, for as long as it opens. */
-  let said: string[] | undefined = [];
+  /** PostgreSQL's stderr while it opens; undefined afterwards. */
+  let stderrLines: string[] | undefined = [];
   try {
-    // Of a program that was killed. Ours is the only one here, whatever the file says, and one that
-    // was killed before it had filled the file would keep PostgreSQL from starting.
+    // Left by a killed process. We hold the folder's lock, so no other server runs here, whatever
+    // the file says; an incomplete one would keep PostgreSQL from starting.
     await rm(join(directory.database, "postmaster.pid"), { force: true });
     const client = await PGlite.create({
       fs: new SyncedFolder(directory.database, options.sync),
       startParams: [...SYNCING_PARAMETERS],
       onStderr: (text) => {
-        said = said?.concat(text).slice(-WORDS_KEPT);
+        stderrLines = stderrLines?.concat(text).slice(-STDERR_LINES_KEPT);
         return false;
       },
     });
-    said = undefined;
+    stderrLines = undefined;
     return new PgliteDatabase(client, directory, options);
   } catch (error) {
     await directory.close();
-    const why = [isNativeError(error) ? error.message : String(error), ...(said ?? [])].join(": ");
+    const reason = isNativeError(error) ? error.message : String(error);
+    const why = [reason, ...(stderrLines ?? [])].join(": ");
     throw new DatabaseError(
       "data_folder",
-      `the database in ${directory.database} does not open: ${why}`,
+      `the database in ${directory.database} cannot be opened: ${why}`,
       { cause: error },
     );
   }
@@ -78,18 +79,18 @@ class PgliteDatabase implements Database {
   readonly #client: PGlite;
   readonly #directory: DataDirectory;
   readonly #turns: Mutex;
-  readonly #upkeepEvery: number;
-  /** Each lock's present holder. */
+  readonly #maintenanceEvery: number;
+  /** The current holder of each lock. */
   readonly #held = new Map<LockName, symbol>();
-  #sinceUpkeep = 0;
-  #upkeep: Promise<void> | undefined;
+  #sinceMaintenance = 0;
+  #maintenance: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(client: PGlite, directory: DataDirectory, options: PgliteOptions) {
     this.#client = client;
     this.#directory = directory;
     this.#turns = new Mutex(options.turns ?? TURN_BOUNDS);
-    this.#upkeepEvery = options.upkeepEvery ?? UPKEEP_EVERY;
+    this.#maintenanceEvery = options.maintenanceEvery ?? MAINTENANCE_EVERY;
   }
 
   get pool(): PoolCounts {
@@ -104,10 +105,10 @@ class PgliteDatabase implements Database {
         return work(transaction);
       }),
     );
-    this.#sinceUpkeep += 1;
-    if (this.#sinceUpkeep >= this.#upkeepEvery && this.#upkeep === undefined) {
-      this.#sinceUpkeep = 0;
-      this.#upkeep = this.#keepUp().finally(() => (this.#upkeep = undefined));
+    this.#sinceMaintenance += 1;
+    if (this.#sinceMaintenance >= this.#maintenanceEvery && this.#maintenance === undefined) {
+      this.#sinceMaintenance = 0;
+      this.#maintenance = this.#maintain().finally(() => (this.#maintenance = undefined));
     }
     return result;
   }
@@ -125,7 +126,7 @@ class PgliteDatabase implements Database {
     return serverMsIn(rows);
   }
 
-  /** Nobody else has the folder, so only callers in this program can be in each other's way. */
+  /** No other process has the folder, so only callers in this one can compete for a lock. */
   tryLock(name: LockName): Promise<HeldLock | undefined> {
     if (this.#held.has(name)) return Promise.resolve(undefined);
     const holder = Symbol(name);
@@ -145,9 +146,9 @@ class PgliteDatabase implements Database {
     return this.#closing;
   }
 
-  /** Whatever has a turn or waits for one ends first; PGlite itself waits for the one that runs. */
+  /** Running and queued work ends first; PGlite itself waits for the query that runs. */
   async #close(): Promise<void> {
-    await this.#upkeep;
+    await this.#maintenance;
     try {
       await this.#client.close();
     } finally {
@@ -172,10 +173,10 @@ class PgliteDatabase implements Database {
     if (this.#closing !== undefined) throw new DatabaseError("unavailable", "database: closed");
   }
 
-  /** Others have their turns between the steps. What fails here is tried again in the next round. */
-  async #keepUp(): Promise<void> {
+  /** Other transactions run between the steps. A failed round is repeated by the next. */
+  async #maintain(): Promise<void> {
     try {
-      const steps = await this.#inTurn(() => upkeepSteps(this.#client));
+      const steps = await this.#inTurn(() => maintenanceSteps(this.#client));
       for (const step of steps) await this.#inTurn(() => this.#client.exec(step));
     } catch {
       return;

@@ -21,16 +21,16 @@ import { missingRoles } from "./roles-postgres.js";
 import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { StatementNames, queriesOn } from "./named-statements-postgres.js";
 
-/** Who waits for a connection beyond that is refused at once. */
+/** Callers beyond that are refused at once. */
 const WAITING_MAX = 256;
-/** The server ends a statement that takes longer… */
+/** The server ends a statement that takes longer … */
 const STATEMENT_TIMEOUT_MS = 5000;
-/** …or waits longer for a lock, or sits in a transaction whose program went away. */
+/** … or waits longer for a lock, or is idle in a transaction because its client went away. */
 const LOCK_TIMEOUT_MS = 3000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
-/** A server that says nothing at all, not even that the time is over. */
+/** For a server that does not answer at all, not even with a timeout of its own. */
 const QUERY_TIMEOUT_MS = 7000;
-/** Migrations change whole tables, and the lock may be held by one that does. */
+/** Migrations change whole tables, and may wait for another instance's. */
 const MIGRATION_TIMEOUT_MS = 120_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
@@ -38,11 +38,11 @@ export interface PostgresOptions {
   /** `postgres://…` */
   readonly url: string;
   readonly poolMax: number;
-  /** Transactions that may wait for a connection; 256 if left out. */
+  /** Transactions that may queue for a connection; 256 if left out. */
   readonly waitingMax?: number;
-  /** How long a server may say nothing at all; 7000 if left out. */
+  /** How long a server may be silent; 7000 if left out. */
   readonly queryTimeoutMs?: number;
-  /** How long a connection, or a free one of the pool, is waited for; 2000 if left out. */
+  /** How long to wait for a new connection or a free one of the pool; 2000 if left out. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -57,7 +57,7 @@ class PostgresDatabase implements Database {
   readonly #max: number;
   readonly #waitingMax: number;
   readonly #names = new StatementNames();
-  /** The connections whose server took writes when they were last used. */
+  /** Connections whose server accepted writes when they were last used. */
   readonly #tookWrites = new WeakSet<PoolClient>();
   #closing: Promise<void> | undefined;
 
@@ -76,8 +76,8 @@ class PostgresDatabase implements Database {
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       query_timeout: options.queryTimeoutMs ?? QUERY_TIMEOUT_MS,
     });
-    // A connection that ends is replaced, and whoever is using it learns it from his query. Without
-    // listeners the end of an idle one, or of one between two queries, would end the program.
+    // The pool replaces a connection that ends, and its user's query fails. Without listeners, the
+    // end of an idle connection, or of one between two queries, would end the process.
     this.#pool.on("error", () => undefined);
     this.#pool.on("connect", (client) => client.on("error", () => undefined));
   }
@@ -93,7 +93,7 @@ class PostgresDatabase implements Database {
       readOnlyIn(await one.query(beginIn(scope))),
     );
     let over = false;
-    // Work that goes on after its end must not reach whoever has the connection by then.
+    // Queries after the end must not reach a connection that another transaction uses by then.
     const logQuery = () => {
       if (over) throw new DatabaseError("unexpected", "database: the transaction has ended");
     };
@@ -151,17 +151,17 @@ class PostgresDatabase implements Database {
     return tryAdvisoryLock(this.#config, name);
   }
 
-  /** What is under way may end, for a moment; then its connections are closed. */
+  /** Running work gets a moment to finish; then its connections are closed. */
   close(): Promise<void> {
     this.#closing ??= this.#sockets.closeAfter(this.#pool.end());
     return this.#closing;
   }
 
   /**
-   * A connection whose server takes writes; `ask` says whether it is read-only instead. One of the
-   * pool that has become so is dropped, and the next is tried: after a failover a new connection
-   * leads to the new primary. Where a new one is read-only as well, there is none. So at most as many
-   * are tried as the pool had, and one more.
+   * A connection whose server accepts writes; `ask` says whether it is read-only. A pooled
+   * connection that has become read-only is dropped and the next one tried: after a failover, a new
+   * connection leads to the new primary. If a new one is read-only too, this fails. So it tries at
+   * most as many connections as the pool held, and one more.
    */
   async #takeWritable(ask: (client: PoolClient) => Promise<boolean>): Promise<PoolClient> {
     const client = await this.#take();
@@ -185,7 +185,7 @@ class PostgresDatabase implements Database {
     if (this.#pool.waitingCount >= this.#waitingMax) {
       throw new DatabaseError(
         "unavailable",
-        `database: ${this.#waitingMax} transactions are waiting already`,
+        `database: the queue for a connection is full (${this.#waitingMax} transactions)`,
       );
     }
     try {
@@ -196,7 +196,7 @@ class PostgresDatabase implements Database {
   }
 }
 
-/** One way to the server instead of two: every request to the service begins with it, most twice. */
+/** One round trip instead of two: every request to the service begins with it, most twice. */
 function beginIn(scope: Scope): string {
   const settings = Object.entries(scopeSettings(scope)).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, true)`,
@@ -208,13 +208,13 @@ function isUnavailable(error: unknown): boolean {
   return error instanceof DatabaseError && error.code === "unavailable";
 }
 
-/** Whether the connection of a transaction that failed is as good as new. */
+/** Whether the pool may reuse the connection of a transaction that failed. */
 async function isReusableAfter(error: unknown, client: PoolClient): Promise<boolean> {
   const usable = isServersAnswer(error) || !isUnavailable(toDatabaseError(error));
   return usable && rollBack(client);
 }
 
-/** Whether the connection is as good as new; else it is thrown away. */
+/** Whether the rollback succeeded; otherwise the connection is dropped. */
 async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query("ROLLBACK");
@@ -224,7 +224,7 @@ async function rollBack(client: PoolClient): Promise<boolean> {
   }
 }
 
-/** Returns true: the connection is as good as new. */
+/** Returns true: the pool may reuse the connection. */
 async function commit(client: PoolClient): Promise<true> {
   let answer: string;
   try {
@@ -234,10 +234,10 @@ async function commit(client: PoolClient): Promise<true> {
     const why = toConnectionError(error).message;
     throw new DatabaseError(
       "unavailable",
-      `${why}: lost during a commit, of which it is unknown whether it happened`,
+      `${why}: connection lost during COMMIT, so it is unknown whether the transaction was committed`,
     );
   }
-  // PostgreSQL says so and no more where `work` has caught the error of one of its queries.
+  // All that PostgreSQL says where `work` has caught the error of one of its queries.
   if (answer !== "COMMIT") {
     throw new DatabaseError(
       "unexpected",
@@ -247,7 +247,7 @@ async function commit(client: PoolClient): Promise<true> {
   return true;
 }
 
-/** Whoever comes second finds nothing left to do; the lock is held until the connection ends. */
+/** An instance that comes second finds nothing to do. The lock ends with the connection. */
 async function migrateLocked(client: Client): Promise<void> {
   await client.query("SELECT pg_advisory_lock($1, $2)", [LOCK_CLASS, LOCKS.migrations]);
   const queries = drizzle(client);

@@ -8,7 +8,7 @@ const MEANINGS: Readonly<Record<string, DatabaseErrorCode>> = {
   "23505": "unique",
   "23503": "missing_reference",
   "42501": "not_allowed",
-  // lock_not_available: a lock was not had within lock_timeout.
+  // lock_not_available: no lock within lock_timeout.
   "55P03": "unavailable",
   // idle_in_transaction_session_timeout
   "25P03": "unavailable",
@@ -17,9 +17,9 @@ const MEANINGS: Readonly<Record<string, DatabaseErrorCode>> = {
 };
 
 /**
- * PostgreSQL's classes of error (Appendix A of its manual) that mean: not now. 08 connection, 53
- * resources, 57 intervention (among it the statement timeout), 58 system, 40 deadlock and the like;
- * 28 a refused password and 3D no such database, which are mended while this program goes on.
+ * PostgreSQL's error classes (Appendix A of its manual) that may pass: 08 connection, 53 resources,
+ * 57 intervention (including the statement timeout), 58 system, 40 deadlock and the like; 28 a
+ * refused password and 3D no such database, which can be fixed while this process runs.
  */
 const PASSING_CLASSES: readonly string[] = ["08", "53", "57", "58", "40", "28", "3D"];
 const SQLSTATE = /^[0-9A-Z]{5}$/;
@@ -33,11 +33,11 @@ const SOCKET_CODES: readonly string[] = [
 const PASSWORD_ADVICE =
   " (check user and password in SEKISHO_DATABASE_URL and SEKISHO_DATABASE_PASSWORD_FILE)";
 
-/** What node-postgres says without a code. */
+/** node-postgres' messages that come without a code. */
 const CONNECTION_MESSAGES =
   /connection (terminated|timeout|ended|error)|timeout exceeded when trying to connect|not queryable|query read timeout|calling end on the pool|server does not support SSL|certificate/i;
 
-/** Errors that are not the database's (`work` threw them) are returned as they are. */
+/** Errors that are not the database's (`work` threw them) are returned unchanged. */
 export function toDatabaseError(error: unknown): unknown {
   if (error instanceof DatabaseError) return error;
   const known = knownFault(innermost(error));
@@ -45,18 +45,18 @@ export function toDatabaseError(error: unknown): unknown {
   return error instanceof DrizzleQueryError ? unexpected(innermost(error)) : error;
 }
 
-/** What was thrown while making a connection is the database's, whatever it is. */
+/** Anything thrown while connecting is a database error. */
 export function toConnectionError(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const message = messageOf(error);
-  // node-postgres has no password, or the server proves that it does not know it.
+  // node-postgres has no password, or the server does not prove that it knows it.
   const advice = message.startsWith("database: SASL") ? PASSWORD_ADVICE : "";
   return knownFault(error) ?? new DatabaseError("unavailable", message + advice);
 }
 
 /**
- * Whether the server itself answered with this error, so that its connection is as good as before.
- * One that has become read-only (25006) leads to the wrong server.
+ * Whether the server itself answered with this error, so that its connection is still usable.
+ * A read-only server (25006) is the wrong server.
  */
 export function isServersAnswer(error: unknown): boolean {
   const state = sqlStateOf(innermost(error));
@@ -73,12 +73,12 @@ function knownFault(error: unknown): DatabaseError | undefined {
     return new DatabaseError(code, message, constraintOf(error));
   }
   if (!isNativeError(error)) return undefined;
-  // Trying several addresses of one name fails with all their errors.
+  // Trying several addresses of one name fails with the errors of all.
   const faults: readonly unknown[] =
     "errors" in error && Array.isArray(error.errors) ? error.errors : [error];
   const first = faults.find(isConnectionFault);
   if (first === undefined) return undefined;
-  const advice = isSocketFault(first) ? " (is it up, and is SEKISHO_DATABASE_URL right?)" : "";
+  const advice = isSocketFault(first) ? " (is it running, and is SEKISHO_DATABASE_URL right?)" : "";
   return new DatabaseError("unavailable", messageOf(first) + advice);
 }
 
@@ -87,15 +87,15 @@ function unexpected(error: unknown): DatabaseError {
 }
 
 /**
- * Only the message: drizzle's error holds the query with its parameters, PGlite's too, and
- * PostgreSQL's `detail` shows whole rows. Those may hold hashes and keys, so nothing of the error
- * goes further, and it is not the `cause` of what is thrown.
+ * Only the message. drizzle's and PGlite's errors hold the query with its parameters, and
+ * PostgreSQL's `detail` shows whole rows. Those may contain hashes and keys, so the error goes no
+ * further and is not the `cause` of what is thrown.
  */
 function messageOf(error: unknown): string {
   return `database: ${isNativeError(error) ? error.message : "failed"}`;
 }
 
-/** drizzle puts what happened into `cause`. */
+/** drizzle puts the original error into `cause`. */
 function innermost(error: unknown): unknown {
   return error instanceof DrizzleQueryError && error.cause !== undefined ? error.cause : error;
 }
@@ -103,7 +103,7 @@ function innermost(error: unknown): unknown {
 function sqlStateOf(error: unknown): string | undefined {
   if (!isNativeError(error) || !("code" in error)) return undefined;
   const { code } = error;
-  // Node's codes look alike, but "EPIPE" is no SQLSTATE: those of five letters are all with a digit.
+  // Node's codes look alike, but an SQLSTATE always has a digit and "EPIPE" has none.
   return typeof code === "string" && SQLSTATE.test(code) && /\d/.test(code) ? code : undefined;
 }
 

@@ -1,22 +1,22 @@
 /**
- * Makes sure that one program at a time has a folder.
+ * Ensures that only one process at a time uses a folder.
  *
- * Whoever wants it listens on a Unix socket of its own in the folder, under a name that is never
- * used again, and only then looks at all the others' sockets. Is one of them alive, that is, does
- * it accept a connection, then this program withdraws its own socket and tries again a little later,
- * a few times; else the folder is its own for as long as its socket lives.
+ * A process listens on a Unix socket of its own in the folder, under a name that is never reused,
+ * and only then probes all other sockets. If one of them accepts a connection, its owner is alive:
+ * this process removes its own socket and tries again a little later, a few times. Otherwise it
+ * holds the folder for as long as its socket lives.
  *
- * - Two cannot have it: of two, one looks later, and by then the other one's socket is there.
- *   Two that look at the same time see each other, and both withdraw; they wait for random times.
- * - A socket gets the name by which it is looked for once it accepts connections (`.new` before), so
- *   one that refuses them is a dead program's, and its file can be removed whoever does so.
- * - The kernel closes the socket of a program that ends, also by SIGKILL, at that moment. A program
- *   that hangs or is stopped still has the folder: connections are accepted by the kernel.
+ * - Two processes cannot both hold it: of two, one probes later, and by then the other's socket
+ *   exists. Two that probe at the same time see each other and both withdraw, for random times.
+ * - A socket gets its final name only once it accepts connections (`.new` before), so one that
+ *   refuses them belongs to a dead process, and any process may remove its file.
+ * - The kernel closes a process's socket as soon as it ends, also by SIGKILL. A process that hangs
+ *   or is stopped still holds the folder, because the kernel accepts connections for it.
  *
- * A socket's file is found by all containers of a machine that share the folder, which is not so
- * with Linux's abstract sockets; a file with a process id in it would outlive its program, and Node
- * has no flock. It does not protect a folder that several machines (or virtual machines) share over
- * a network: PGlite's folder belongs on a local disk.
+ * All containers on a machine that share the folder see a socket's file, unlike Linux's abstract
+ * sockets; a file with a process id would outlive its process, and Node has no flock. This does not
+ * protect a folder that several machines (or virtual machines) share over a network: PGlite's
+ * folder belongs on a local disk.
  */
 import { randomBytes, randomInt } from "node:crypto";
 import { closeSync, constants, existsSync, openSync } from "node:fs";
@@ -24,11 +24,11 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How often it is tried: time for another one that withdraws, or that is just ending. */
+/** Time for another process to withdraw, or to finish ending. */
 const ATTEMPTS_MAX = 8;
 const PAUSE_MIN_MS = 20;
 const PAUSE_MAX_MS = 120;
-/** Connecting to a socket on the same machine needs nobody's help, so this is never used up. */
+/** The local kernel accepts or refuses by itself, so this should never be reached. */
 const LOOK_TIMEOUT_MS = 1000;
 
 const PREFIX = "lock-";
@@ -44,7 +44,7 @@ export function isLockFile(name: string): boolean {
   return name.startsWith(PREFIX) && (name.endsWith(LISTENING) || name.endsWith(NOT_YET));
 }
 
-/** Undefined where another program has the folder. Rejects where no socket can be made in it. */
+/** Undefined if another process holds the folder. Rejects if no socket can be made in it. */
 export async function lockFolder(folder: string): Promise<FolderLock | undefined> {
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
     const own = await OwnSocket.listen(folder);
@@ -73,12 +73,12 @@ class OwnSocket implements FolderLock {
     this.#server = server;
   }
 
-  /** Undefined where the one that has the folder has just tidied it. */
+  /** Undefined if the holder of the folder has just cleaned it up. */
   static async listen(path: string): Promise<OwnSocket | undefined> {
     const folder = new OpenFolder(path);
     const id = `${PREFIX}${randomBytes(12).toString("hex")}`;
     const server = createServer((socket) => socket.destroy());
-    // A lock alone is no reason to go on running.
+    // The lock alone must not keep the process running.
     server.unref();
     try {
       await new Promise<void>((resolve, reject) => {
@@ -109,8 +109,8 @@ class OwnSocket implements FolderLock {
 }
 
 /**
- * The path of a socket has room for about a hundred bytes, that of a folder may be longer. On Linux
- * an open folder has a short path, too.
+ * A socket's path is limited to about a hundred bytes, and a folder's path may be longer. On Linux
+ * an open folder also has a short path.
  */
 class OpenFolder {
   readonly #path: string;
@@ -140,7 +140,7 @@ class OpenFolder {
   }
 }
 
-/** Removes what the dead have left, as far as it has looked. */
+/** Also removes the sockets of dead processes that it comes across. */
 async function isAnyAlive({ folder, name: ownName }: OwnSocket): Promise<boolean> {
   for (const name of await folder.names()) {
     if (name === ownName || !name.startsWith(PREFIX) || !name.endsWith(LISTENING)) continue;
@@ -151,7 +151,7 @@ async function isAnyAlive({ folder, name: ownName }: OwnSocket): Promise<boolean
   return false;
 }
 
-/** What neither accepts nor clearly refuses counts as alive. */
+/** A socket that neither accepts nor clearly refuses counts as alive. */
 async function look(path: string): Promise<"alive" | "dead" | "gone"> {
   return new Promise((resolve) => {
     const socket = connect({ path });

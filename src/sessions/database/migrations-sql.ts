@@ -1,4 +1,4 @@
-/** Finds the migrations and tells whether the tables are newer than this program. */
+/** Finds the migrations and checks whether the tables are newer than this program. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { sql } from "drizzle-orm";
@@ -6,7 +6,7 @@ import { z } from "zod";
 import { DatabaseError } from "./database.js";
 import type { Queries } from "./queries-sql.js";
 
-/** Where drizzle's migrator remembers what it has applied. */
+/** Where drizzle's migrator records what it has applied. */
 export const MIGRATIONS_TABLE = {
   migrationsSchema: "sekisho_migrations",
   migrationsTable: "applied",
@@ -16,7 +16,7 @@ const journalSchema = z.object({ entries: z.array(z.object({ when: z.number() })
 
 const appliedSchema = z.array(z.object({ newest: z.coerce.number().nullable() })).length(1);
 
-/** The folder beside `src/`, seen from the sources as well as from what is built of them. */
+/** The folder beside `src/`, found from the sources and from the build output. */
 export function migrationsFolder(): string {
   for (const path of ["../../../migrations", "../../../../migrations"]) {
     const folder = fileURLToPath(new URL(path, import.meta.url));
@@ -29,8 +29,8 @@ export function migrationsFolder(): string {
 }
 
 /**
- * Throws where the tables were changed by a newer program: it may count on columns that this one
- * does not write.
+ * Throws if a newer version has changed the tables: it may rely on columns that this version does
+ * not write.
  */
 export async function refuseNewerSchema(queries: Queries): Promise<void> {
   const there = await queries.execute(
@@ -51,7 +51,7 @@ export async function refuseNewerSchema(queries: Queries): Promise<void> {
   if (newest > ours) {
     throw new DatabaseError(
       "newer_schema",
-      "a newer version of Sekisho has changed this database's tables: run that version, or restore a backup from before",
+      "a newer version of Sekisho has changed this database's tables: run that version, or restore a backup from before the upgrade",
     );
   }
 }

@@ -1,4 +1,4 @@
-/** One after the other, in order; how many wait and for how long is bounded. */
+/** Runs callers one after the other, in order; the number waiting and their wait are bounded. */
 import { DatabaseError } from "./database.js";
 
 export interface MutexBounds {
@@ -30,7 +30,7 @@ export class Mutex {
 
   /**
    * Resolves when it is this caller's turn, which lasts until the returned function is called.
-   * Rejects with a DatabaseError `unavailable` where the queue is full or the wait too long.
+   * Rejects with a DatabaseError `unavailable` if the queue is full or the wait too long.
    */
   async take(): Promise<() => void> {
     if (this.#taken) await this.#wait();
@@ -44,9 +44,9 @@ export class Mutex {
   }
 
   /**
-   * The turn goes to the next one, and stays taken meanwhile, so that nobody can come between. Not at
-   * once: a database inside this process answers without ever waiting for anything, and a queue of
-   * its users would keep sockets and timers out until it is empty.
+   * Passes the turn on without releasing it, so that a new caller cannot overtake the queue. Not
+   * synchronously: a database inside this process answers without any I/O wait, and a long queue
+   * would starve sockets and timers until it is empty.
    */
   #next(): void {
     const [next] = this.#waiting;
@@ -64,7 +64,7 @@ export class Mutex {
     if (this.#waiting.size >= waitingMax) {
       throw new DatabaseError(
         "unavailable",
-        `database: ${waitingMax} transactions are waiting already`,
+        `database: the queue is full (${waitingMax} transactions)`,
       );
     }
     await new Promise<void>((resolve, reject) => {

@@ -1,6 +1,6 @@
 /**
  * Names for statements, so that PostgreSQL parses and plans each of them once per connection. The
- * service asks the same few dozen things all day, and planning them was half of PostgreSQL's work.
+ * service repeats the same few dozen statements, and planning was half of PostgreSQL's work.
  */
 import type { Logger, Query } from "drizzle-orm";
 import { NodePgDatabase, NodePgSession } from "drizzle-orm/node-postgres";
@@ -13,9 +13,9 @@ import {
 import type { PoolClient } from "pg";
 import type { Queries } from "./queries-sql.js";
 
-/** Each connection keeps a plan for each name, as long as it lives. */
+/** Each connection keeps a plan for each name as long as it lives. */
 const NAMES_MAX = 256;
-/** Longer ones are batches, of which hardly one is like another. */
+/** Longer ones are batches, which hardly ever repeat. */
 const TEXT_CHARS_MAX = 2000;
 
 export class StatementNames {
@@ -26,7 +26,7 @@ export class StatementNames {
     this.#max = max;
   }
 
-  /** Always the same for the same text, and never another's; undefined: it goes without. */
+  /** Always the same for the same text, and unique to it; undefined: send it unnamed. */
   nameOf(text: string): string | undefined {
     const known = this.#names.get(text);
     if (known !== undefined) return known;
@@ -37,7 +37,7 @@ export class StatementNames {
   }
 }
 
-/** Queries on one connection, by names; `logger` hears of each before it is sent. */
+/** Queries on one connection, by names; `logger` is called before each is sent. */
 export function queriesOn(client: PoolClient, names: StatementNames, logger: Logger): Queries {
   const dialect = new PgDialect();
   const session = new NamingSession(client, { names, dialect, logger });
@@ -62,7 +62,7 @@ class NamingSession extends NodePgSession<Record<string, never>, Record<string, 
     this.#names = options.names;
   }
 
-  /** Every query comes through here, with a name only where the program gave it one. */
+  /** Every query passes here; it has a name only if the program gave it one. */
   override prepareQuery<T extends PreparedQueryConfig = PreparedQueryConfig>(
     query: Query,
     fields: SelectedFieldsOrdered | undefined,

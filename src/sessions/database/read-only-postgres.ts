@@ -1,18 +1,18 @@
 /**
- * A server that takes no writes: a standby, or a former primary that is still behind a connection
- * after a failover. What it says may be old, and its locks do not exclude clients of the primary.
+ * A server that accepts no writes: a standby, or a former primary that is still connected after a
+ * failover. Its data may be old, and its locks do not exclude clients of the primary.
  */
 import type { ClientBase } from "pg";
 import { z } from "zod";
 import { DatabaseError } from "./database.js";
 
-/** One column of a SELECT. In recovery it is always on. */
+/** One column of a SELECT. Always on during recovery. */
 export const READ_ONLY = "current_setting('transaction_read_only') = 'on' AS read_only";
 
 const rows = z.tuple([z.object({ read_only: z.boolean() })]);
 const answers = z.array(z.object({ rows: z.unknown() })).min(1);
 
-/** Of the answers to several statements, the last of which selected READ_ONLY. */
+/** From the results of several statements, the last of which selected READ_ONLY. */
 export function readOnlyIn(results: unknown): boolean {
   return rows.parse(answers.parse(results).at(-1)?.rows)[0].read_only;
 }

@@ -1,4 +1,4 @@
-/** What an administrator has to do where the service may not make its roles by itself. */
+/** What an administrator has to run where the service may not create its roles itself. */
 import { escapeIdentifier, type Client } from "pg";
 import { DatabaseError } from "./database.js";
 
@@ -25,8 +25,8 @@ const WHICH_ARE_THERE = `
   ORDER BY place`;
 
 /**
- * The error with the SQL that an administrator has to run once; undefined where the roles are there
- * and the connecting role may take each of them.
+ * The error with the SQL for an administrator; undefined if the roles exist and the connecting role
+ * may use each of them.
  */
 export async function missingRoles(client: Client): Promise<DatabaseError | undefined> {
   const { rows } = await client.query<Found>(WHICH_ARE_THERE, [ROLES]);
@@ -40,6 +40,6 @@ export async function missingRoles(client: Client): Promise<DatabaseError | unde
   ];
   return new DatabaseError(
     "not_allowed",
-    `database: the role ${first.me} may not make the roles that Sekisho works under. An administrator of the server has to run this once: ${statements.join(" ")}`,
+    `database: the role ${first.me} may not create the roles that Sekisho uses. A server administrator has to run this once: ${statements.join(" ")}`,
   );
 }

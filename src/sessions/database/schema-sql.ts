@@ -1,4 +1,4 @@
-/** The tables as queries see them; `migrations/` makes them, and a test compares the two. */
+/** The tables as queries see them; `migrations/` creates them, and a test compares the two. */
 import { sql } from "drizzle-orm";
 import {
   bigint,
@@ -159,7 +159,7 @@ export const signingKeys = sekisho.table("signing_keys", {
   publishedUntil: time("published_until").notNull(),
 });
 
-/** The server's timeline: another one after a failover. */
+/** The server's timeline, which changes with a failover. */
 export const TIMELINE = sql<string>`sekisho.timeline()`;
 
 export const logRecords = sekisho.table("log_records", {

@@ -20,7 +20,7 @@ import {
 } from "./user-act-routes.js";
 import { addUserCreation, addUsers, addUserSessions } from "./user-routes.js";
 
-/** In the order in which the OpenAPI document lists them. */
+/** In the order of the OpenAPI document. */
 export function addAllRoutes(routes: Routes, dependencies: ApiDependencies): void {
   const { sessions, admin, outbox, keys, nodes } = dependencies;
   const own = { ...sessions, outbox };

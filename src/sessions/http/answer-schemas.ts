@@ -1,4 +1,4 @@
-/** What the API answers, as the OpenAPI document describes it and as it is checked before it leaves. */
+/** The API's answers: described in the OpenAPI document, and checked before they are sent. */
 import { z } from "zod";
 import { ON_STALE } from "../../revocation-log/on-stale.js";
 import { UNCONFIRMED_REASONS } from "../../revocation-log/receipt.js";
@@ -21,10 +21,10 @@ export const tokensAnswer = z
   .register(API_SCHEMAS, {
     id: "Tokens",
     description:
-      "`expires_in`: seconds until the access token is over. With `password_change_required` the session may do nothing but replace its password; the next refresh after that makes it a full one.",
+      "`expires_in`: seconds until the access token expires. With `password_change_required` the session may only replace its password; the next refresh after that makes it a full session.",
   });
 
-/** 204: done, and nothing to say about it. */
+/** 204: done, with no content. */
 export const nothingAnswer = z.undefined().register(API_SCHEMAS, { description: "Done." });
 
 const unconfirmedNode = z.object({
@@ -50,7 +50,7 @@ const receipt = {
 export const revocationAnswer = z.object(receipt).register(API_SCHEMAS, {
   id: "Revocation",
   description:
-    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published, `code` says why it is not yet. `applied` of `nodes` have it already, `per_node` after how many milliseconds; `pending` have not said so in time, and `silent` ones must be stale if they live. A node with the `reason` `former_log` was seen last in a log that has been left, and may still follow it; it is silent where that log was retired. The other reasons are of rows in Redis that another process has written or removed, and are pending: `not_delivered` (the row says that the node has applied the entry, but Redis has not delivered it to that node), `row_conflict` (the row took back what it had said) and `row_missing` (there is none, so `max_staleness_ms` and `on_stale` are left out). `confirmed`: nobody is pending. Without `wait_ms`, and where nobody can tell, the nodes are left out.",
+    "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published; `code` says why it is not published yet. `applied` counts the nodes (of `nodes`) that have confirmed it, and `per_node` says after how many milliseconds; `pending` nodes have not confirmed it in time, and `silent` ones must be stale if they are running. A node with the `reason` `former_log` was last seen in a log that has been left, and may still follow it; it is silent if that log was retired. The other reasons concern rows in Redis that another process has written or removed; their nodes are pending: `not_delivered` (the row says that the node has applied the entry, but Redis has not delivered it to that node), `row_conflict` (the row contradicts what it said before) and `row_missing` (there is no row, so `max_staleness_ms` and `on_stale` are left out). `confirmed`: no node is pending. The nodes are left out without `wait_ms`, and when they are not known.",
 });
 
 export type RevocationBody = z.output<typeof revocationAnswer>;
@@ -60,7 +60,7 @@ export const passwordSetAnswer = z
   .register(API_SCHEMAS, {
     id: "PasswordSet",
     description:
-      "`one_time_password` is told this once only: it opens one session, in which it has to be replaced. The rest as for `Revocation`.",
+      "`one_time_password` is shown only in this answer: it opens one session, which must replace it. The rest as for `Revocation`.",
   });
 
 const sessionFields = {
@@ -123,7 +123,7 @@ export const createdUserAnswer = z
   .object({ ...userFields, one_time_password: z.string().optional() })
   .register(API_SCHEMAS, {
     id: "CreatedUser",
-    description: "`one_time_password` is told this once only, where no password was given.",
+    description: "`one_time_password` is shown only in this answer, if no password was given.",
   });
 
 export const auditAnswer = z
@@ -170,13 +170,13 @@ const STATUS_MEANINGS: Readonly<Record<number, string>> = {
   202: "Committed, and certain to be published, but not in force yet.",
 };
 
-/** The part of a route's description that says what it answers when all is well. */
+/** The part of a route's description with its successful answers. */
 export function answerResponses(
   answers: Readonly<Record<number, z.ZodType>>,
 ): Readonly<Record<string, unknown>> {
   const responses = Object.entries(answers).map(([status, schema]): [string, unknown] => {
     const description = STATUS_MEANINGS[Number(status)];
-    // 204: there is no content that a type could be told of.
+    // 204 has no content to describe.
     if (description === undefined) return [status, schema];
     return [status, { description, content: { "application/json": { schema } } }];
   });
@@ -190,15 +190,15 @@ interface ProblemResponse {
   };
 }
 
-/** The part of a route's description that says which problems it answers, by status. */
+/** The part of a route's description with its problems, by status. */
 export function problemResponses(
   ...codes: readonly ProblemCode[]
 ): Readonly<Record<number, ProblemResponse>> {
   const statuses = new Set(codes.map((code) => PROBLEMS[code].status));
   return Object.fromEntries(
     [...statuses].sort().map((status) => {
-      const told = codes.filter((code) => PROBLEMS[code].status === status);
-      const description = told.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(" ");
+      const ofStatus = codes.filter((code) => PROBLEMS[code].status === status);
+      const description = ofStatus.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(" ");
       return [status, { description, content: { [PROBLEM_TYPE]: { schema: problemAnswer } } }];
     }),
   );

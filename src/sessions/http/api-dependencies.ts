@@ -11,7 +11,7 @@ import type { KeySet } from "./key-set-route.js";
 import type { NodesReader } from "./nodes-route.js";
 import type { ApiLog } from "./problem-responder.js";
 
-/** What the API stands on. */
+/** What the API depends on. */
 export interface ApiDependencies {
   readonly sessions: LoginDependencies &
     RefreshDependencies &
@@ -24,7 +24,7 @@ export interface ApiDependencies {
   readonly refusals: Refusals;
   readonly keys: KeySet;
   readonly nodes: NodesReader;
-  /** False: nothing but the documentation is answered yet. */
+  /** False: only the documentation is served yet. */
   readonly isReady: () => boolean;
   readonly log: ApiLog;
 }

@@ -1,4 +1,4 @@
-/** The OpenAPI document at /openapi.json, and its pages at /docs, which load nothing from elsewhere. */
+/** The OpenAPI document at /openapi.json, and its pages at /docs, which load nothing external. */
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifyInstance } from "fastify";
@@ -9,7 +9,7 @@ import {
 import { PROBLEM_CODES, PROBLEMS } from "./problem-codes.js";
 import { API_SCHEMAS } from "./request-fields.js";
 
-/** Only its own scripts and pictures; the styles that Swagger UI sets itself. */
+/** Only its own scripts and images, and the inline styles that Swagger UI sets. */
 const DOCS_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -24,7 +24,7 @@ const DOCS_POLICY = [
 
 const withAnswers = createJsonSchemaTransformObject({ schemaRegistry: API_SCHEMAS });
 
-/** To be called before the routes that it is to describe. */
+/** Call before adding the routes. */
 export async function describeApi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -39,7 +39,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
   });
 }
 
-/** To be called after the routes. */
+/** Call after adding the routes. */
 export async function showApi(app: FastifyInstance): Promise<void> {
   app.route({
     method: "GET",
@@ -68,8 +68,8 @@ export async function showApi(app: FastifyInstance): Promise<void> {
 }
 
 /**
- * Without the second copy of each answer that the transform makes for use in requests, and with what
- * it cannot know: a body of which every field may be left out may be left out itself.
+ * Without the second copy of each answer that the transform makes for use in requests, and with
+ * what it cannot know: a body is optional if all of its fields are.
  */
 function tidied(document: ReturnType<typeof withAnswers>): ReturnType<typeof withAnswers> {
   if (!("components" in document)) return document;
@@ -95,7 +95,7 @@ function description(): string {
     return `| \`${code}\` | ${status} | ${title} |`;
   });
   return [
-    "Errors are `application/problem+json` (RFC 9457) and told apart by their `code`; 4xx is the user's side, 5xx the system's. `Retry-After` says when to try again.",
+    "Errors are `application/problem+json` (RFC 9457), identified by their `code`; 4xx is the client's fault, 5xx the system's. `Retry-After` says when to try again.",
     "",
     "| code | status | |",
     "|---|---|---|",

@@ -1,6 +1,6 @@
 /**
- * The HTTP API of the session service. Everything has a bound: connections, headers, bodies, the time
- * a request may take to arrive and the time that closing may take.
+ * The HTTP API of the session service. Everything has a bound: connections, headers, bodies, and
+ * the time for a request to arrive and for the server to close.
  */
 import { randomUUID } from "node:crypto";
 import fastify, { type FastifyInstance } from "fastify";
@@ -21,24 +21,24 @@ import { Routes } from "./route.js";
 
 export interface ApiOptions {
   readonly listen: ListenAddress;
-  /** Whose `X-Forwarded-For` is believed: addresses, CIDR ranges, or `unix`. */
+  /** Proxies whose `X-Forwarded-For` is trusted: addresses, CIDR ranges, or `unix`. */
   readonly trustedProxies: readonly string[];
-  /** What is left out is as in DEFAULT_API_BOUNDS. */
+  /** DEFAULT_API_BOUNDS where left out. */
   readonly bounds?: Partial<ApiBounds>;
 }
 
 export interface ApiBounds {
   readonly connectionsMax: number;
   readonly bodyMaxBytes: number;
-  /** Of the request line and all headers. A path of three ids may take 9 KiB. */
+  /** For the request line and all headers. A path with three ids may take 9 KiB. */
   readonly headersMaxBytes: number;
-  /** Until the whole request has arrived. */
+  /** For the whole request to arrive. */
   readonly requestTimeoutMs: number;
   /** Between two requests on a connection. */
   readonly keepAliveMs: number;
-  /** On a connection where nothing moves, be it that we are waiting for the nodes. */
+  /** On a connection without traffic, even while we are waiting for the nodes. */
   readonly silenceMaxMs: number;
-  /** For what is under way when the server closes. */
+  /** For running requests when the server closes. */
   readonly closeMaxMs: number;
 }
 
@@ -54,14 +54,14 @@ const DEFAULT_API_BOUNDS: ApiBounds = {
 
 export interface Api {
   readonly address: ListenAddress;
-  /** Finishes what is under way, for `closeMaxMs` at most. */
+  /** Finishes running requests, for `closeMaxMs` at most. */
   close(): Promise<void>;
 }
 
 /**
- * Rejects with Node's error if the address cannot be had.
+ * Rejects with Node's error if it cannot listen on the address.
  *
- * @throws RangeError for a trusted proxy that is none
+ * @throws RangeError for an invalid trusted proxy
  */
 export async function startApi(options: ApiOptions, dependencies: ApiDependencies): Promise<Api> {
   const bounds = { ...DEFAULT_API_BOUNDS, ...options.bounds };
@@ -124,7 +124,7 @@ function newServer(bounds: ApiBounds, problems: ProblemResponder): FastifyInstan
     keepAliveTimeout: bounds.keepAliveMs,
     connectionTimeout: bounds.silenceMaxMs,
     forceCloseConnections: "idle",
-    // Answered by ourselves, as a problem.
+    // RequestGate answers instead, with a problem.
     return503OnClosing: false,
     http: {
       maxHeaderSize: bounds.headersMaxBytes,
@@ -132,12 +132,12 @@ function newServer(bounds: ApiBounds, problems: ProblemResponder): FastifyInstan
       connectionsCheckingInterval: Math.min(1000, bounds.requestTimeoutMs),
     },
     routerOptions: {
-      // What an id of 256 characters may take: four bytes each, three characters for each byte.
+      // An id of 256 characters: four bytes each, three characters for each byte.
       maxParamLength: 256 * 4 * 3,
       querystringParser: parseQuery,
     },
     clientErrorHandler: answerClientError,
-    // What it cannot find a route for, such as a path that cannot be decoded.
+    // Errors before routing, such as a path that cannot be decoded.
     frameworkErrors: (error, request, reply) => {
       problems.answerRaw(reply.hijack().raw, { requestId: request.id, problem: problemOf(error) });
     },
@@ -148,10 +148,10 @@ function newServer(bounds: ApiBounds, problems: ProblemResponder): FastifyInstan
     try {
       done(null, typeof body === "string" ? undefined : parseJsonBody(body));
     } catch (error) {
-      done(error instanceof Error ? error : new Error("a body could not be read"));
+      done(error instanceof Error ? error : new Error("the body could not be read"));
     }
   });
-  // The routes look at what they are asked themselves (`route.ts`).
+  // The routes validate requests themselves (`route.ts`).
   app.setValidatorCompiler(() => (value: unknown) => ({ value }));
   app.setSerializerCompiler(serializerCompiler);
   return app;

@@ -1,12 +1,12 @@
-/** Who calls, and whether they may. Decided before a body is read. */
+/** Who the caller is and what they may do. Decided before a body is read. */
 import { isIdentifier } from "../../tokens/identifier.js";
 import type { Caller } from "../login/caller.js";
 import type { Problem } from "./problem.js";
 
 /**
- * What a route asks of its caller:
+ * What a route requires of its caller:
  *
- * - `session`: any session, be it one that may only replace its one-time password;
+ * - `session`: any session, even one that may only replace its one-time password;
  * - `user`: a full session;
  * - `tenant_admin`: an administrator of the tenant in the path, or an operator;
  * - `operator`.
@@ -14,8 +14,8 @@ import type { Problem } from "./problem.js";
 export type RequiredScope = "session" | "user" | "tenant_admin" | "operator";
 
 /**
- * Why the caller may not; undefined if they may. Another tenant's administrator is answered as if the
- * tenant did not exist, whether or not it does.
+ * Why the caller may not; undefined if they may. An administrator of another tenant gets the same
+ * answer whether or not the tenant exists.
  */
 export function refusalOf(
   caller: Caller,
@@ -28,7 +28,7 @@ export function refusalOf(
   if (need === "user") return scopes.has("user") ? undefined : insufficient;
   if (scopes.has("operator")) return undefined;
   if (need === "operator" || !scopes.has("tenant_admin")) return insufficient;
-  // What is no id at all is refused as such afterwards, for everybody alike.
+  // An invalid id is refused later, in the same way for every caller.
   if (tenant === undefined || !isIdentifier(tenant)) return undefined;
   return tenant === caller.tenant ? undefined : { code: "not_found" };
 }
@@ -36,7 +36,9 @@ export function refusalOf(
 /** RFC 6750, section 2.1; the scheme's name in any case (RFC 9110, section 11.1). */
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
-/** The access token of a request; several `authorization` headers are as bad as a wrong one. */
+/**
+ * The access token of a request. Several `authorization` headers are refused like an invalid one.
+ */
 export function bearerOf(
   authorization: readonly string[],
 ): { readonly token: string } | { readonly refused: Problem } {

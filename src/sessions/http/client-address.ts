@@ -1,7 +1,7 @@
 /**
- * From where a request comes. The peer's address, unless the peer is a proxy that is trusted: then
- * what it says of *its* peer, and so on from right to left. What stands left of the first address
- * that is not trusted may have been invented by anybody and is never looked at.
+ * The client's address: the peer's, unless the peer is a trusted proxy. Then it is the last address
+ * in `X-Forwarded-For`, and so on from right to left while the address is a trusted proxy's.
+ * Entries further left may be forged by the client and are ignored.
  */
 import { BlockList, isIP, SocketAddress } from "node:net";
 
@@ -13,7 +13,7 @@ export interface TrustedProxies {
 }
 
 /**
- * @param entries addresses, CIDR ranges, or `unix` for whoever connects to a Unix socket
+ * @param entries addresses, CIDR ranges, or `unix` for peers on a Unix socket
  * @throws RangeError for anything else
  */
 export function trustedProxies(entries: readonly string[]): TrustedProxies {
@@ -30,18 +30,18 @@ export function trustedProxies(entries: readonly string[]): TrustedProxies {
 }
 
 export interface Peer {
-  /** Of the socket; undefined for a Unix socket. */
+  /** The socket's; undefined for a Unix socket. */
   readonly address: string | undefined;
-  /** `X-Forwarded-For` as it came, several headers joined by commas. */
+  /** `X-Forwarded-For` as received, several headers joined by commas. */
   readonly forwardedFor: string | undefined;
 }
 
 export function clientAddress(peer: Peer, trusted: TrustedProxies): string {
   let address = peer.address === undefined ? UNIX_PEER : (normalised(peer.address) ?? UNIX_PEER);
-  const told = peer.forwardedFor?.split(",") ?? [];
-  while (told.length > 0 && trusted.has(address)) {
-    const before = normalised(withoutPort(told.pop()?.trim() ?? ""));
-    // A proxy that tells nonsense is the last one that is known.
+  const forwarded = peer.forwardedFor?.split(",") ?? [];
+  while (forwarded.length > 0 && trusted.has(address)) {
+    const before = normalised(withoutPort(forwarded.pop()?.trim() ?? ""));
+    // Behind an invalid entry nothing is known: the proxy that sent it is the answer.
     if (before === undefined) break;
     address = before;
   }
@@ -49,19 +49,19 @@ export function clientAddress(peer: Peer, trusted: TrustedProxies): string {
 }
 
 /**
- * Some gateways (Azure's) add the source port, `203.0.113.5:54321` or `[2001:db8::1]:443`, which is
- * another one for each connection: the address is without it, and without brackets.
+ * Some gateways (Azure's) add the source port, `203.0.113.5:54321` or `[2001:db8::1]:443`, which
+ * differs for each connection. This removes the port and the brackets.
  */
 function withoutPort(text: string): string {
   const [, ipv6, ipv4] = /^(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?$/.exec(text) ?? [];
-  // Brackets are around an IPv6 address, and nothing else.
+  // Only an IPv6 address may be in brackets.
   if (ipv6 !== undefined) return ipv6.includes(":") ? ipv6 : "";
   return ipv4 ?? text;
 }
 
 const MAPPED_IPV4 = /^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$/;
 
-/** One way of writing each address, so that limits count it once. undefined: it is none. */
+/** One spelling of each address, so that limits count it once. undefined: not an address. */
 function normalised(text: string): string | undefined {
   const address = text.replace(/%.*$/, "");
   const family = familyOf(address);

@@ -1,4 +1,4 @@
-/** What Node refuses before there is a request: answered by hand, and the connection is over. */
+/** Errors that Node reports before there is a request: answered by hand, then the socket closes. */
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { problemBody, type Problem } from "./problem.js";

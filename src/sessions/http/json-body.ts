@@ -4,9 +4,9 @@ import { BodyError } from "./problem.js";
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A body that has to be a JSON object (RFC 8259) with no member twice, at any depth: parsers differ in
- * which of the two they take, so one before us may have checked another request than we read. An
- * empty body is undefined.
+ * A body that must be a JSON object (RFC 8259) without duplicate members at any depth. Parsers
+ * differ in which duplicate they take, so a proxy may have checked another request than the one
+ * read here. An empty body is undefined.
  *
  * @throws BodyError
  */

@@ -4,11 +4,11 @@ import { noBody, noPath, noQuery } from "./request-fields.js";
 import { answered, refused, type Routes } from "./route.js";
 
 export interface KeySet {
-  /** The public keys; empty before the first one is loaded. */
+  /** The public keys; empty until the first one is loaded. */
   jwks(): { readonly keys: readonly Readonly<Record<string, unknown>>[] };
 }
 
-/** A key is published long before it signs, so that a minute's delay never matters. */
+/** A key is published long before it signs, so a minute's delay does not matter. */
 const CACHE_CONTROL = "public, max-age=60";
 
 export function addKeySet(routes: Routes, keys: KeySet): void {

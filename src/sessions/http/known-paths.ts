@@ -1,13 +1,15 @@
-/** Which methods a path has, to tell a wrong method from a wrong path (RFC 9110, section 15.5.6). */
+/**
+ * The methods of each path, to tell a wrong method from a wrong path (RFC 9110, section 15.5.6).
+ */
 export class KnownPaths {
   readonly #routes: { readonly method: string; readonly parts: readonly string[] }[] = [];
 
-  /** `pattern`: as Fastify writes it, `:name` for any part and `*` for any rest. */
+  /** `pattern`: Fastify's, with `:name` for any segment and `*` for any remainder. */
   add(method: string, pattern: string): void {
     this.#routes.push({ method, parts: pattern.split("/") });
   }
 
-  /** Sorted; empty for a path that there is not. */
+  /** Sorted; empty for an unknown path. */
   methodsOf(path: string): readonly string[] {
     const asked = path.split("/");
     const methods = this.#routes

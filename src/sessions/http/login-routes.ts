@@ -19,7 +19,7 @@ import { publishAndAnswer } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
 
 const TAG = "Sessions";
-/** Until the log is searched again, which takes a failover as a rule; all clients may be waiting. */
+/** Until the log is searched again, usually after a failover. All clients may be waiting. */
 const UNSEARCHED_RETRY_AFTER_S = 5;
 
 const loginBody = z.strictObject({

@@ -7,12 +7,12 @@ import { RETRY_AFTER_S } from "./problem.js";
 import { API_SCHEMAS, noBody, noPath, noQuery } from "./request-fields.js";
 import { answered, refused, type Routes } from "./route.js";
 
-/** What can be said of the log and its nodes now. */
+/** Reads the current state of the log and its nodes. */
 export interface NodesReader {
-  /** undefined: there is no log to follow now. Rejects with a RevocationLogError. */
+  /** undefined: there is no log now. Rejects with a RevocationLogError. */
   readNodes(): Promise<
     | {
-        /** `recordedGeneration`: of the log that the database names. */
+        /** `recordedGeneration`: of the log that the database records. */
         readonly log: LogReport & { readonly recordedGeneration?: string | undefined };
         readonly nodes: readonly NodeReport[];
         readonly former?: readonly FormerNode[];
@@ -56,7 +56,7 @@ const nodesAnswer = z
   .register(API_SCHEMAS, {
     id: "Nodes",
     description:
-      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it lives and answers by its `on_stale`. `kept_ms_ago`: since the session service has stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database names; another one than `generation` is not followed by the fleet. `former_nodes` were seen last in a log that was left, and not in this one yet; where that is not `retired`, they may be fresh there.",
+      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it is running, and answers by its `on_stale`. `kept_ms_ago`: since the session service last stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database records; if it differs from `generation`, this Redis has been left. `former_nodes` were last seen in a log that has been left, and not in this one yet; unless that log is `retired`, they may be fresh there.",
   });
 
 export function addNodes(routes: Routes, reader: NodesReader): void {

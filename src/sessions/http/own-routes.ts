@@ -1,4 +1,4 @@
-/** What people do with their own sessions. */
+/** What users do with their own sessions. */
 import { z } from "zod";
 import type { Outbox } from "../outbox/outbox.js";
 import type { CallerDependencies } from "../login/caller.js";
@@ -79,7 +79,7 @@ export function addOtherSessionsEnd(routes: Routes, dependencies: OwnDependencie
     kind: "other_sessions_revoked",
     limited: true,
     need: "user",
-    summary: "End all my sessions but the one that asks",
+    summary: "End all my sessions except the current one",
     tag: TAG,
     path: noPath,
     query: waitQuery,
@@ -104,7 +104,7 @@ export function addOwnPassword(
     kind: "password_changed",
     limited: true,
     need: "session",
-    summary: "Change my password, and end all my sessions but the one that asks",
+    summary: "Change my password, and end all my sessions except the current one",
     tag: TAG,
     path: noPath,
     query: waitQuery,

@@ -3,7 +3,7 @@ import type { Problem } from "./problem.js";
 
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** Headers that every answer has. */
+/** Headers of every answer. */
 export function commonHeaders(requestId: string): Readonly<Record<string, string>> {
   return {
     "x-request-id": requestId,
@@ -24,8 +24,8 @@ export function problemHeaders(problem: Problem): Readonly<Record<string, string
 }
 
 /**
- * RFC 6750, section 3. Every 401 has a challenge (RFC 9110, section 15.5.2); only one about an access
- * token has an error code.
+ * RFC 6750, section 3. Every 401 has a challenge (RFC 9110, section 15.5.2); only one that concerns
+ * an access token has an error code.
  */
 function bearerChallenge({ code }: Problem): string | undefined {
   const { status, title } = PROBLEMS[code];

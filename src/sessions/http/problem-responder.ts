@@ -4,14 +4,14 @@ import type { ProblemCode } from "./problem-codes.js";
 import { commonHeaders, problemHeaders } from "./problem-headers.js";
 
 export interface ApiLog {
-  /** The system's side: once for each answer of 500 and above. */
+  /** Once for each answer of 500 and above. */
   requestFailed(failure: RequestFailure): void;
-  /** Each answer, when it is on its way. */
+  /** Once for each answer, when it is sent. */
   answered(answer: ApiAnswered): void;
 }
 
 export interface ApiAnswered {
-  /** The method and the route's pattern, which has no ids in it; undefined where there is none. */
+  /** The method and the route's pattern, without ids; undefined for an unknown route. */
   readonly operation: string | undefined;
   readonly status: number;
   readonly durationMs: number;
@@ -21,7 +21,7 @@ export interface RequestFailure {
   /** As in the answer's `x-request-id`. */
   readonly requestId: string;
   readonly method: string;
-  /** The route's pattern, which has no ids in it; undefined where there is none. */
+  /** The route's pattern, without ids; undefined for an unknown route. */
   readonly route: string | undefined;
   readonly status: number;
   readonly code: ProblemCode;
@@ -29,7 +29,7 @@ export interface RequestFailure {
   readonly error: unknown;
 }
 
-/** As much of Fastify's reply as is needed, whatever the route says that it answers. */
+/** The part of Fastify's reply that is needed, whatever the route's answer type. */
 export interface ProblemReply {
   readonly request: {
     readonly id: string;
@@ -41,7 +41,7 @@ export interface ProblemReply {
   send(payload: string): unknown;
 }
 
-/** Where every problem is answered, and told if it is the system's. */
+/** Sends every problem, and logs those that are the system's fault. */
 export class ProblemResponder {
   readonly #log: ApiLog;
 
@@ -49,7 +49,7 @@ export class ProblemResponder {
     this.#log = log;
   }
 
-  /** `error`: what was thrown, if anything was; it is told to the log only. */
+  /** `error`: what was thrown, if anything; it is only logged. */
   answer<Reply extends ProblemReply>(reply: Reply, problem: Problem, error?: unknown): Reply {
     const body = problemBody(problem);
     const { status, code } = body;
@@ -64,7 +64,7 @@ export class ProblemResponder {
     return reply;
   }
 
-  /** The same for a request that never came to a route: only the user's side can be to blame. */
+  /** The same for a request that never reached a route: only the client can be at fault. */
   answerRaw(
     response: ServerResponse,
     { requestId, problem }: { readonly requestId: string; readonly problem: Problem },

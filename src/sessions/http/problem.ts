@@ -1,7 +1,7 @@
 /**
- * What went wrong, as it is answered (RFC 9457), and the one conversion of whatever was thrown. A
- * user's fault is decided by a handler; what is thrown is the system's fault, but for what Fastify
- * refuses before a handler is asked.
+ * Problems as they are answered (RFC 9457), and the one conversion of thrown errors into them. The
+ * client's faults are decided by handlers; what is thrown is the system's fault, except for what
+ * Fastify refuses before a handler is called.
  */
 import type { z } from "zod";
 import { DatabaseError } from "../database/database.js";
@@ -11,9 +11,9 @@ import { PROBLEMS, type ProblemCode } from "./problem-codes.js";
 
 export interface Problem {
   readonly code: ProblemCode;
-  /** For people; says nothing about how the service works inside. */
+  /** For people; says nothing about the service's internals. */
   readonly detail?: string;
-  /** Which fields, and what about them. */
+  /** The invalid fields, and what is wrong with each. */
   readonly errors?: readonly FieldProblem[];
   /** Seconds, for `Retry-After`. */
   readonly retryAfterS?: number;
@@ -22,7 +22,7 @@ export interface Problem {
 }
 
 export interface FieldProblem {
-  /** Its name, with dots where it is within another one. */
+  /** Its name, with dots for nested fields. */
   readonly field: string;
   /** A sentence for people, or a stable code where the API names one. */
   readonly problem: string;
@@ -50,7 +50,7 @@ export function problemBody({ code, detail, errors }: Problem): ProblemBody {
   };
 }
 
-/** How long to wait before the system's fault may have passed, where nothing better is known. */
+/** `Retry-After` for a fault of the system, where nothing better is known. */
 export const RETRY_AFTER_S = 1;
 
 export function invalidField(field: string, problem: string): Problem {
@@ -63,7 +63,7 @@ export function problemOf(error: unknown): Problem {
   return PROBLEMS[code].status === 503 ? { code, retryAfterS: RETRY_AFTER_S } : { code };
 }
 
-/** The body is no JSON object. Its message is for the caller. */
+/** The body is not a JSON object. The message is for the caller. */
 export class BodyError extends Error {
   override readonly name = "BodyError";
 }
@@ -82,7 +82,7 @@ function systemFault(error: unknown): ProblemCode | undefined {
   return undefined;
 }
 
-/** What Fastify and its parsers refuse; they say so with a status. */
+/** What Fastify and its parsers refuse, with a status of their own. */
 function frameworkRefusal(error: unknown): Problem | undefined {
   if (error instanceof BodyError) return invalidField("body", error.message);
   if (!(error instanceof Error) || !("code" in error) || !("statusCode" in error)) return undefined;
@@ -90,7 +90,7 @@ function frameworkRefusal(error: unknown): Problem | undefined {
     case 413:
       return { ...invalidField("body", "is too large"), code: "body_too_large" };
     case 415: {
-      const problem = "has to be application/json";
+      const problem = "must be application/json";
       return { ...invalidField("content-type", problem), code: "media_type_unsupported" };
     }
     case 400:
@@ -103,7 +103,7 @@ function frameworkRefusal(error: unknown): Problem | undefined {
   }
 }
 
-/** How zod is to tell what is wrong with a field, where it would speak of its own types. */
+/** zod's messages for wrong types, without its own names for them. */
 export const IN_OUR_WORDS: z.core.ParseContext<z.core.$ZodIssue> = {
   error: (issue) => {
     if (issue.code !== "invalid_type") return undefined;
@@ -111,19 +111,19 @@ export const IN_OUR_WORDS: z.core.ParseContext<z.core.$ZodIssue> = {
   },
 };
 
-/** What is wrong with each field; empty where nothing is. */
+/** What is wrong with each field; empty if nothing is. */
 export function fieldProblems(error: z.ZodError | undefined): readonly FieldProblem[] {
   return (error?.issues ?? []).flatMap((issue) =>
     issue.code === "unrecognized_keys"
       ? issue.keys.map((key) => ({
           field: named([...issue.path, key]),
-          problem: "is not known here",
+          problem: "is not a known field",
         }))
       : [{ field: named(issue.path), problem: issue.message }],
   );
 }
 
-/** Names that callers made up are told only as far as somebody would read them. */
+/** Clients may send field names of any length; an answer repeats only the beginning. */
 const NAME_MAX_CHARACTERS = 100;
 
 function named(path: readonly PropertyKey[]): string {

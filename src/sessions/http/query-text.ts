@@ -1,16 +1,16 @@
-/** A parameter that came more than once, or that cannot be decoded, is no text. */
+/** Not a text if it was sent more than once or cannot be decoded. */
 export type QueryValue = string | null | readonly (string | null)[];
 
 /**
- * A query as its parameters, decoded once (`+` is a space). What cannot be decoded is null, never a
- * text with something else in its place: an id must not become another id.
+ * A query's parameters, decoded once (`+` is a space). A value that cannot be decoded is null,
+ * never text with replacement characters: an id must not become another id.
  */
 export function parseQuery(query: string): Record<string, QueryValue> {
   const values = new Map<string, (string | null)[]>();
   for (const pair of query.split("&")) {
     if (pair === "") continue;
     const [name = "", ...rest] = pair.split("=");
-    // A name that cannot be decoded is unknown as it stands.
+    // A name that cannot be decoded is an unknown field either way.
     const key = decoded(name) ?? name;
     values.set(key, [...(values.get(key) ?? []), decoded(rest.join("="))]);
   }

@@ -1,4 +1,4 @@
-/** What the audit trail says of an act that the API refused to somebody who has logged in. */
+/** The audit row of an act that the API refused to a logged-in caller. */
 import { z } from "zod";
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import type { RefusedAct } from "../audit/refusal-trail.js";
@@ -8,8 +8,9 @@ import type { RequiredScope } from "./authority.js";
 import type { ProblemCode } from "./problem-codes.js";
 
 /**
- * What a handler refuses for the trail: what the rules forbid, and callers who were revoked while
- * they asked. The rest is a mistake in the request, or the verb itself has written it down.
+ * The handlers' refusals that belong in the audit trail: forbidden acts, and callers who were
+ * revoked meanwhile. The others are mistakes in the request, or the verb has written the row
+ * itself.
  */
 const FOR_THE_TRAIL: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   "password_unacceptable",
@@ -22,7 +23,7 @@ export function isForTheTrail(code: ProblemCode): boolean {
   return FOR_THE_TRAIL.has(code);
 }
 
-/** What is no id is left out, whatever it is. */
+/** An invalid id is left out. */
 const given = identifierSchema.optional().catch(undefined);
 const inPath = z.object({ tenant: given, user: given, session: given });
 const inBody = z.object({ tenant: given, user_id: given, login: given });
@@ -33,15 +34,15 @@ export interface RefusedRequest {
   readonly caller: Caller;
   readonly code: ProblemCode;
   readonly address: string;
-  /** As far as they have come; not looked at by anybody yet. */
+  /** As received so far; not validated yet. */
   readonly params: unknown;
   readonly body: unknown;
 }
 
 /**
- * It stands in the caller's own trail, and nowhere else. Whom it would have concerned is told as it
- * was asked, whether or not there is such a tenant or user; in `detail` where the tenant is another
- * one, because the same id there is somebody else.
+ * The row belongs to the caller's own trail only. The target is recorded as it was requested,
+ * whether or not it exists; in `detail` if its tenant is another one, because there the same id is
+ * another user's.
  */
 export function refusedAct(request: RefusedRequest): RefusedAct {
   const { kind, caller, code, address } = request;
@@ -66,17 +67,17 @@ interface Target {
 
 function targetOf({ need, caller, params, body }: RefusedRequest): Target {
   const path = inPath.safeParse(params).data;
-  // People act on themselves, with the session that asks unless they name another one.
+  // Without another target, users act on themselves and on the session that they call with.
   if (need === "session" || need === "user") {
     const { tenant, user, session } = caller;
     return { tenant, user, session: path?.session ?? session };
   }
-  const told = inBody.safeParse(body).data;
+  const fields = inBody.safeParse(body).data;
   return {
-    tenant: path?.tenant ?? told?.tenant,
-    user: path?.user ?? told?.user_id,
+    tenant: path?.tenant ?? fields?.tenant,
+    user: path?.user ?? fields?.user_id,
     session: path?.session,
-    login: told?.login,
+    login: fields?.login,
   };
 }
 

@@ -1,8 +1,8 @@
 /**
- * The fields of requests. Everything has a bound, and a field that is not described is refused.
+ * The fields of requests. Each has a bound, and unknown fields are refused.
  *
- * `API_SCHEMAS` gives fields and answers their names and descriptions in the OpenAPI document; it
- * says nothing about what is accepted, which the schemas themselves do.
+ * `API_SCHEMAS` names and describes fields and answers in the OpenAPI document; what is accepted is
+ * defined by the schemas themselves.
  */
 import { z } from "zod";
 import {
@@ -15,7 +15,7 @@ import { identifierSchema } from "../../tokens/identifier.js";
 
 export const API_SCHEMAS = z.registry<Record<string, unknown>>();
 
-/** A tenant's, user's or session's id; also a login, which is one for the people who use it. */
+/** A tenant's, user's or session's id; also a login, which has the same form. */
 export const idField = identifierSchema.register(API_SCHEMAS, {
   description: "Compared byte for byte; without control characters.",
   minLength: 1,
@@ -23,8 +23,8 @@ export const idField = identifierSchema.register(API_SCHEMAS, {
 });
 
 /**
- * An id for something new. Whoever writes `.` or `..` into a URL asks for another path, so nobody
- * could act on what is called that.
+ * An id for something new. `.` and `..` in a URL mean another path, so nothing with such an id
+ * could be addressed.
  */
 export const newIdField = identifierSchema
   .refine((id) => id !== "." && id !== "..", { error: "must not be `.` or `..`" })
@@ -36,7 +36,7 @@ export const newIdField = identifierSchema
 
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
-/** A text for people, in one line. Code points are counted, as everywhere. */
+/** Text for people, in one line. Lengths are in code points. */
 function lineOf(minCodePoints: number, maxCodePoints: number, description: string) {
   const length = { minLength: minCodePoints, maxLength: maxCodePoints };
   return z
@@ -56,12 +56,14 @@ function lineOf(minCodePoints: number, maxCodePoints: number, description: strin
 }
 
 export const nameField = lineOf(1, 256, "A name for people.");
-export const deviceNameField = lineOf(1, 256, "By which the user knows the device again.");
+export const deviceNameField = lineOf(1, 256, "A name by which the user recognises the device.");
 export const reasonField = lineOf(1, 256, "Why; kept in the audit trail.");
-/** An actor's name escapes both of its ids. */
+/** In an actor's name both ids are escaped. */
 export const actorField = lineOf(1, 8192, "As the audit trail writes it, such as `user:acme/ada`.");
 
-/** Longer texts are nobody's password; shorter ones may be tried, in vain. */
+/**
+ * No password is longer. Shorter ones than the rules allow are accepted here and fail to log in.
+ */
 export const passwordField = z
   .string()
   .min(1)
@@ -70,7 +72,7 @@ export const passwordField = z
 
 export const refreshTokenField = z.string().min(1).max(1024);
 
-/** A whole number in a query, written in digits only. */
+/** A whole number in a query, in digits only. */
 function queryNumber(
   description: string,
   { min, max, preset }: { min: number; max: number; preset: number },
@@ -106,9 +108,9 @@ const cursorField = z
   .string()
   .min(1)
   .max(CURSOR_MAX_CHARACTERS)
-  .register(API_SCHEMAS, { description: "`next_cursor` of the page before." });
+  .register(API_SCHEMAS, { description: "`next_cursor` of the previous page." });
 
-/** A time in a query (RFC 3339), in Unix milliseconds afterwards. */
+/** A time in a query (RFC 3339), converted to Unix milliseconds. */
 export const timeField = z.iso
   .datetime({ offset: true, error: "must be a time such as 2026-01-31T12:00:00Z" })
   .transform((text) => Date.parse(text))

@@ -4,10 +4,10 @@ import { RETRY_AFTER_S, type Problem } from "./problem.js";
 import type { ProblemResponder } from "./problem-responder.js";
 import { commonHeaders } from "./problem-headers.js";
 
-/** The routes that are the API; the others only describe it. */
+/** The routes of the API; the others only describe it. */
 const API_PATHS = /^\/(v1|\.well-known)\//;
 
-/** What every request passes first, before anything of it but its head is read. */
+/** Checks every request before its body is read: is the service ready, and does the route exist? */
 export class RequestGate {
   readonly #isReady: () => boolean;
   readonly #known = new KnownPaths();
@@ -17,7 +17,7 @@ export class RequestGate {
     this.#isReady = isReady;
   }
 
-  /** To be called before there are routes. */
+  /** Call before adding the routes. */
   guard(app: FastifyInstance, problems: ProblemResponder): void {
     app.addHook("onRoute", ({ method, url }) => {
       for (const one of [method].flat()) this.#known.add(one, url);
@@ -31,11 +31,11 @@ export class RequestGate {
       // Otherwise a connection that was busy when the server began to close would stay open.
       if (this.#stopping) reply.header("connection", "close");
     });
-    // Such requests are refused above; this is where they would get if they were not.
+    // Such requests are already refused above; this replaces Fastify's own answer.
     app.setNotFoundHandler((_request, reply) => problems.answer(reply, { code: "route_unknown" }));
   }
 
-  /** From now on whoever comes is told to go elsewhere. */
+  /** From now on every request is answered with `stopping`. */
   close(): void {
     this.#stopping = true;
   }

@@ -1,10 +1,10 @@
-/** A revocation is answered with its receipt, in the words of `sekisho revoke --json`. */
+/** A revocation is answered with its receipt, with the fields of `sekisho revoke --json`. */
 import type { CommittedRevocation, Outbox, RevocationReceipt } from "../outbox/outbox.js";
 import type { UnconfirmedNode } from "../../revocation-log/receipt.js";
 import type { RevocationBody } from "./answer-schemas.js";
 
 export interface AnsweredRevocation {
-  /** 202: committed, and certain to be published, but not in force yet. */
+  /** 202: committed and certain to be published, but not in force yet. */
   readonly status: 200 | 202;
   readonly body: RevocationBody;
 }
@@ -15,14 +15,14 @@ export async function publishAndAnswer(
   committed: readonly CommittedRevocation[],
   waitMs: number,
 ): Promise<AnsweredRevocation> {
-  // There was nothing to end, so there is nothing to wait for either.
+  // Nothing was ended, so there is nothing to wait for.
   const receipt =
     committed.length === 0 ? { published: true } : await outbox.publish(committed, waitMs);
   const event_ids = committed.map(({ eventId }) => eventId);
   return { status: receipt.published ? 200 : 202, body: revocationBody(receipt, event_ids) };
 }
 
-/** The same for what may have been done before: then its receipt, and nothing is published. */
+/** The same for an act that may have been done before: then nothing is published again. */
 export async function answerEnded(
   outbox: Outbox,
   ended: { readonly committed: readonly CommittedRevocation[]; readonly repeatedBy?: string },
@@ -52,7 +52,8 @@ function revocationBody(
   };
   if (nodes === undefined) return body;
   const { applied } = nodes;
-  const [pending, silent] = [nodes.pending.map(told), nodes.silent.map(told)];
+  const pending = nodes.pending.map(nodeBody);
+  const silent = nodes.silent.map(nodeBody);
   return {
     ...body,
     confirmed: published && pending.length === 0,
@@ -64,7 +65,7 @@ function revocationBody(
   };
 }
 
-function told({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode) {
+function nodeBody({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode) {
   return {
     node,
     ...(maxStalenessMs === undefined ? {} : { max_staleness_ms: maxStalenessMs }),

@@ -1,11 +1,11 @@
 /**
- * One route of the API: what it asks of its caller, what it takes and what it answers. The handler
- * gets only what has been found good, and gives back a value; how that becomes HTTP is decided here,
- * once for all routes.
+ * One route of the API: what it requires of its caller, what it accepts and what it answers. The
+ * handler gets validated input and returns a value; how that becomes HTTP is decided here, once for
+ * all routes.
  *
- * In this order, and the first refusal is the answer: the access token, the right to act, then, once
- * the body has arrived, whether the caller's session is open still, all fields of path, query and body
- * at once, and how often the caller acts. A handler that was called has been asked in good order.
+ * Checks run in this order, and the first refusal is the answer: the access token, the caller's
+ * scope; then, once the body has arrived, whether the caller's session is still active, all fields
+ * of path, query and body together, and the limit of the caller's acts. The handler comes last.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type {} from "@fastify/swagger";
@@ -38,9 +38,9 @@ export interface RoutePlan<
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** As Fastify writes it: `/v1/admin/tenants/:tenant`. */
   readonly url: string;
-  /** undefined: anybody may call it. */
+  /** undefined: no access token is needed. */
   readonly need?: RequiredScope;
-  /** What the audit trail calls the act. undefined: it only reads, which leaves no row. */
+  /** The audit kind. undefined: the route only reads, which is not recorded. */
   readonly kind?: AuditKind;
   /** Every call counts towards the limit of the caller's acts. */
   readonly limited?: true;
@@ -51,16 +51,16 @@ export interface RoutePlan<
   /** `noBody` where none is expected. */
   readonly body: Body;
   readonly answers: A;
-  /** Besides those that every route has. */
+  /** In addition to those of every route. */
   readonly problems: readonly ProblemCode[];
 }
 
-/** What a handler is asked with. */
+/** A validated request. */
 export interface Asked<Path, Query, Body> {
   readonly path: Path;
   readonly query: Query;
   readonly body: Body;
-  /** From where. */
+  /** The client's. */
   readonly address: string;
 }
 
@@ -92,9 +92,9 @@ export function refused(code: ProblemCode, more: Omit<Problem, "code"> = {}): Re
   return { problem: { code, ...more } };
 }
 
-/** The list that is asked for page by page has never given this cursor. */
+/** The cursor was not issued for this list. */
 export function invalidCursor(): Refused {
-  return { problem: invalidField("cursor", "is none that this list has given") };
+  return { problem: invalidField("cursor", "was not issued for this list") };
 }
 
 export function answered<Status extends number, Body>(
@@ -121,7 +121,7 @@ export class Routes {
     this.#tools = tools;
   }
 
-  /** A route that anybody may call. */
+  /** A route without authentication. */
   open<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, A extends Answers>(
     plan: RoutePlan<P, Q, B, A>,
     handle: (asked: Asked<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
@@ -138,7 +138,7 @@ export class Routes {
     });
   }
 
-  /** A route for those who have logged in. */
+  /** A route for authenticated callers. */
   guarded<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, A extends Answers>(
     plan: RoutePlan<P, Q, B, A> & { readonly need: RequiredScope },
     handle: (asked: AskedByCaller<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
@@ -148,7 +148,7 @@ export class Routes {
       method: plan.method,
       url: plan.url,
       schema: describe(plan),
-      // Before the body is read: a stranger's is not worth the memory.
+      // Before the body is read: an unauthenticated client's body must cost no memory.
       onRequest: async (request, reply) => {
         const caller = await this.#admitted(request, plan);
         if ("problem" in caller) return this.#tools.problems.answer(reply, caller.problem);
@@ -157,8 +157,8 @@ export class Routes {
       },
       handler: async (request, reply) => {
         const caller = callers.get(request);
-        if (caller === undefined) throw new Error("a handler was asked by nobody");
-        // Who sends a body decides how long that takes.
+        if (caller === undefined) throw new Error("guarded handler called without a caller");
+        // The client decides how long its body takes, so the session may have ended meanwhile.
         if (request.body !== undefined && !(await isCallerActive(this.#tools.callers, caller))) {
           const answer = refused("invalid_token");
           return this.#sendTo(request, reply, { plan, caller, answer });
@@ -216,14 +216,14 @@ export class Routes {
     this.#tools.refusals.record(refusedAct({ kind, need, caller, code, address, params, body }));
   }
 
-  /** What was asked, or everything that is wrong with it. */
+  /** The validated request, or everything that is wrong with it. */
   #read<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
     plan: { readonly path: P; readonly query: Q; readonly body: B },
     request: FastifyRequest,
   ): Asked<z.output<P>, z.output<Q>, z.output<B>> | Refused {
     const path = plan.path.safeParse(request.params, IN_OUR_WORDS);
     const query = plan.query.safeParse(request.query, IN_OUR_WORDS);
-    // No body is as good as an empty one: what it lacks is told by name.
+    // A missing body counts as an empty one, so that its missing fields are named.
     const body = plan.body.safeParse(request.body ?? {}, IN_OUR_WORDS);
     if (path.success && query.success && body.success) {
       const address = this.#addressOf(request);
@@ -234,8 +234,8 @@ export class Routes {
   }
 
   #addressOf({ socket, headers }: FastifyRequest): string {
-    const told = headers["x-forwarded-for"];
-    const forwardedFor = Array.isArray(told) ? told.join(",") : told;
+    const header = headers["x-forwarded-for"];
+    const forwardedFor = Array.isArray(header) ? header.join(",") : header;
     return clientAddress({ address: socket.remoteAddress, forwardedFor }, this.#tools.trusted);
   }
 
@@ -251,7 +251,7 @@ export class Routes {
 
 const tenantInPath = z.object({ tenant: z.string() });
 
-/** The tenant that the path names, whether or not it could be one. */
+/** The tenant named by the path, valid or not. */
 function tenantIn(params: unknown): string | undefined {
   return tenantInPath.safeParse(params).data?.tenant;
 }
@@ -268,7 +268,7 @@ const ALWAYS: readonly ProblemCode[] = [
 const WITH_BODY: readonly ProblemCode[] = ["body_too_large", "media_type_unsupported"];
 const WITH_TOKEN: readonly ProblemCode[] = ["token_missing", "invalid_token", "keys_unavailable"];
 
-/** For the OpenAPI document, and for checking what is answered. */
+/** For the OpenAPI document, and for checking answers. */
 function describe(plan: RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>): FastifySchema {
   const takesBody = plan.method === "POST" || plan.method === "PUT";
   const { need } = plan;
@@ -292,8 +292,8 @@ function describe(plan: RoutePlan<z.ZodType, z.ZodType, z.ZodType, Answers>): Fa
 }
 
 const NEEDS: Readonly<Record<RequiredScope, string>> = {
-  session: "For whoever has logged in, be it with a one-time password.",
-  user: "For whoever has logged in and has a password of their own.",
+  session: "For every logged-in user, even with a one-time password.",
+  user: "For every logged-in user who has replaced their one-time password.",
   tenant_admin: "For the tenant's administrators and for operators.",
   operator: "For operators.",
 };

@@ -51,7 +51,7 @@ export function addTenants(routes: Routes, dependencies: AdminDependencies): voi
     method: "GET",
     url: "/v1/admin/tenants",
     need: "operator",
-    summary: "List the tenants by id; the operators' own is among them",
+    summary: "List the tenants by id, including the operators' own",
     tag: TAG,
     path: noPath,
     query: pageQuery,
@@ -71,7 +71,7 @@ export function addAudit(routes: Routes, dependencies: AdminDependencies): void 
     method: "GET",
     url: "/v1/admin/tenants/:tenant/audit",
     need: "tenant_admin",
-    summary: "Read a tenant's audit trail, the newest first",
+    summary: "Read a tenant's audit trail, newest first",
     tag: TAG,
     path: tenantPath,
     query: z.strictObject({

@@ -1,4 +1,4 @@
-/** A time as answers write it: RFC 3339 in UTC, with milliseconds. */
+/** The API's format for times: RFC 3339 in UTC, with milliseconds. */
 export function timeBody(ms: number): string {
   return new Date(ms).toISOString();
 }

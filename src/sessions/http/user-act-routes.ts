@@ -77,7 +77,7 @@ export function addDisable(routes: Routes, dependencies: ActDependencies): void 
     ...actPlan(
       "disable",
       "user_disabled",
-      "End everything of a user and let nobody log in as them",
+      "Disable a user: end all their sessions and block logins",
     ),
     query: waitQuery,
     answers: { 200: revocationAnswer, 202: revocationAnswer },
@@ -93,7 +93,7 @@ export function addDisable(routes: Routes, dependencies: ActDependencies): void 
 }
 
 export function addEnable(routes: Routes, dependencies: ActDependencies): void {
-  const summary = "Let a disabled user log in again; what was ended stays ended";
+  const summary = "Let a disabled user log in again; ended sessions stay ended";
   addHarmless(routes, dependencies, {
     ...actPlan("enable", "user_enabled", summary),
     act: enableUser,
@@ -101,7 +101,7 @@ export function addEnable(routes: Routes, dependencies: ActDependencies): void {
 }
 
 export function addUnlock(routes: Routes, dependencies: ActDependencies): void {
-  const summary = "End a lockout and forget the failed logins";
+  const summary = "End an account lockout and forget the failed logins";
   addHarmless(routes, dependencies, {
     ...actPlan("unlock", "account_unlocked", summary),
     act: unlockUser,
@@ -110,7 +110,7 @@ export function addUnlock(routes: Routes, dependencies: ActDependencies): void {
 
 export function addPasswordSetting(routes: Routes, dependencies: ActDependencies): void {
   const summary =
-    "Replace a user's password, by a one-time one unless it is given, and end everything";
+    "Replace a user's password, by a one-time password unless one is given, and end all sessions";
   const plan = {
     ...actPlan("password", "password_set", summary),
     query: waitQuery,

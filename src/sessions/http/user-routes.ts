@@ -62,7 +62,8 @@ export function addUserCreation(routes: Routes, dependencies: AdminDependencies)
       case "tenant_not_found":
         return refused("not_found");
       case "role_unfit": {
-        const problem = "operators live in the operators' tenant, and nobody else does";
+        const problem =
+          "operators belong to the operators' tenant, all other roles to other tenants";
         return refused("request_invalid", { errors: [{ field: "role", problem }] });
       }
       case "password_unacceptable":
@@ -73,7 +74,7 @@ export function addUserCreation(routes: Routes, dependencies: AdminDependencies)
   });
 }
 
-/** `problems`: the stable codes of the rules for passwords. */
+/** `problems`: the stable codes of the password rules. */
 export function unacceptable(problems: readonly string[]): Problem {
   const errors = problems.map((problem) => ({ field: "password", problem }));
   return { code: "password_unacceptable", errors };
@@ -105,7 +106,7 @@ export function addUserSessions(routes: Routes, dependencies: AdminDependencies)
     method: "GET",
     url: "/v1/admin/tenants/:tenant/users/:user/sessions",
     need: "tenant_admin",
-    summary: "List a user's sessions, the newest first; ended ones are among them",
+    summary: "List a user's sessions, newest first, including ended ones",
     tag: TAG,
     path: userPath,
     query: pageQuery,

@@ -1,14 +1,13 @@
 /**
- * Private keys as they are stored: AES-256-GCM (NIST SP 800-38D) with a secret from the environment,
- * so that who has a copy of the database cannot sign.
+ * Private keys as they are stored: AES-256-GCM (NIST SP 800-38D) with a secret from the
+ * environment, so that a copy of the database is not enough to sign.
  *
  *      1 byte   version, 1
  *     12 bytes  nonce, random for every encryption
  *     16 bytes  tag
  *      …        the private key (PKCS #8 as PEM), encrypted
  *
- * `kid` and algorithm are authenticated with it: an envelope that was moved to another row does not
- * open.
+ * `kid` and algorithm are authenticated too: an envelope moved to another row cannot be opened.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { SigningKeyError } from "./signing-key-error.js";
@@ -17,27 +16,27 @@ export const SECRET_BYTES = 32;
 
 const VERSION = 1;
 const CIPHER = "aes-256-gcm";
-/** 96 bits (SP 800-38D, section 8.2); keys are too few for random ones to meet. */
+/** 96 bits (SP 800-38D, section 8.2); with so few keys, random nonces will not collide. */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HEAD_BYTES = 1 + NONCE_BYTES + TAG_BYTES;
 
-/** What the key is called in its row. */
+/** A key's identity in its row. */
 export interface KeyName {
   readonly kid: string;
   readonly algorithm: string;
 }
 
 export interface KeySecrets {
-  /** What keys are encrypted with. */
+  /** Encrypts keys. */
   readonly secret: Uint8Array;
-  /** What they may still be encrypted with, while the secret is being changed. */
+  /** May still decrypt keys, while the secret is being changed. */
   readonly previousSecret?: Uint8Array | undefined;
 }
 
 export interface OpenedEnvelope {
   readonly privateKey: string;
-  /** Encrypted with the previous secret, so it has to be encrypted anew. */
+  /** Encrypted with the previous secret, so it has to be re-encrypted. */
   readonly outdated: boolean;
 }
 
@@ -45,7 +44,7 @@ export interface OpenedEnvelope {
 export function requireSecrets({ secret, previousSecret }: KeySecrets): void {
   for (const one of [secret, previousSecret ?? secret]) {
     if (one.byteLength !== SECRET_BYTES) {
-      const message = `a secret for signing keys has ${SECRET_BYTES} bytes, not ${one.byteLength}`;
+      const message = `a secret for signing keys must have ${SECRET_BYTES} bytes, not ${one.byteLength}`;
       throw new SigningKeyError("secret_malformed", message);
     }
   }
@@ -61,8 +60,8 @@ export function sealPrivateKey(privateKey: string, name: KeyName, secret: Uint8A
 }
 
 /**
- * @throws {SigningKeyError} `wrong_secret` where no secret opens it, which also happens to an
- * envelope that was changed; `key_unreadable` where it is none of this version's
+ * @throws {SigningKeyError} `wrong_secret` if no secret opens it, also because the envelope was
+ * changed; `key_unreadable` if the envelope has another version
  */
 export function openPrivateKey(
   envelope: Uint8Array,
@@ -81,8 +80,8 @@ export function openPrivateKey(
   throw new SigningKeyError(
     "wrong_secret",
     `the signing key ${name.kid} cannot be decrypted: it was encrypted with another ` +
-      "SEKISHO_SESSIONS_KEY_SECRET. Set the one that was used before; to change it, give the old " +
-      "one as SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS for a while",
+      "SEKISHO_SESSIONS_KEY_SECRET. Set the earlier secret again; to change it, set the old one as " +
+      "SEKISHO_SESSIONS_KEY_SECRET_PREVIOUS for the time of the change",
   );
 }
 
@@ -99,7 +98,7 @@ function tryOpen(envelope: Uint8Array, name: KeyName, secret: Uint8Array): strin
   }
 }
 
-/** As JSON, so that no two names give the same bytes. */
+/** As JSON, so that different names never give the same bytes. */
 function associatedData({ kid, algorithm }: KeyName): Buffer {
   return Buffer.from(JSON.stringify(["sekisho signing key", VERSION, kid, algorithm]), "utf8");
 }

@@ -4,7 +4,7 @@ import { type PublicJwk, publicJwkOf } from "./public-jwk.js";
 
 export interface GeneratedKey {
   readonly algorithm: Algorithm;
-  /** Its `kid` is the key's own digest, so no two keys share one. */
+  /** Its `kid` is the key's thumbprint, so no two keys share one. */
   readonly publicJwk: PublicJwk;
   /** PKCS #8 as PEM. */
   readonly privateKey: string;
@@ -18,8 +18,8 @@ const ENCODINGS = {
 } as const;
 
 /**
- * Makes a key pair beside the event loop. By way of PEM: Node 20 can lock itself up when a key that
- * was just generated is exported as a JWK while the garbage collector ends the job behind it.
+ * Generates a key pair in the thread pool. It goes through PEM, because Node 20 can deadlock when a
+ * freshly generated key is exported as a JWK while the garbage collector frees the job behind it.
  */
 export async function generateSigningKey(algorithm: Algorithm): Promise<GeneratedKey> {
   const { publicKey, privateKey } = await generatePem(algorithm);

@@ -1,27 +1,27 @@
 /**
- * Which key signs when: pure, so that months can be tried out in a moment.
+ * Which key signs when. Pure, so that tests can run through months.
  *
  *      created ── published only ──▶ signs ──────────▶ verifies only ──▶ removed
  *      createdAt      prepublishS    signsFrom … the successor's signsFrom   publishedUntil
  *
- * A successor is created `prepublishS` before the time of the key that signs is over, so that every
- * node has fetched it before it meets its tokens. Where that was missed (nobody was running), the
- * key that signs goes on until its successor has been published for that long: there is never a
- * moment without a key. Only a key that has no elder signs at once. When a key is followed, it stays
- * published until the last token that it may have signed has expired everywhere.
+ * A successor is created `prepublishS` before the signing key's time ends, so that every node has
+ * fetched it before it sees its tokens. If that was missed (no instance was running), the signing
+ * key continues until its successor has been published for that long: there is always a key. Only
+ * the very first key signs at once. A replaced key stays published until the last token that it may
+ * have signed has expired everywhere.
  *
  * Everything follows from the stored times and the clock, so instances that see the same rows agree
- * on the key without a word between them. One that cannot see the rows any more may not know of a
- * successor. Until `signsUntil` there is none that signs; after that it goes on for `prepublishS`
- * since it last saw the rows, because a successor that it does not know was created later than
- * that and does not sign before, nor is the key removed before then.
+ * on the key without talking to each other. An instance that cannot read the rows may not know of a
+ * successor. Until `signsUntil` no successor signs; after that it may go on for `prepublishS` since
+ * it last read the rows, because an unknown successor was created after that and does not sign
+ * earlier, nor is the key removed before then.
  */
 
 /** In Unix milliseconds. */
 export interface KeyTimes {
   readonly createdAtMs: number;
   readonly signsFromMs: number;
-  /** As planned; the successor's `signsFromMs` is when it really ends. */
+  /** As planned; signing really ends at the successor's `signsFromMs`. */
   readonly signsUntilMs: number;
   readonly publishedUntilMs: number;
 }
@@ -33,7 +33,7 @@ export interface RotatedKey extends KeyTimes {
 export interface RotationSchedule {
   /** How long a key signs. */
   readonly rotationS: number;
-  /** How long it is published before that: longer than a node takes to fetch keys again. */
+  /** How long it is published before that: longer than a node's interval for fetching keys. */
   readonly prepublishS: number;
   readonly tokenLifetimeS: number;
   /** The largest difference between two machines' clocks. */
@@ -43,41 +43,41 @@ export interface RotationSchedule {
 export interface RotationPlan {
   /** The key to create now. */
   readonly create: KeyTimes | undefined;
-  /** Keys that stay published for longer than it was written down. */
+  /** Keys that must stay published longer than stored. */
   readonly extend: readonly { readonly kid: string; readonly publishedUntilMs: number }[];
-  /** The `kid`s of keys that no living token needs. */
+  /** The `kid`s of keys that no valid token needs. */
   readonly remove: readonly string[];
 }
 
-/** What a key stays published for beyond the last token, the skew and all that is forgotten here. */
+/** How long a key stays published beyond its last token and the skew. */
 const RETENTION_MARGIN_S = 60;
 
-/** Nodes accept no set of more than 64 keys. */
+/** Half of the 64 keys that nodes accept in a set. */
 const KEYS_AT_ONCE_MAX = 32;
 
-/** Why these times cannot be kept, in one line; undefined where they can. */
+/** Why this schedule is impossible, in one line; undefined if it is not. */
 export function faultOfSchedule(schedule: RotationSchedule): string | undefined {
   const { rotationS, prepublishS, tokenLifetimeS, skewS } = schedule;
   if (!(prepublishS > 0 && tokenLifetimeS > 0 && skewS >= 0)) {
-    return "times have to be positive";
+    return "times must be positive";
   }
   if (!(rotationS >= prepublishS)) {
-    return `keys that rotate every ${rotationS} s cannot be published ${prepublishS} s before`;
+    return `keys that rotate every ${rotationS} s cannot be published ${prepublishS} s in advance`;
   }
   if (retentionMs(schedule) > (KEYS_AT_ONCE_MAX - 3) * rotationS * 1000) {
-    return `keys that rotate every ${rotationS} s are too many while their tokens live`;
+    return `keys that rotate every ${rotationS} s are too many at once for the lifetime of their tokens`;
   }
   return undefined;
 }
 
-/** By the time from which they sign; the `kid` decides between equals, for all instances alike. */
+/** By the time from which they sign; ties are broken by `kid`, the same on all instances. */
 export function inOrder<K extends RotatedKey>(keys: readonly K[]): readonly K[] {
   return [...keys].sort((a, b) => a.signsFromMs - b.signsFromMs || (a.kid < b.kid ? -1 : 1));
 }
 
 /**
- * The key that signs at `nowMs`: the youngest one whose time has come. Where none has (this clock is
- * behind that of whoever created the first one), it is the eldest: better a little early than none.
+ * The key that signs at `nowMs`: the latest whose time has come. If none has (this clock is behind
+ * that of the instance that created the first key), the earliest: better a little early than none.
  */
 export function signingKeyAt<K extends RotatedKey>(
   keys: readonly K[],
@@ -94,7 +94,7 @@ export function successorOf<K extends RotatedKey>(keys: readonly K[], key: K): K
 }
 
 /**
- * Whether one may still sign with this key, having last seen the stored keys `seenAgeMs` ago.
+ * Whether this key may still sign, if the stored keys were last read `seenAgeMs` ago.
  */
 export function maySign(
   key: KeyTimes,
@@ -105,7 +105,7 @@ export function maySign(
   return nowMs < key.signsUntilMs || seenAgeMs < prepublishS * 1000;
 }
 
-/** What has to be changed in the stored keys now; nothing, most of the time. */
+/** What has to be changed in the stored keys now; usually nothing. */
 export function planRotation(
   keys: readonly RotatedKey[],
   nowMs: number,
@@ -135,8 +135,8 @@ function planSuccessor(
   if (nowMs < signing.signsUntilMs - prepublishMs) return undefined;
   const fromMs = Math.max(signing.signsUntilMs, nowMs + prepublishMs);
   const successor = successorOf(keys, signing);
-  // One that is much too late was created by a clock that was wrong, and rotation must not wait for
-  // it. One created a moment ago by a clock that is ahead of this one is not too late.
+  // A successor that is much too late was created with a wrong clock, and rotation must not wait
+  // for it. One created a moment ago by a clock that is slightly ahead is not too late.
   const lateFromMs = fromMs + 2 * schedule.skewS * 1000;
   if (successor !== undefined && successor.signsFromMs <= lateFromMs) return undefined;
   return timesFrom(nowMs, fromMs, schedule);
@@ -169,7 +169,7 @@ function timesFrom(nowMs: number, signsFromMs: number, schedule: RotationSchedul
   };
 }
 
-/** How long after its last token a key is still needed: twice the skew, as for the horizon. */
+/** How long a key is needed after it stops signing: twice the skew, as for the horizon. */
 function retentionMs({ tokenLifetimeS, skewS }: RotationSchedule): number {
   return (tokenLifetimeS + 2 * skewS + RETENTION_MARGIN_S) * 1000;
 }

@@ -7,19 +7,19 @@ import { type PublicJwk, publicJwkOf } from "./public-jwk.js";
 import { SigningKeyError } from "./signing-key-error.js";
 import type { StoredSigningKey } from "./signing-key-store.js";
 
-/** A stored key, decrypted and found to be what its row says. */
+/** A stored key, decrypted and verified against its row. */
 export interface ReadableKey extends RotatedKey {
   readonly publicJwk: PublicJwk;
   readonly minting: MintingKey;
   readonly verification: VerificationKey;
   readonly sealedPrivateKey: Uint8Array;
-  /** To be stored instead, where the key is still encrypted with the previous secret. */
+  /** To be stored instead, if the key is still encrypted with the previous secret. */
   readonly resealed: Uint8Array | undefined;
 }
 
 /**
- * Decrypts a stored key. The public key is taken from the private one, never from the row: who can
- * write to the database, but does not know the secret, can have no key of their own published.
+ * Decrypts a stored key. The public key is derived from the private one, never read from the row:
+ * an attacker who can write to the database, but lacks the secret, cannot have a key published.
  *
  * @throws {SigningKeyError} `wrong_secret`, `key_unreadable`
  */
@@ -40,7 +40,7 @@ async function readStoredKey(stored: StoredSigningKey, secrets: KeySecrets): Pro
       resealed: outdated ? sealPrivateKey(privateKey, stored, secrets.secret) : undefined,
     };
   } catch {
-    // Whatever it was may quote the key, so it is left behind.
+    // The original error may quote the key, so it is dropped.
     throw new SigningKeyError("key_unreadable", `the signing key ${kid} is not a usable key`);
   }
 }
@@ -58,7 +58,7 @@ export async function readStoredKeys(
   return inOrder(await Promise.all(read));
 }
 
-/** The same key where only its times have changed; undefined where it has to be read again. */
+/** The same key if only its times have changed; undefined if it has to be read again. */
 export function withTimesOf(
   read: ReadableKey | undefined,
   stored: StoredSigningKey,

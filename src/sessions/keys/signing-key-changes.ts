@@ -4,7 +4,7 @@ import { planRotation, type RotationSchedule } from "./key-rotation.js";
 import { type ReadableKey, withTimesOf } from "./readable-key.js";
 import type { SigningKeyChanges, StoredSigningKey } from "./signing-key-store.js";
 
-/** Whether the stored keys have to be changed, and whether a key is needed for that. */
+/** Whether the stored keys have to be changed, and whether that needs a new key. */
 export function changesNeeded(
   keys: readonly ReadableKey[],
   nowMs: number,
@@ -17,21 +17,21 @@ export function changesNeeded(
 }
 
 export interface ChangeFacts {
-  /** The keys as they are under lock. */
+  /** The stored keys, read under the lock. */
   readonly locked: readonly StoredSigningKey[];
-  /** The keys that were decrypted before. */
+  /** The keys decrypted before. */
   readonly read: readonly ReadableKey[];
-  /** To be stored if one is still needed. */
+  /** To be stored if it is still needed. */
   readonly generated: GeneratedKey | undefined;
   readonly nowMs: number;
 }
 
-/** Decides anew by what is there under lock: another instance may have been faster. */
+/** Decides again under the lock: another instance may have been first. */
 export function decideChanges(
   { locked, read, generated, nowMs }: ChangeFacts,
   options: RotationSchedule & KeySecrets,
 ): SigningKeyChanges {
-  // Without a key at hand the time for one comes with the next reload.
+  // Without a generated key, the next reload creates one.
   const plan = planRotation(locked, nowMs, options);
   const create =
     plan.create === undefined || generated === undefined

@@ -1,11 +1,12 @@
 /**
- * - `no_key`: there is no key to sign with now: none was loaded yet, or what was loaded is too old to
- *   go on signing with. The system's fault; worth trying again.
- * - `overloaded`: too many signatures wait for their check. The system's fault; worth trying again.
- * - `secret_malformed`: the secret that keys are encrypted with is not 32 bytes.
+ * - `no_key`: there is no key to sign with: none was loaded yet, or the loaded ones are too old to
+ *   continue with. The system's fault; can be retried.
+ * - `overloaded`: too many signatures are waiting to be verified. The system's fault; can be
+ *   retried.
+ * - `secret_malformed`: the secret for encrypting keys is not 32 bytes long.
  * - `wrong_secret`: a stored key was encrypted with another secret.
- * - `key_unreadable`: a stored key is not what it has to be.
- * - `schedule_impossible`: the rotation's times contradict each other.
+ * - `key_unreadable`: a stored key is not valid.
+ * - `schedule_impossible`: the times of the rotation contradict each other.
  */
 export type SigningKeyErrorCode =
   | "no_key"
@@ -15,7 +16,7 @@ export type SigningKeyErrorCode =
   | "key_unreadable"
   | "schedule_impossible";
 
-/** Never says anything about a private key or the secret. */
+/** Its message never reveals anything of a private key or the secret. */
 export class SigningKeyError extends Error {
   override readonly name = "SigningKeyError";
   readonly code: SigningKeyErrorCode;

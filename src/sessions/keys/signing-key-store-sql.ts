@@ -9,7 +9,7 @@ import { publicJwkSchema } from "./public-jwk.js";
 import { SigningKeyError } from "./signing-key-error.js";
 import type { SigningKeyChanges, SigningKeyStore, StoredSigningKey } from "./signing-key-store.js";
 
-/** Keys belong to no tenant; what happens to them stands in the operators' trail. */
+/** Keys belong to no tenant; their audit rows are in the operators' trail. */
 const OPERATORS_TENANT = "sekisho";
 const ACTOR = "sekisho";
 
@@ -31,8 +31,8 @@ export class SqlSigningKeyStore implements SigningKeyStore {
     decide: (stored: readonly StoredSigningKey[]) => SigningKeyChanges,
   ): Promise<readonly StoredSigningKey[]> {
     return this.#database.transaction(scope, async (queries) => {
-      // Keeps out other changes and lets everybody read. Row locks would not do: at the first start
-      // there is no row.
+      // Excludes other changes but not readers. Row locks are not enough: at the first start there
+      // is no row.
       await queries.execute(sql`LOCK TABLE ${signingKeys} IN SHARE ROW EXCLUSIVE MODE`);
       await applyChanges(queries, atMs, decide(await selectAll(queries)));
       return selectAll(queries);

@@ -18,18 +18,18 @@ export interface SigningKeyChanges {
   readonly remove: readonly string[];
 }
 
-/** Where the instances of the service have their keys in common. */
+/** The keys that all instances share. */
 export interface SigningKeyStore {
   /**
-   * All keys, in no order. Rejects with a DatabaseError, or with a SigningKeyError
-   * `key_unreadable` for a row that is no key.
+   * All keys, in no particular order. Rejects with a DatabaseError, or with a SigningKeyError
+   * `key_unreadable` for an invalid row.
    */
   load(): Promise<readonly StoredSigningKey[]>;
   /**
-   * Changes the keys, one instance at a time: `decide` sees them as nobody else can change them
-   * until its changes are there, wholly or not at all, with an audit row for each key created.
-   * `decide` must be synchronous and may be called once only. Returns the keys as they are then.
-   * Rejects as `load` does.
+   * Changes the keys, one instance at a time: no other instance can change them between `decide`
+   * and the commit. The changes are applied completely or not at all, with an audit row for each
+   * created key. `decide` must be synchronous and is called at most once. Returns the keys
+   * afterwards. Rejects as `load` does.
    *
    * @param atMs the time of the audit rows
    */

@@ -24,37 +24,36 @@ import type { SigningKeyStore } from "./signing-key-store.js";
 export type { TokenFacts } from "../../tokens/access-token-mint.js";
 
 /*
- * The keys of this instance: what it last saw in the database, and nothing that it made and did not
- * find there. Every reload looks at the stored keys, changes them if rotation is due (whichever
- * instance comes first does it, the others find nothing left to do), and takes over what is there
- * then.
+ * The keys of this instance: what it last read from the database, and never a key that it generated
+ * but did not find there. Every reload reads the stored keys, changes them if rotation is due
+ * (the first instance does it, the others find nothing to do), and uses the result.
  *
  *   state          mint, verify, jwks           what happens next
- *   nothing read   `no_key`                     start() again, by the caller
+ *   nothing read   `no_key`                     the caller calls start() again
  *   keys in use    with them                    a reload every minute
- *   reload failed  with those read last         a reload every 5 s, until one is good
+ *   reload failed  with those read last         a reload every 5 s, until one succeeds
  *
- * A failed reload takes nothing away. Only a key whose time is over is not signed with for ever:
- * another instance may have replaced it (`key-rotation.ts`).
+ * A failed reload takes nothing away. But a key whose time has passed does not sign for ever,
+ * because another instance may have replaced it (`key-rotation.ts`).
  */
 
 export const REFRESH_MS = 60_000;
 export const RETRY_MS = 5_000;
 /** Delays are shortened by up to this share, so that instances started together drift apart. */
 export const JITTER_SHARE = 0.2;
-/** Anybody can invent a `kid`. */
+/** Any client can send a token with an invented `kid`. */
 export const UNKNOWN_KID_RELOAD_MIN_MS = 5_000;
 
 export interface AccessTokenMint {
-  /** Rejects with a SigningKeyError `no_key` where there is none to sign with. */
+  /** Rejects with a SigningKeyError `no_key` if there is no key to sign with. */
   mint(facts: TokenFacts): Promise<{ readonly token: string; readonly expiresInS: number }>;
 }
 
 export interface OwnTokenVerifier {
   /**
-   * The token's claims if it is one of ours: form, signature, issuer, audience, times. Says nothing
-   * about revocation. undefined for a token that is refused; rejects with a SigningKeyError where
-   * that cannot be told (`no_key`, `overloaded`).
+   * The token's claims if it is valid: form, signature, issuer, audience, times. Does not check
+   * revocation. undefined for a refused token; rejects with a SigningKeyError if that cannot be
+   * decided (`no_key`, `overloaded`).
    */
   verify(token: string): Promise<AccessToken | undefined>;
 }
@@ -64,9 +63,9 @@ export interface SigningKeysOptions extends RotationSchedule, KeySecrets {
   readonly clock: Clock;
   readonly issuer: string;
   readonly audience: string;
-  /** Of keys that are created from now on; those that are there keep theirs. */
+  /** For keys created from now on; existing ones keep theirs. */
   readonly algorithm?: Algorithm;
-  /** Called after each reload; the problem of one that failed. */
+  /** Called after each reload, with the problem of one that failed. */
   readonly onReload?: (problem: string | undefined) => void;
   readonly schedule?: Schedule;
   /** From 0 to 1, for the jitter. */
@@ -84,11 +83,11 @@ export interface SigningKeysStatus {
   }[];
   /** How long the signing key has been signing; undefined without one. */
   readonly signingAgeMs: number | undefined;
-  /** Unix milliseconds at which the next key signs, or should. */
+  /** Unix milliseconds at which the next key will sign. */
   readonly nextRotationAtMs: number | undefined;
-  /** Since the stored keys were last seen. */
+  /** Since the stored keys were last read. */
   readonly seenAgeMs: number | undefined;
-  /** Of the last reload, in one line; undefined after a good one. */
+  /** Of the last reload, in one line; undefined if it succeeded. */
   readonly lastProblem: string | undefined;
 }
 
@@ -136,7 +135,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     if (this.#cancelNext === undefined) this.#scheduleNext();
   }
 
-  /** Resolves when nothing uses the database any more. What was read stays in use. */
+  /** Resolves when nothing uses the database any more. The loaded keys stay in use. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelNext?.();
@@ -159,7 +158,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     if (outcome.good) return outcome.token;
     if (outcome.reason === "keys_unavailable") throw nothingRead();
     if (outcome.reason === "overloaded") {
-      throw new SigningKeyError("overloaded", "too many tokens wait for their signature's check");
+      throw new SigningKeyError("overloaded", "too many tokens are waiting to be verified");
     }
     return undefined;
   }
@@ -167,7 +166,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
   /**
    * The public keys as a JWK Set (RFC 7517, section 5).
    *
-   * @throws {SigningKeyError} `no_key` as long as none were read: an empty set would be a lie
+   * @throws {SigningKeyError} `no_key` until keys were read: an empty set would be wrong
    */
   jwks(): { readonly keys: readonly PublicJwk[] } {
     if (this.#keys.length === 0) throw nothingRead();
@@ -198,7 +197,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     const seenAgeMs = this.#seenAgeMs();
     if (key === undefined || seenAgeMs === undefined) throw nothingRead();
     if (!maySign(key, nowMs, seenAgeMs, this.#options)) {
-      const message = `the signing key's time is over, and for ${Math.round(seenAgeMs / 1000)} s the database could not be asked for the next one`;
+      const message = `the signing key has expired, and its successor could not be read from the database for ${Math.round(seenAgeMs / 1000)} s`;
       throw new SigningKeyError("no_key", message);
     }
     return key.minting;
@@ -208,12 +207,12 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     return this.#seenAt && elapsedAtLeastMs(this.#seenAt, momentOf(this.#clock));
   }
 
-  /** Reloads for a token with an unknown `kid`, if that was not just done. Whether it was good. */
+  /** Reloads for an unknown `kid`, unless that was just done. Whether the reload succeeded. */
   async #lookForKid(): Promise<boolean> {
     if (this.#closed) return false;
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#unknownKidAtMs >= UNKNOWN_KID_RELOAD_MIN_MS) this.#unknownKidAtMs = nowMs;
-    // Those who come while it is under way wait for the same one.
+    // Callers during a reload share it.
     else if (this.#reloading === undefined) return false;
     return this.#reload().then(
       () => true,
@@ -234,13 +233,13 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     );
   }
 
-  /** One at a time; who asks while one is under way gets that one. */
+  /** One at a time; callers during a reload share it. */
   #reload(): Promise<void> {
     this.#reloading ??= this.#loadAndRotate()
       .then(
         () => this.#note(undefined),
         (error: unknown) => {
-          this.#note(error instanceof Error ? error.message : "signing keys could not be read");
+          this.#note(error instanceof Error ? error.message : "the signing keys could not be read");
           throw error;
         },
       )
@@ -256,12 +255,12 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
   async #loadAndRotate(): Promise<void> {
     const options = this.#options;
     const seenAt = momentOf(this.#clock);
-    // With a wrong secret this ends here: no key is created that the others cannot read.
+    // With a wrong secret this throws: no key is created that the others cannot read.
     const keys = await readStoredKeys(await options.store.load(), this.#keys, options);
     this.#use(keys, seenAt);
     const needed = changesNeeded(keys, this.#clock.wallMs(), options);
     if (!needed.any) return;
-    // Before the transaction, which would otherwise be open as long as this takes.
+    // Before the transaction, to keep that short.
     const { algorithm = "ES256" } = options;
     const generated = needed.create ? await generateSigningKey(algorithm) : undefined;
     const changeAt = momentOf(this.#clock);

@@ -3,14 +3,13 @@ import type { Count, Counters, PointLimit } from "./counters.js";
 import type { Limit, LimitSettings } from "./login-limits.js";
 
 /**
- * How many keys each limit remembers. About 15 MB for each limit that counts attempts; one that is
- * full refuses whoever is new, since letting somebody pass uncounted would be worse. A limit of acts
- * admits a new key uncounted instead: its callers are logged in, and no revocation may fail because
- * of the acts of others.
+ * How many keys each limit remembers, about 15 MB per limit. When a limit on attempts is full, it
+ * refuses new keys, because an uncounted attempt would be worse. A limit on acts admits them
+ * instead: its callers are logged in, and no revocation may fail because of other users' acts.
  */
 export const KEYS_MAX = 100_000;
 
-/** Counters in this process, lost with it. They settle at once. */
+/** Counters in this process, lost when it ends. They settle at once. */
 export class MemoryCounters implements Counters {
   readonly #points: Readonly<Record<PointLimit, PointCounter>>;
   readonly #spread: DistinctCounter;
@@ -49,7 +48,7 @@ export class MemoryCounters implements Counters {
 
 const WITHIN: Count = { within: true };
 
-/** What happens to a new key while as many are remembered as may be. */
+/** What happens to a new key when the counter is full. */
 type WhenFull = "refuse" | "admit";
 
 interface Window {
@@ -58,8 +57,8 @@ interface Window {
 }
 
 /**
- * Fixed windows, as long for each key as for every other: whoever came first into the map is also
- * the first to leave it, so that looking at the oldest is all the cleaning there is.
+ * Fixed windows of equal length: the first key inserted is also the first to expire, so removing
+ * expired keys from the front of the map is enough.
  */
 class PointCounter {
   readonly #limit: Limit;
@@ -101,7 +100,7 @@ class PointCounter {
     if (window !== undefined && window.points > 0) window.points -= 1;
   }
 
-  /** When the oldest window that is left ends. */
+  /** When the oldest remaining window ends. */
   #forgetEnded(now: number): number | undefined {
     for (const [key, { endsAtMs }] of this.#windows) {
       if (endsAtMs > now) return endsAtMs;
@@ -112,7 +111,7 @@ class PointCounter {
 }
 
 interface Tried {
-  /** When each account was last tried, the longest ago first. */
+  /** When each account was last tried, oldest first. */
   readonly accounts: Map<string, number>;
   lastMs: number;
 }
@@ -122,7 +121,7 @@ class DistinctCounter {
   readonly #limit: Limit;
   readonly #clock: Clock;
   readonly #pairsMax: number;
-  /** In order of `lastMs`, but for those that took their last try back. */
+  /** In order of `lastMs`, except for addresses whose last attempt was taken back. */
   readonly #addresses = new Map<string, Tried>();
   #pairs = 0;
 

@@ -1,7 +1,7 @@
 /**
- * Counters that all instances share. rate-limiter-flexible counts attempts; distinct accounts are
- * counted by a script of our own, because "is it new, is there room, then note it" must be one step:
- * two requests at once would otherwise try one account more than allowed, again and again.
+ * Counters that all instances share. rate-limiter-flexible counts attempts. Distinct accounts need
+ * a script of our own, because "is it new, is there room, then note it" must be atomic: otherwise
+ * two concurrent requests could exceed the limit by one account, again and again.
  */
 import type { Redis } from "ioredis";
 import { RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
@@ -14,7 +14,7 @@ const PREFIX = "sekisho:limits";
 
 /**
  * KEYS[1]: the accounts that an address tried, a sorted set by Redis's time in milliseconds.
- * ARGV: account, the most of them, window in ms. Answers 0, or in how many ms there is room.
+ * ARGV: account, maximum, window in ms. Returns 0, or the ms until there is room.
  */
 const OCCUPY = `
 local time = redis.call('TIME')
@@ -65,7 +65,7 @@ export class RedisCounters implements Counters {
       await this.#points[limit].consume(key);
       return { within: true };
     } catch (error) {
-      // The library rejects with the count when there are no points left, with an Error otherwise.
+      // The library rejects with the count when no points are left, otherwise with an Error.
       if (error instanceof RateLimiterRes) return { within: false, freeInMs: error.msBeforeNext };
       throw error;
     }
@@ -73,7 +73,7 @@ export class RedisCounters implements Counters {
 
   async giveBack(limit: PointLimit, key: string): Promise<void> {
     const limiter = this.#points[limit];
-    // A window that has ended meanwhile must not begin anew with less than nothing.
+    // If the window has ended meanwhile, a new one must not start below zero.
     const spent = await limiter.get(key);
     if (spent !== null && spent.consumedPoints > 0) await limiter.reward(key);
   }
@@ -96,7 +96,7 @@ export class RedisCounters implements Counters {
     await this.#client.zrem(spreadKey(address), account);
   }
 
-  /** Counts something that matters to nobody: shows that Redis answers, and that it may count. */
+  /** Counts on a key that no limit uses: shows that Redis answers and accepts writes. */
   async probe(): Promise<void> {
     await this.#probe.consume("probe");
   }

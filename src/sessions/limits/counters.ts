@@ -1,24 +1,24 @@
-/** What the limits need of a place to count in. */
+/** The counters that the limits need, in memory or in Redis. */
 import { accountKey, actorKey, addressKey } from "./limit-keys.js";
 import type { ActLimitName, Actor, Admission, LimitName, LoginAttempt } from "./login-limits.js";
 
 export type Count =
   | { readonly within: true }
-  /** `freeInMs`: when the next try has a chance. */
+  /** `freeInMs`: when the next attempt may be admitted. */
   | { readonly within: false; readonly freeInMs: number };
 
 /** The limits that count attempts; `spread` counts distinct accounts. */
 export type PointLimit = Exclude<LimitName, "spread">;
 
-/** Each method is atomic by itself. They may reject: what then happens is the caller's decision. */
+/** Each method is atomic. They may reject; the caller decides what happens then. */
 export interface Counters {
-  /** Counts one; over the limit it is counted as well. The window begins with its first. */
+  /** Counts one, even over the limit. The window begins with its first. */
   spend(limit: PointLimit, key: string): Promise<Count>;
-  /** Takes one back, never below none. */
+  /** Takes one back, never below zero. */
   giveBack(limit: PointLimit, key: string): Promise<void>;
   /**
-   * Notes that the address tried the account within the last window, unless it has tried as many
-   * others; a refused account is not noted, so that trying it again is refused again.
+   * Notes that the address tried the account within the last window, unless it has tried too many
+   * others. A refused account is not noted, so that trying it again is refused again.
    */
   occupy(address: string, account: string): Promise<Count>;
   /** Forgets that the address tried the account. */

@@ -1,24 +1,26 @@
-/** Under which names the limits count. */
+/** The keys that the limits count by. */
 import { createHash } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
 
-/** 22 characters of base64url are 132 bits: nobody finds two accounts with the same key. */
+/**
+ * 22 characters of base64url are 132 bits: finding two accounts with the same key is infeasible.
+ */
 const KEY_CHARACTERS = 22;
 
 /**
- * The key of an account. Hashed, so that no name of a person stands in Redis, in its dumps or in
- * MONITOR; as a JSON array, so that no two pairs of tenant and login are written alike.
+ * The key of an account. Hashed, so that no login appears in Redis, in its dumps or in MONITOR;
+ * from a JSON array, so that different pairs of tenant and login never give the same text.
  */
 export function accountKey(tenant: string, login: string): string {
   return keyOf(["account", tenant, login]);
 }
 
-/** The key of an account that acts: by its id, which no other account of the tenant ever has. */
+/** The key of an acting account: by its id, which no other account of the tenant ever has. */
 export function actorKey(tenant: string, user: string): string {
   return keyOf(["actor", tenant, user]);
 }
 
-/** The key of the network that an address is counted with. */
+/** The key of the network that an address belongs to. */
 export function addressKey(address: string): string {
   return keyOf(["address", countedNetwork(address)]);
 }
@@ -29,10 +31,10 @@ function keyOf(parts: readonly string[]): string {
 }
 
 /**
- * What counts as one address: an IPv4 address by itself, an IPv6 address with all of its /64, the
- * least that one customer is given and within which a host chooses freely (RFC 4291 §2.5.1,
- * RFC 6177). An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is the IPv4 address. What is no
- * address counts as it is written.
+ * The network counted as one address: an IPv4 address by itself; an IPv6 address with its whole
+ * /64, the smallest range that one customer gets and within which a host chooses freely (RFC 4291
+ * §2.5.1, RFC 6177). IPv4-mapped IPv6 (`::ffff:192.0.2.1`) counts as the IPv4 address. Anything
+ * else counts as it is written.
  */
 export function countedNetwork(address: string): string {
   if (isIPv4(address)) return address;

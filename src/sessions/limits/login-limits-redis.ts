@@ -1,17 +1,17 @@
 /**
- * Limits that all instances share, counted in Redis; and in this process whenever Redis does not
- * count at once. The limits are no reason to refuse an honest login, so they never wait for Redis
- * longer than `answerMaxMs`, and never let anybody pass uncounted.
+ * Limits that all instances share, counted in Redis, or in this process whenever Redis does not
+ * answer in time. The limits must not make logins depend on Redis: they never wait longer than
+ * `answerMaxMs`, and never let an attempt pass uncounted.
  *
- * - `starting`: not connected yet. Counted in this process, which nobody is told: it is short.
- * - `redis`: counted in Redis. The first command that fails or takes too long, or a lost connection,
- *   leads to `process`, and that call is counted again there.
- * - `process`: counted in this process at once, without asking Redis. ioredis goes on connecting, a
- *   few times a second; a connection counts one point as a probe, and only when that has worked
- *   (`PING` also works on a Redis that may not write) all is counted in Redis again.
+ * - `starting`: not connected yet. Counted in this process, without reporting it: it is short.
+ * - `redis`: counted in Redis. The first command that fails or takes too long, or a lost
+ *   connection, leads to `process`, and that call is counted again there.
+ * - `process`: counted in this process at once, without asking Redis. ioredis reconnects a few
+ *   times a second; a new connection counts one point as a probe, and only if that succeeds (`PING`
+ *   also works on a Redis that accepts no writes) is everything counted in Redis again.
  *
- * What was counted in one place is not carried to the other: while Redis goes and comes, somebody
- * may have as many tries again as a limit allows, in each instance, once for each change.
+ * Counts are not carried over: after each change of mode, a client has the full limit again, in
+ * each instance.
  */
 import { Redis, type RedisOptions } from "ioredis";
 
@@ -29,7 +29,7 @@ import {
   type LoginLimits,
 } from "./login-limits.js";
 
-/** What the three round trips of a login may take together; they take less than one as a rule. */
+/** For the three round trips of a login together; normally they take less than one millisecond. */
 export const ANSWER_MAX_MS = 200;
 
 /** Between two attempts to connect. */
@@ -39,12 +39,12 @@ export interface RedisLoginLimitsOptions {
   /** `redis://` or `rediss://`. */
   readonly url: string;
   readonly settings: LimitSettings;
-  /** Redis is no longer used, and why; once for each change. */
+  /** Called once per change: Redis is no longer used, and why. */
   readonly onFallback: (reason: string) => void;
-  /** Redis is used again; once for each change. */
+  /** Called once per change: Redis is used again. */
   readonly onRecovered: () => void;
   readonly answerMaxMs?: number;
-  /** For counting in this process; Redis has its own time. */
+  /** For counting in this process; Redis uses its own time. */
   readonly clock?: Clock;
 }
 
@@ -57,7 +57,7 @@ const CONNECTION = {
   autoResendUnfulfilledCommands: false,
   disableClientInfo: true,
   connectTimeout: 1000,
-  // A server that hangs does not close its side.
+  // A hanging server does not close its side.
   disconnectTimeout: 100,
   noDelay: true,
 } satisfies RedisOptions;
@@ -71,29 +71,29 @@ export class RedisLoginLimits implements LoginLimits {
   readonly #inRedis: RedisCounters;
   readonly #inProcess: MemoryCounters;
   #mode: CountingMode = "starting";
-  /** How often Redis has come (back): a late failure of an earlier time says nothing any more. */
+  /** How often Redis became usable: a late failure of an earlier connection is ignored. */
   #arrivals = 0;
-  /** What the client said of the connection: more than the commands that are lost with it. */
-  #said: Error | undefined;
+  /** The client's last connection error, which says more than the errors of the lost commands. */
+  #connectionError: Error | undefined;
 
-  /** Begins to connect and does not wait for it. @throws RangeError */
+  /** Starts connecting and does not wait for it. @throws RangeError */
   constructor(options: RedisLoginLimitsOptions) {
     requireUsableLimits(options.settings);
     this.#options = options;
     this.#answerMaxMs = options.answerMaxMs ?? ANSWER_MAX_MS;
     this.#inProcess = new MemoryCounters(options.settings, options.clock ?? systemClock);
-    // The timeout also bounds the client's own AUTH, which a server that hangs would never answer.
+    // The timeout also bounds the client's own AUTH, which a hanging server would never answer.
     const commandTimeout = this.#answerMaxMs;
     this.#client = new Redis(options.url, { ...CONNECTION, commandTimeout });
     this.#inRedis = new RedisCounters(this.#client, options.settings);
     this.#client.on("error", (error: Error) => {
-      this.#said = error;
+      this.#connectionError = error;
     });
     this.#client.on("ready", () => void this.#probe());
     this.#client.on("close", () => this.#fallBack(new Error("the connection was closed")));
   }
 
-  /** Where it counts just now. */
+  /** Where it counts now. */
   get countsIn(): "redis" | "process" {
     return this.#mode === "redis" ? "redis" : "process";
   }
@@ -114,7 +114,7 @@ export class RedisLoginLimits implements LoginLimits {
     await this.#count((counters) => takeBack(counters, attempt));
   }
 
-  /** Counts in this process from now on, for whoever still asks. */
+  /** Later calls are counted in this process. */
   close(): void {
     this.#mode = "closed";
     if (this.#client.status !== "end") this.#client.disconnect();
@@ -126,8 +126,8 @@ export class RedisLoginLimits implements LoginLimits {
       try {
         return await this.#within(use(this.#inRedis));
       } catch (error) {
-        // Those that waited beside the first one to fail must not end the next connection.
-        if (this.#isIn("redis") && arrival === this.#arrivals) this.#giveUp(error);
+        // Concurrent commands that fail later must not end the next connection.
+        if (this.#isIn("redis") && arrival === this.#arrivals) this.#abandon(error);
       }
     }
     return use(this.#inProcess);
@@ -138,11 +138,11 @@ export class RedisLoginLimits implements LoginLimits {
   }
 
   async #probe(): Promise<void> {
-    this.#said = undefined;
+    this.#connectionError = undefined;
     try {
       await this.#within(this.#inRedis.probe());
     } catch (error) {
-      this.#giveUp(error);
+      this.#abandon(error);
       return;
     }
     if (this.#mode === "closed" || this.#client.status !== "ready") return;
@@ -152,8 +152,8 @@ export class RedisLoginLimits implements LoginLimits {
     if (wasAway) this.#options.onRecovered();
   }
 
-  /** Its replies could no longer be waited for, so the connection is given up for a new one. */
-  #giveUp(error: unknown): void {
+  /** A reply may still arrive late, so the connection is replaced by a new one. */
+  #abandon(error: unknown): void {
     if (this.#mode === "closed") return;
     this.#fallBack(error);
     if (this.#client.status !== "end") this.#client.disconnect(true);
@@ -162,7 +162,7 @@ export class RedisLoginLimits implements LoginLimits {
   #fallBack(error: unknown): void {
     if (this.#mode !== "starting" && this.#mode !== "redis") return;
     this.#mode = "process";
-    this.#options.onFallback(reasonOf(this.#said ?? error));
+    this.#options.onFallback(reasonOf(this.#connectionError ?? error));
   }
 
   async #within<T>(answer: Promise<T>): Promise<T> {
@@ -180,7 +180,7 @@ export class RedisLoginLimits implements LoginLimits {
   }
 }
 
-/** The message of ioredis or of Redis; they name the server's address and no password. */
+/** The message of ioredis or of Redis; it names the server's address but no password. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.message !== "") return error.message;

@@ -1,36 +1,36 @@
 /**
  * How often an address or an account may try to log in, to refresh or to act. The limits of logins
- * slow down guessing and shield the hashing of passwords; they know nothing of right and wrong and
- * nothing of which accounts exist, so an unknown account is limited exactly like a known one.
+ * slow down guessing and protect the hashing of passwords. They do not know whether an account
+ * exists, so an unknown account is limited exactly like a known one.
  *
- * Three limits for a login, asked in this order; the first one that refuses ends the matter, so that
- * a refused attempt uses up nothing of the limits after it (nobody locks out a stranger's account
- * from an address that has had its share):
+ * A login has three limits, asked in this order. The first refusal is final, so a refused attempt
+ * does not count towards the limits after it: an address over its limit cannot lock other users'
+ * accounts.
  *
- * - `address`: attempts from one address, successful ones included, for they cost as much.
- * - `spread`: distinct accounts that one address tried in vain. Whoever tries one password on many
+ * - `address`: attempts from one address, including successful ones, which cost as much.
+ * - `spread`: distinct accounts that one address tried without success. Trying one password on many
  *   accounts stays below every limit per account.
- * - `account`: attempts in vain on one (tenant, login), from wherever.
+ * - `account`: failed attempts on one (tenant, login), from any address.
  *
- * "In vain" because `succeeded` takes the attempt back from the last two. So an honest user or an
- * office behind one address is not stopped by its own good logins, while the failures of others
- * stay counted: one success does not wipe out what an attacker has used up.
+ * Only failures count in the last two, because `succeeded` takes the attempt back. So a user, or an
+ * office behind one address, is not limited by successful logins, while the failures of others stay
+ * counted: one success does not reset what an attacker has used up.
  *
- * Two limits for the acts of a caller who is logged in, by account (`sessions/act-limit.ts`):
- * `user_act` for ordinary users and `admin_act` for administrators. They bound how much one account
- * writes to the database and to the log, so every try counts.
+ * Two limits for the acts of a logged-in caller, by account (`login/act-limit.ts`): `user_act` for
+ * ordinary users and `admin_act` for administrators. They bound how much one account writes to the
+ * database and to the log, so every attempt counts.
  */
 export interface LoginLimits {
-  /** Counts the attempt and says whether it may go on. Never rejects and never takes long. */
+  /** Counts the attempt and decides whether it may proceed. Never rejects, and is quick. */
   admit(attempt: LoginAttempt): Promise<Admission>;
-  /** Counts a refresh from this address, apart from logins. Never rejects. */
+  /** Counts a refresh from this address, separately from logins. Never rejects. */
   admitRefresh(from: Pick<LoginAttempt, "address">): Promise<Admission>;
   /**
-   * Counts an act of this account. Never rejects, never takes long, and refuses nothing that is within
-   * the limit: where the account cannot be counted, the act is admitted.
+   * Counts an act of this account. Never rejects, is quick, and refuses nothing within the limit:
+   * an act that cannot be counted is admitted.
    */
   admitAct(limit: ActLimitName, actor: Actor): Promise<Admission>;
-  /** The admitted attempt had the right password. To be called once for it. Never rejects. */
+  /** The admitted attempt had the right password. Call it once per attempt. Never rejects. */
   succeeded(attempt: LoginAttempt): Promise<void>;
   close(): void;
 }
@@ -38,11 +38,11 @@ export interface LoginLimits {
 export interface LoginAttempt {
   readonly tenant: string;
   readonly login: string;
-  /** The peer's IP address. */
+  /** The client's IP address. */
   readonly address: string;
 }
 
-/** The account that acts: in all of its sessions the same. */
+/** The acting account, the same in all of its sessions. */
 export interface Actor {
   readonly tenant: string;
   readonly user: string;
@@ -71,23 +71,27 @@ export const DEFAULT_LIMITS: LimitSettings = {
   spread: { max: 20, windowS: 600 },
   refresh: { max: 600, windowS: 60 },
   user_act: { max: 60, windowS: 60 },
-  // An incident: an operator's script ends many accounts in a row.
+  // In an incident, an operator's script may end many accounts in a row.
   admin_act: { max: 600, windowS: 60 },
 };
 
-/** The most that a limit may allow: what one address is remembered by for `spread` grows with it. */
+/** The highest `max`: the memory that `spread` needs for one address grows with it. */
 const LIMIT_MAX = 100_000;
 /** A day. */
 const WINDOW_MAX_S = 86_400;
 
-/** @throws RangeError if a limit is no whole number within bounds; called before anything opens */
+/**
+ * @throws RangeError if a limit is not a whole number within bounds; called before anything opens
+ */
 export function requireUsableLimits(settings: LimitSettings): void {
   for (const [name, { max, windowS }] of Object.entries(settings)) {
     if (!Number.isSafeInteger(max) || max < 1 || max > LIMIT_MAX) {
       throw new RangeError(`the limit ${name} must be a whole number from 1 to ${LIMIT_MAX}`);
     }
     if (!Number.isSafeInteger(windowS) || windowS < 1 || windowS > WINDOW_MAX_S) {
-      throw new RangeError(`the limit ${name} must be for 1 to ${WINDOW_MAX_S} whole seconds`);
+      throw new RangeError(
+        `the window of the limit ${name} must be 1 to ${WINDOW_MAX_S} whole seconds`,
+      );
     }
   }
 }

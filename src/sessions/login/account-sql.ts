@@ -7,7 +7,7 @@ export interface Credential {
   /** PHC form. */
   readonly passwordHash: string;
   readonly oneTime: boolean;
-  /** A one-time password that has opened its session. */
+  /** A one-time password that has already opened its session. */
   readonly used: boolean;
 }
 
@@ -18,11 +18,11 @@ export interface Account {
 
 export interface FoundAccount {
   readonly tenantKnown: boolean;
-  /** undefined: no such login, or one that has no password. */
+  /** undefined: no such login, or no password. */
   readonly account: Account | undefined;
 }
 
-/** Without locks: what it says has to be looked at again under them. */
+/** Without locks: check the result again under them. */
 export async function findAccount(
   queries: Queries,
   { tenant, login }: CountedLogin,
@@ -42,7 +42,7 @@ export async function findAccount(
   return { tenantKnown: true, account: { user, credential: credentialOf(credential) } };
 }
 
-/** undefined: no such user. Not locked: logins never change. */
+/** undefined: no such user. Not locked, because logins never change. */
 export async function readLogin(
   queries: Queries,
   tenant: string,
@@ -55,7 +55,7 @@ export async function readLogin(
   return row?.login;
 }
 
-/** To be read under the user's lock: whoever changes a credential holds it. */
+/** Read it under the user's lock, which every change of a credential holds. */
 export async function readCredential(
   queries: Queries,
   tenant: string,
@@ -77,7 +77,7 @@ export async function useOneTimePassword(
     .where(ofUser(tenant, user));
 }
 
-/** The same password, hashed with what a hash costs now. */
+/** The same password, hashed at the current cost. */
 export async function replaceHash(
   queries: Queries,
   tenant: string,
@@ -87,7 +87,7 @@ export async function replaceHash(
   await queries.update(credentials).set({ passwordHash }).where(ofUser(tenant, user));
 }
 
-/** A password of the user's own choice. */
+/** A password chosen by the user. */
 export async function storeChosenPassword(
   queries: Queries,
   owner: { readonly tenant: string; readonly user: string },

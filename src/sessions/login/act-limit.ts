@@ -1,12 +1,12 @@
 /**
- * How often one account may act on sessions and users. Each such act writes to the database, and most
- * write a revocation to the log too, where every node has to apply it.
+ * How often one account may act on sessions and users. Each such act writes to the database, and
+ * most write a revocation to the log too, where every node has to apply it.
  *
  * Counted by account and not by session, because an account may have many sessions. Logging out is
- * not counted: it uses up the session that asks, so the limits of logins bound it; and whoever has
- * used up the limit of an account with a stolen token cannot keep its owner from logging out.
+ * not counted: it ends the caller's session, so the limits of logins bound it; and a stolen token
+ * that has used up the account's limit must not keep its owner from logging out.
  *
- * Asked before the act's transaction: one round trip to Redis at most, and bounded in time where Redis
+ * Checked before the act's transaction: at most one round trip to Redis, bounded in time if Redis
  * does not answer (`login-limits-redis.ts`).
  */
 import type { LoginLimits } from "../limits/login-limits.js";
@@ -18,7 +18,7 @@ export interface ActLimitDependencies {
   readonly observer: Pick<LoginObserver, "onLimit">;
 }
 
-/** Counts one. In how many seconds the caller may try again; undefined: now. Never rejects. */
+/** Counts one. In how many seconds the caller may try again; undefined: admitted. Never rejects. */
 export async function actLimitedForS(
   { limits, observer }: ActLimitDependencies,
   { tenant, user, scopes }: Caller,

@@ -1,6 +1,6 @@
 /**
- * Who calls the service's own API: an access token of ours, looked up in the database each time. The
- * sidecars learn of a revocation through the log; the service has the truth itself.
+ * The caller of the service's own API: an access token of ours, checked against the database each
+ * time. Sidecars learn of revocations through the log; the service reads the truth itself.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -11,7 +11,7 @@ import { hasExpired } from "./refresh-decision.js";
 import { PASSWORD_CHANGE_SCOPE, scopesOf } from "./scopes.js";
 import { readSessionStatus, type SessionStatus } from "./session-sql.js";
 
-/** Whoever calls the API with a good access token of this service. */
+/** A caller with a valid access token of this service. */
 export interface Caller {
   readonly tenant: string;
   readonly user: string;
@@ -19,7 +19,7 @@ export interface Caller {
   readonly scopes: ReadonlySet<string>;
 }
 
-/** An act's outcome where the caller's session was over by then: nothing was done. */
+/** An act's outcome if the caller's session had ended: nothing was done. */
 export interface CallerEnded {
   readonly kind: "caller_ended";
 }
@@ -48,9 +48,9 @@ export async function callerOf(
 }
 
 /**
- * Whether somebody who was let in would be let in still. To be asked again after anything that a
- * caller can draw out, such as a body that trickles in: whoever expects to be revoked could otherwise
- * keep a request open for long. It may be over a moment later; an act asks in its own transaction.
+ * Whether an admitted caller would still be admitted. Check it after everything that the client can
+ * prolong, such as sending the body: a caller who expects to be revoked could otherwise keep a
+ * request open. The session may end a moment later; acts check again in their own transaction.
  */
 export async function isCallerActive(
   { db, clock }: Pick<CallerDependencies, "db" | "clock">,
@@ -62,8 +62,8 @@ export async function isCallerActive(
 }
 
 /**
- * The same within the transaction of an act, as the caller's tenant. With the lock on the caller's
- * own row (`lockUser`), which everybody who ends a session holds, it stays so until the end.
+ * The same within an act's transaction, under the caller's tenant. With the lock on the caller's
+ * row (`lockUser`), which every end of a session holds, it stays true until the transaction ends.
  */
 export async function isSessionActive(
   queries: Queries,
@@ -75,8 +75,8 @@ export async function isSessionActive(
 }
 
 /**
- * The epoch must be the user's very own: an earlier one was revoked, and a later one was never given
- * (it can only come from a database that has since been set back).
+ * The epoch must be equal to the user's: an earlier one was revoked, and a later one was never
+ * issued (it can only come from a database that has been restored to an earlier state since).
  */
 export function isGood(
   token: Pick<AccessToken, "user" | "epoch">,
@@ -86,12 +86,12 @@ export function isGood(
   return status.user === token.user && status.epoch === token.epoch && isOpen(status, nowMs);
 }
 
-/** Whatever raises the epoch ends the sessions, too. */
+/** Whatever raises the epoch also ends the sessions. */
 function isOpen(status: SessionStatus, nowMs: number): boolean {
   return !status.disabled && !status.ended && !hasExpired(status, nowMs);
 }
 
-/** What the token says, but nothing that the user may no longer do. */
+/** The token's scopes, without those that the user has lost since. */
 export function presentScopes(
   { scopes }: Pick<AccessToken, "scopes">,
   { role, passwordChangeOnly }: Pick<SessionStatus, "role" | "passwordChangeOnly">,

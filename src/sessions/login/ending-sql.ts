@@ -1,8 +1,8 @@
 /**
- * How sessions end: the transactions' common part, for users and administrators alike.
+ * How sessions end: the part that the transactions of users and administrators share.
  *
- * Locks are always taken in the order user, session. A login takes the user's row as well, so it is
- * either seen and ended here, or it comes after and reads the new epoch.
+ * Locks are always taken in the order user, session. A login takes the user's row too, so it is
+ * either seen and ended here, or it comes later and reads the new epoch.
  */
 import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import { nextSecond, type Clock } from "../../runtime/clock.js";
@@ -12,7 +12,7 @@ import type { CommittedRevocation } from "../outbox/outbox.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
 import { readRevocation } from "../outbox/stored-revocations-sql.js";
 
-/** What every act has in common: who is behind it, and why. */
+/** Who acts, from where, and why. */
 export interface Act {
   /** As in the audit trail. */
   readonly actor: string;
@@ -29,12 +29,12 @@ export interface EndingDependencies {
 
 export type EndedSession =
   | { readonly kind: "ended"; readonly committed: CommittedRevocation }
-  /** Earlier, by this revocation; undefined: that is forgotten, as every token of it has expired. */
+  /** Earlier, by this revocation; undefined: it was purged, since every token of it has expired. */
   | { readonly kind: "ended_before"; readonly committed: CommittedRevocation | undefined };
 
 /**
- * Ends one session of one user. undefined: this tenant's user has no such session. One that has
- * ended already is not revoked once more: one account could fill the database so.
+ * Ends one session of one user. undefined: this tenant's user has no such session. A session that
+ * has ended already is not revoked again: one account could fill the database that way.
  */
 export async function endSession(
   queries: Queries,
@@ -78,7 +78,7 @@ export async function endOtherSessions(
   tools: EndingDependencies,
 ): Promise<readonly CommittedRevocation[]> {
   const { tenant, user, keep } = target;
-  // The user's row first: a login that is under way is waited for, and ended as well.
+  // The user's row first: a concurrent login is waited for, and ended as well.
   if ((await lockUser(queries, tenant, user)) === undefined) return [];
   const atMs = tools.clock.wallMs();
   const ended = await queries
@@ -99,12 +99,12 @@ export async function endOtherSessions(
   );
 }
 
-/** There is one too many as a rule; should there ever be more, the next logins end the rest. */
+/** Usually there is one too many; if there are more, the next logins end the rest. */
 const OLDEST_ENDED_MAX = 1000;
 
 /**
- * Ends all but the newest `keep` of a user's open sessions; what has expired is not open. Only under
- * the user's lock. The revocations are left to the outbox.
+ * Ends all but the newest `keep` of a user's open sessions (expired ones are not open). Requires
+ * the user's lock. The relay publishes the revocations.
  */
 export async function endOldestSessions(
   queries: Queries,
@@ -121,7 +121,7 @@ export async function endOldestSessions(
     gt(sessions.idleExpiresAt, now),
     gt(sessions.expiresAt, now),
   );
-  // By itself, for mostly there is nothing to end, and a join of the two could come out quadratic.
+  // A separate query: usually there is nothing to end, and a join of the two could be quadratic.
   const tooMany = await queries
     .select({ session: sessions.sessionId })
     .from(sessions)
@@ -171,11 +171,11 @@ export async function lockUser(
 
 /**
  * Ends everything of a user: raises the epoch and closes all sessions. undefined: no such user.
- * The caller may already hold the user's lock in this transaction; taking it again costs nothing.
+ * The caller may already hold the user's lock in this transaction; taking it again is cheap.
  *
- * The last epoch cannot rise. A cut-off at the next whole second does it then: what was issued within
- * this second is revoked, too, so the act is answered when it is over (`log-outbox.ts`), and a login
- * after that gets a token that is good.
+ * The last epoch cannot rise. Then a cut-off at the next whole second revokes the tokens, including
+ * those issued within this second. So the act is answered after that second (`log-outbox.ts`), and
+ * a login after the answer gets a valid token.
  */
 export async function endEverything(
   queries: Queries,
@@ -208,7 +208,7 @@ export async function endEverything(
   return (await recordRevocations(queries, [decided]))[0];
 }
 
-/** Each of many sessions gets its own, in the statement that ends them all. */
+/** A separate event for each of many sessions, made in the statement that ends them. */
 const NEW_EVENT = sql`gen_random_uuid()`;
 
 function endOf(

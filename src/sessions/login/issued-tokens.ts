@@ -1,4 +1,4 @@
-/** What a login or a refresh hands out. Secrets: for the answer only, never for a log. */
+/** What a login or a refresh returns. Secret: for the answer only, never for a log. */
 export interface IssuedTokens {
   readonly accessToken: string;
   /** Seconds. */

@@ -3,13 +3,13 @@ import type { Queries } from "../database/queries-sql.js";
 import { loginFailures } from "../database/schema-sql.js";
 import { afterFailure, lockedForS, type FailureRecord, type LockoutSettings } from "./lockout.js";
 
-/** Under which name failures are counted; nobody need have it. */
+/** The name under which failures are counted; there need not be an account with it. */
 export interface CountedLogin {
   readonly tenant: string;
   readonly login: string;
 }
 
-/** As it is at the moment; for who must not read it while it changes, see `lockFailures`. */
+/** The current row, not locked. For a consistent decision use `lockFailures`. */
 export async function readFailures(
   queries: Queries,
   counted: CountedLogin,
@@ -18,7 +18,7 @@ export async function readFailures(
   return row && recordOf(row);
 }
 
-/** Locks the row until the transaction ends. Always after the user's row, if that is locked, too. */
+/** Locks the row until the transaction ends. Always after the user's row, if that is locked too. */
 export async function lockFailures(
   queries: Queries,
   counted: CountedLogin,
@@ -29,14 +29,14 @@ export async function lockFailures(
 }
 
 /**
- * - `counted`: `lockedNow` says whether this was the one that locked.
+ * - `counted`: `lockedNow` says whether this failure locked the login.
  * - `locked`: it was locked already, so nothing was counted.
  */
 export type FailureCounted =
   | { readonly kind: "counted"; readonly lockedNow: boolean }
   | { readonly kind: "locked"; readonly retryAfterS: number };
 
-/** Counts a failure. Those that come at the same moment wait for each other, and none is lost. */
+/** Counts a failure. Concurrent failures wait for each other, and none is lost. */
 export async function countFailure(
   queries: Queries,
   counted: CountedLogin,
@@ -62,7 +62,9 @@ export async function forgetFailures(queries: Queries, counted: CountedLogin): P
   await queries.delete(loginFailures).where(sameLogin(counted));
 }
 
-/** There is no row to lock before the first failure, so one is made. The update changes nothing. */
+/**
+ * Before the first failure there is no row to lock, so it is created. The update changes nothing.
+ */
 async function makeAndLock(
   queries: Queries,
   { tenant, login }: CountedLogin,

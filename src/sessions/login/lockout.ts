@@ -1,19 +1,19 @@
 /**
- * When failures lock a login. It counts logins by the name that was tried, in the tenant that was
- * tried, so that an account that does not exist is locked exactly like one that does.
+ * When failures lock a login. It counts by the login and tenant that were tried, so that an unknown
+ * account is locked exactly like a known one.
  *
- * - no record: nothing has failed lately.
- * - counting: failures in a row, none later than `windowMs` after the one before. A success ends the
- *   row, and so does a longer pause.
- * - locked: from the failure that makes the row full, for `lockMs`. Nothing is counted meanwhile, and
- *   a right password is refused too. Then the count begins anew.
+ * - no record: no recent failures.
+ * - counting: failures in a row, none later than `windowMs` after the one before. A success resets
+ *   the count, and so does a longer pause.
+ * - locked: for `lockMs` from the failure that reaches the limit. Nothing is counted meanwhile, and
+ *   the right password is refused too. Then the count starts again.
  */
 export interface LockoutSettings {
-  /** So many failures in a row lock. */
+  /** How many failures in a row lock the login. */
   readonly failuresMax: number;
-  /** A failure that comes later than this after the one before begins a new row. Milliseconds. */
+  /** A failure later than this after the one before starts a new count. Milliseconds. */
   readonly windowMs: number;
-  /** For how long it is locked. Milliseconds. */
+  /** How long it stays locked. Milliseconds. */
   readonly lockMs: number;
 }
 
@@ -25,20 +25,20 @@ export const DEFAULT_LOCKOUT: LockoutSettings = {
   lockMs: 15 * MINUTE_MS,
 };
 
-/** What is remembered of a login. Times: Unix milliseconds. */
+/** The stored failures of a login. Times: Unix milliseconds. */
 export interface FailureRecord {
   readonly failures: number;
   readonly lastFailedAtMs: number;
   readonly lockedUntilMs: number | undefined;
 }
 
-/** Seconds for `Retry-After` while it is locked, at least 1; undefined: it is not. */
+/** Seconds for `Retry-After` while locked, at least 1; undefined: not locked. */
 export function lockedForS(record: FailureRecord | undefined, nowMs: number): number | undefined {
   const leftMs = (record?.lockedUntilMs ?? nowMs) - nowMs;
   return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
 }
 
-/** What one more failure makes of a login that is not locked. */
+/** The record after one more failure of a login that is not locked. */
 export function afterFailure(
   record: FailureRecord,
   nowMs: number,

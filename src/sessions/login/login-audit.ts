@@ -1,6 +1,6 @@
 /**
- * What the audit trail says of logins that came to nothing. Whoever tries is `anonymous`: nobody has
- * proved anything. What they tried stands in `detail`.
+ * Audit rows of failed logins. The actor is `anonymous`, because nothing is proved; the login that
+ * was tried is in `detail`.
  */
 import type { AuditEntry } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
@@ -16,7 +16,7 @@ export interface TriedLogin {
   readonly address: string;
 }
 
-/** `user`: whose login it is, if anybody's. */
+/** `user`: whose login it is, if it exists. */
 export function loginRefused(
   { tenant, login, address }: TriedLogin,
   user: string | undefined,
@@ -26,7 +26,7 @@ export function loginRefused(
   return { tenant, kind: "login", outcome: "refused", ...refused, ...who };
 }
 
-/** Once for each time that it is locked. */
+/** Once per lockout. */
 export function accountLocked(
   { tenant, login, address }: TriedLogin,
   user: string | undefined,
@@ -39,14 +39,14 @@ export function accountLocked(
 export interface Recorded<T> {
   readonly result: T;
   readonly entries: readonly AuditEntry[];
-  /** Whether there is the tenant that was tried. */
+  /** Whether the tenant that was tried exists. */
   readonly tenantKnown: boolean;
 }
 
 /**
- * Runs `work` as the tenant that was tried, with its entries in the same transaction. Where there is
- * no such tenant they go into the service's own trail, right after: whoever makes a tenant of that
- * name one day must not find a stranger's doings in its trail.
+ * Runs `work` as the tenant that was tried, with its entries in the same transaction. If there is
+ * no such tenant, they are added to the service's own trail afterwards: a tenant created later
+ * under that name must not find earlier attempts in its trail.
  */
 export async function transactionWithTrail<T>(
   db: Database,

@@ -17,9 +17,9 @@ import type { Role } from "./scopes.js";
 import { OPEN_SESSIONS_MAX, type SessionLimits } from "./session-limits.js";
 import { insertSession } from "./session-sql.js";
 
-/** An account whose password was found right, with the credential that it was found right for. */
+/** An account whose password was verified, with the credential that it was verified against. */
 export interface VerifiedAccount extends Account {
-  /** The same password hashed anew; undefined: its hash stays. */
+  /** The password's new hash; undefined: the stored one is kept. */
   readonly rehashed: string | undefined;
 }
 
@@ -35,10 +35,10 @@ export type Opening =
       readonly code: "account_locked" | "account_disabled";
       readonly retryAfterS?: number;
     }
-  /** The password that was verified is not the account's any more; nothing was done. */
+  /** The account no longer has the verified password; nothing was done. */
   | { readonly kind: "changed_meanwhile" };
 
-/** All that is needed to mint. */
+/** Everything that minting needs. */
 export interface OpenedSession {
   readonly kind: "opened";
   readonly tenant: string;
@@ -61,7 +61,7 @@ export async function openSession(
   account: VerifiedAccount,
 ): Promise<Opening> {
   const { tenant, login } = request;
-  // Before the lock: a token must not claim to be younger than the state that it was made of.
+  // Before the lock: a token must not be dated later than the state that it is based on.
   const nowMs = dependencies.clock.wallMs();
   const user = await lockUser(queries, tenant, account.user);
   if (user?.login !== login || !(await isUnchanged(queries, tenant, account))) {
@@ -106,8 +106,8 @@ async function useCredential(
 }
 
 /**
- * Ends the oldest sessions where one more would be too many. Before that one is there, so that it is
- * not ended itself where a clock has gone back.
+ * Ends the oldest sessions if one more would be too many. Before the new one is inserted, so that
+ * it is not ended itself if a clock was set back.
  */
 async function makeRoom(
   queries: Queries,

@@ -1,16 +1,16 @@
 /**
  * A login: from a password to a session.
  *
- * 1. the limits; 2. look up the account and whether the login is locked, without locks; 3. verify the
- * password outside of any transaction, for it takes long (nobody's hash where there is no account, so
- * that both take the same time); 4. one transaction opens the session, after looking again under the
- * user's lock; 5. mint.
+ * 1. the limits; 2. look up the account and whether the login is locked, without locks; 3. verify
+ * the password outside any transaction, because it takes long (against a dummy hash if there is no
+ * account, so that both take the same time); 4. one transaction opens the session, after checking
+ * again under the user's lock; 5. mint.
  *
- * In step 4 the token's `iat` is taken first, then the lock, then the epoch. A revocation that holds
- * the lock earlier is seen; one that holds it later raises the epoch above the token's, and ends the
- * session. Either way nothing slips past it.
+ * Step 4 takes the token's `iat` first, then the lock, then the epoch. A revocation that had the
+ * lock earlier is seen; one that gets it later raises the epoch above the token's and ends the
+ * session. Either way the token does not escape it.
  *
- * If there is no key to sign with in step 5, the session is ended again: nobody was given a token.
+ * If there is no signing key in step 5, the session is ended again; the client got no token of it.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -40,7 +40,7 @@ export interface LoginDependencies {
   readonly hasher: Pick<PasswordHasher, "verify" | "needsRehash" | "hash">;
   readonly limits: Pick<LoginLimits, "admit" | "succeeded">;
   readonly mint: AccessTokenMint;
-  /** From a source that nobody can predict. */
+  /** Cryptographically secure. */
   readonly randomBytes: (size: number) => Uint8Array;
   /** A new UUID for each revocation. */
   readonly newEventId: () => string;
@@ -48,7 +48,7 @@ export interface LoginDependencies {
   readonly observer: LoginObserver;
 }
 
-/** Tenant and login are identifiers, and the device's name has 256 characters at most. */
+/** Tenant and login are identifiers; the device's name has 256 characters at most. */
 export interface LoginRequest {
   readonly tenant: string;
   readonly login: string;
@@ -59,13 +59,13 @@ export interface LoginRequest {
 
 export type LoginOutcome =
   | { readonly kind: "opened"; readonly tokens: IssuedTokens }
-  /** `retryAfterS`: of a locked account. */
+  /** `retryAfterS`: set for a locked account. */
   | { readonly kind: "refused"; readonly code: LoginRefusal; readonly retryAfterS?: number }
   | { readonly kind: "limited"; readonly limit: LimitName; readonly retryAfterS: number };
 
 /**
- * How often it begins anew because the password was changed, or hashed anew, while it was verified.
- * Each turn hashes once; who changes a password three times in a second may try again.
+ * How often it starts again because the password was changed or rehashed while it was verified.
+ * Each turn hashes once; a user who changes a password three times in a second has to log in again.
  */
 const TURNS_MAX = 3;
 
@@ -123,7 +123,7 @@ async function lookUp(
   });
 }
 
-/** A one-time password that was used is wrong, and takes as long as any other. */
+/** A used one-time password counts as wrong, and takes as long as any other. */
 async function verified(
   { hasher }: LoginDependencies,
   { password }: LoginRequest,
@@ -133,7 +133,7 @@ async function verified(
   return isRight && account?.credential.used === false ? account : undefined;
 }
 
-/** undefined: the hash is as new ones are, or there is no time for it now; the next login will do. */
+/** undefined: the hash is up to date, or hashing is overloaded, and the next login will rehash. */
 async function hashAnew(
   { hasher }: LoginDependencies,
   password: string,
@@ -173,7 +173,7 @@ async function issue(
     const { token: accessToken, expiresInS } = await dependencies.mint.mint(facts);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {
-    // If even this fails, an open session is left that nobody has a token of; it expires.
+    // If even this fails, an open session without any token remains; it expires.
     const nowMs = dependencies.clock.wallMs();
     await dependencies.db
       .transaction({ role: "tenant", tenant }, (queries) =>
@@ -198,7 +198,7 @@ async function refuseLocked(
   return { kind: "refused", code: "account_locked", retryAfterS };
 }
 
-/** Counts the failure. Who comes when it has just been locked is told so, right or wrong. */
+/** Counts the failure. If the login was locked meanwhile, the answer says so, right or wrong. */
 async function refuseBad(
   { db, clock, options, observer }: LoginDependencies,
   request: LoginRequest,
@@ -222,7 +222,7 @@ async function refuseBad(
   return { kind: "refused", code: "bad_credentials" };
 }
 
-/** Told apart from what the user did wrong; and in the trail, if the database is there to write it. */
+/** A fault of the system; also recorded in the audit trail, if the database is available. */
 async function recordFault(
   { db, clock, observer }: LoginDependencies,
   request: LoginRequest,

@@ -1,21 +1,21 @@
-/** Who is told how logins and refreshes went, for metrics and logs. Nothing here is a secret. */
+/** The outcomes of logins and refreshes, for metrics and logs. Nothing here is a secret. */
 import type { LimitName } from "../limits/login-limits.js";
 import type { SystemFault } from "./system-fault.js";
 
 export type LoginRefusal = "bad_credentials" | "account_locked" | "account_disabled";
 
-/** `password` and `one_time_password` open a session; the rest says why there is none. */
+/** `password` and `one_time_password` open a session; the others say why none was opened. */
 export type LoginReason = "password" | "one_time_password" | LoginRefusal | LimitName | SystemFault;
 
-/** Whom it concerns, for the log: never a password or a token. */
+/** Where the attempt came from, for the log: never a password or a token. */
 export interface TriedFrom {
-  /** undefined where it is not known yet. */
+  /** undefined: not known yet. */
   readonly tenant?: string;
   readonly address: string;
 }
 
 export interface LockoutObserver {
-  /** A login was locked: one that had too many failures, whether or not there is such an account. */
+  /** A login was locked after too many failures, whether or not the account exists. */
   onLockout(from: TriedFrom): void;
 }
 
@@ -27,7 +27,7 @@ export interface LoginObserver extends LockoutObserver {
 export type RefreshRefusal =
   "refresh_token_invalid" | "refresh_token_reused" | "session_ended" | "account_disabled";
 
-/** `rotated`: by a live token; `sibling` and `retry`: by a used one (`refresh-decision.ts`). */
+/** `rotated`: with a live token; `sibling` and `retry`: with a used one (`refresh-decision.ts`). */
 export type RefreshReason =
   | "rotated"
   | "sibling"
@@ -40,7 +40,7 @@ export type RefreshReason =
 
 export interface RefreshObserver {
   onRefresh(outcome: "rotated" | "refused" | "limited" | "failed", reason: RefreshReason): void;
-  /** A token that had been replaced was used again, and its session was ended for it. */
+  /** A replaced token was used again, so its session was ended. */
   onReuse(session: TriedFrom & { readonly eventId: string }): void;
   onLimit(limit: LimitName, from: TriedFrom): void;
 }

@@ -1,7 +1,7 @@
 /**
- * What users do with their own sessions. Another user's session does not exist for them. As with the
- * acts of administrators (`src/sessions/admin/caller-lock.ts`), it is under the lock on their row that their own
- * session has to be open still.
+ * What users do with their own sessions. Another user's session does not exist for them. As with
+ * administrators' acts (`admin/caller-lock.ts`), the caller's session is checked under the lock on
+ * their row.
  */
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
@@ -21,11 +21,13 @@ export interface OwnSessionDependencies extends EndingDependencies {
 export interface Ended {
   readonly kind: "ended";
   readonly committed: readonly CommittedRevocation[];
-  /** Who asked for what had been done before, so that there is nothing to publish. */
+  /**
+   * Who made the same request earlier. Set: it was done before, and there is nothing to publish.
+   */
   readonly repeatedBy?: string;
 }
 
-/** The open ones, the newest first. */
+/** The open ones, newest first. */
 export async function listOwnSessions(
   { db, clock }: Pick<OwnSessionDependencies, "db" | "clock">,
   caller: Caller,
@@ -37,7 +39,7 @@ export async function listOwnSessions(
   return found.map((view) => ({ ...view, current: view.sessionId === caller.session }));
 }
 
-/** `address`: from where. undefined: the caller has no such session. */
+/** `address`: the client's. undefined: the caller has no such session. */
 export async function endOwnSession(
   dependencies: OwnSessionDependencies,
   caller: Caller,
@@ -47,7 +49,7 @@ export async function endOwnSession(
   return endOne(dependencies, caller, { session: sessionId, address, kind: "session_revoked" });
 }
 
-/** Ends the session that calls. */
+/** Ends the caller's current session. */
 export async function logout(
   dependencies: OwnSessionDependencies,
   caller: Caller,
@@ -61,7 +63,7 @@ export async function logout(
   return ended ?? CALLER_ENDED;
 }
 
-/** Ends every session of the caller's but the one that calls. */
+/** Ends every session of the caller except the current one. */
 export async function endOwnOtherSessions(
   dependencies: OwnSessionDependencies,
   caller: Caller,

@@ -1,11 +1,11 @@
 /**
- * A user chooses a new password. Whoever else is logged in as them is logged out: people change a
- * password because somebody else knows it.
+ * A user chooses a new password. All their other sessions are ended, because a password is often
+ * changed when it has leaked.
  *
- * As with a login, both passwords are hashed outside of any transaction, and what was looked at
- * before is looked at again under the lock. A wrong present password counts towards the lockout, so
- * that a stolen access token does not help to guess it. Every attempt counts towards the limits of
- * logins: it hashes twice, and whoever may log in could keep everybody else from it.
+ * As with a login, both passwords are hashed outside any transaction, and what was read before is
+ * checked again under the lock. A wrong current password counts towards the lockout, so a stolen
+ * access token does not help to guess it. Every attempt counts towards the limits of logins: it
+ * hashes twice, and without a limit one user could block the logins of all others.
  */
 import { actorName } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
@@ -39,7 +39,9 @@ export interface PasswordChangeRequest {
   readonly address: string;
 }
 
-/** `password_unchanged`: a one-time password would become a lasting one, and an administrator knows it. */
+/**
+ * `password_unchanged`: a one-time password would become permanent, and an administrator knows it.
+ */
 export type PasswordProblem = PasswordFault | "password_unchanged";
 
 export type PasswordChangeOutcome =
@@ -55,7 +57,7 @@ interface Limited {
 type Refused =
   | {
       readonly kind: "refused";
-      /** `session_ended`: while the passwords were looked at. */
+      /** `session_ended`: while the passwords were being verified. */
       readonly code: "bad_credentials" | "session_ended";
     }
   | { readonly kind: "refused"; readonly code: "account_locked"; readonly retryAfterS: number }
@@ -94,7 +96,7 @@ export async function changeOwnPassword(
   return db.transaction(scope, (queries) => change(queries, dependencies, act, newHash));
 }
 
-/** Whose password is changed, and what was found of it before. */
+/** Whose password is changed, and what was read before. */
 interface ChangeAct {
   readonly caller: Caller;
   readonly address: string;
@@ -127,7 +129,7 @@ function problemsOf(
 ): readonly PasswordProblem[] {
   const faults = passwordFaults(newPassword, owner);
   if (faults.length > 0) return faults;
-  // Compared as they are hashed.
+  // Compared in the form in which they are hashed.
   const isSame = normalisedPassword(currentPassword) === normalisedPassword(newPassword);
   return isSame ? ["password_unchanged"] : [];
 }

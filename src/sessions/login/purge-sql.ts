@@ -1,7 +1,7 @@
 /**
- * What has expired, a batch at a time, under the role `purge`. Each finds at most `max` rows by the
- * index on their time and deletes them by their keys. The condition stands twice: a row that somebody
- * has changed in between (one more failure, say) is looked at again and stays.
+ * Deletes expired rows in batches, under the role `purge`. Each batch finds at most `max` rows by
+ * the index on their time and deletes them by their keys. The condition is repeated in the DELETE,
+ * so that a row changed in between (one more failure, say) is checked again and kept.
  */
 import { and, asc, eq, gt, isNotNull, isNull, lte, min, notExists, or, sql } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
@@ -27,7 +27,7 @@ export const purgeRefreshTokens: Batch<{ readonly expiredMs: number }> = async (
   return (await deleting.returning({ tenant: refreshTokens.tenantId })).length;
 };
 
-/** Only those that no refresh token is left of: a batch must not take thousands of them along. */
+/** Only sessions without refresh tokens: a cascade must not delete thousands of rows in a batch. */
 export const purgeSessions: Batch<{ readonly expiredMs: number }> = async (
   queries,
   { expiredMs },
@@ -54,7 +54,7 @@ export const purgeSessions: Batch<{ readonly expiredMs: number }> = async (
   return (await deleting.returning({ tenant: sessions.tenantId })).length;
 };
 
-/** Those that count no more: the last one is too long ago, and the lock, if any, is over. */
+/** Those that no longer count: the last failure is too long ago, and any lock has ended. */
 export const purgeLoginFailures: Batch<{
   readonly lastFailedMs: number;
   readonly lockedUntilMs: number;
@@ -74,7 +74,7 @@ export const purgeLoginFailures: Batch<{
   return (await deleting.returning({ tenant: loginFailures.tenantId })).length;
 };
 
-/** Never one that Redis has not been told of, however old. */
+/** Never one that is not published yet, however old. */
 export const purgeRevocations: Batch<{
   readonly partition: number;
   readonly decidedMs: number;
@@ -95,7 +95,7 @@ export const purgeRevocations: Batch<{
   return (await deleting.returning({ tenant: revocations.tenantId })).length;
 };
 
-/** The first partition after this one that has revocations: their index begins with the partition. */
+/** The first partition after this one with revocations: their index begins with the partition. */
 export async function nextPartition(queries: Queries, after: number): Promise<number | undefined> {
   const [row] = await queries
     .select({ partition: min(revocations.partition) })

@@ -1,15 +1,15 @@
 /**
  * Deletes what has expired. The audit trail is never touched.
  *
- * - refresh tokens: when they have expired. Until then a used one is kept, to notice its reuse.
- * - sessions: a day after they have expired, if no refresh token is left of them. An access token may
- *   outlive its session, and as long as it does the session must be there to be revoked: by id, and
- *   with all the others when a password is changed.
- * - counted failures: when they count no more.
- * - revocations: after 35 days, if Redis has them. A log never looks back further than its horizon,
- *   which is far less.
+ * - refresh tokens: when they have expired. Until then a used one is kept, to detect its reuse.
+ * - sessions: a day after they have expired, if no refresh token of them is left. An access token
+ *   may outlive its session; until it expires, the session must still exist to be revoked: by id,
+ *   and together with all others when a password is changed.
+ * - counted failures: when they no longer count.
+ * - revocations: after 35 days, if they are published. A log never needs more than its horizon,
+ *   which is much shorter.
  *
- * Small transactions, and a bounded number of them in each run: what is left comes with the next.
+ * Transactions are small, and each run has a bounded number of them; the next run continues.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -27,7 +27,7 @@ import {
 export interface PurgeObserver {
   /** How many rows one run deleted, by table. */
   onPurged(rows: PurgedRows): void;
-  /** A run failed; the next one comes as usual. */
+  /** A run failed; the next one is scheduled as usual. */
   onPurgeFailed(error: unknown): void;
 }
 
@@ -41,26 +41,26 @@ export interface PurgedRows {
 export interface PurgerOptions {
   readonly db: Database;
   readonly clock: Clock;
-  /** From 0 to less than 1, for jitter: instances that start together should not purge together. */
+  /** From 0 to less than 1, for jitter: instances started together should not purge together. */
   readonly random: () => number;
   readonly observer: PurgeObserver;
   readonly lockout: Pick<LockoutSettings, "windowMs">;
-  /** Between two runs, give or take a tenth; a minute by default. */
+  /** Between two runs, ±10 %; a minute by default. */
   readonly intervalMs?: number;
   readonly schedule?: Schedule;
-  /** Rows in one transaction; 500 by default. */
+  /** Rows per transaction; 500 by default. */
   readonly batchRows?: number;
 }
 
 const INTERVAL_MS = 60_000;
 const BATCH_ROWS = 500;
-/** Of one table in one run: with the default interval 600,000 rows an hour. */
+/** Per table and run: 600,000 rows an hour with the default interval. */
 const BATCHES_MAX = 20;
-/** More than SEKISHO_MAX_TOKEN_LIFETIME_S can be, and the clocks' skew. */
+/** Longer than the largest SEKISHO_MAX_TOKEN_LIFETIME_S and the clock skew. */
 const SESSIONS_KEPT_MS = 25 * 3_600_000;
 const REVOCATIONS_KEPT_MS = 35 * 86_400_000;
 
-/** Runs once in a while, never twice at a time. */
+/** Runs periodically, never concurrently. */
 export class Purger {
   readonly #options: PurgerOptions;
   #state: "new" | "started" | "closed" = "new";
@@ -77,7 +77,7 @@ export class Purger {
     this.#scheduleNext();
   }
 
-  /** Settled once the transaction that is under way, if any, has ended. */
+  /** Settles once the running transaction, if any, has ended. */
   async close(): Promise<void> {
     this.#state = "closed";
     this.#cancel();

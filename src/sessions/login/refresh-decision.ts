@@ -1,29 +1,29 @@
 /**
- * What a refresh token is good for. Each token of a session has its own generation, one higher than
- * any before, and knows its predecessor: the token that it was given for. A token is live until it
- * is used or another one takes its place; its chain is itself and what is given for it.
+ * What a refresh token may still do. Each token of a session has its own generation, one higher
+ * than any before, and knows its predecessor: the token that it was issued for. A token is live
+ * until it is used or replaced; its chain is itself and the tokens issued for it.
  *
- * - a live token rotates: it is used up, and its successor is given.
+ * - a live token rotates: it is used up, and its successor is issued.
  * - a used token whose successors are all unused:
- *   - within the tolerance after its use: a sibling, one more successor beside the others. This is
- *     what tabs that race are given.
- *   - after that, within the time for retries: the answer was lost, so there is a new successor, and
+ *   - within the tolerance after its use: a sibling, one more successor beside the others. This
+ *     serves browser tabs that race.
+ *   - after that, within the time for retries: the answer was lost, so a new successor is issued, and
  *     the newest of the unused ones dies.
- * - everything else is reuse: a token whose successor was used, one that has died, one that comes
- *   too late or too often. There are two copies and no way to tell which is the thief's, so the
- *   session ends everywhere.
+ * - everything else is reuse: a token whose successor was used, a dead one, one that comes too late
+ *   or too often. There are two copies and no way to tell which is the thief's, so the session ends
+ *   everywhere.
  *
- * The first of several siblings to be used rotates. The others wait as the second chain of the
- * session; where it has a second chain already, they die. So no more than two chains go on, each by
+ * The first of several siblings to be used rotates. The others remain as the session's second
+ * chain; if there is a second chain already, they die. So at most two chains continue, each by
  * itself, however many tabs have raced.
  *
- * Before that it is asked whether there is a session to refresh at all: the account is enabled, the
- * session was not ended, and neither it nor the token has expired. An ended or expired session has
- * nothing to steal.
+ * All this requires that the account is enabled, that the session was not ended, and that neither
+ * the session nor the token has expired. A token of an ended or expired session is worthless to a
+ * thief.
  */
 export interface RefreshFacts {
   readonly token: PresentedToken;
-  /** All live tokens of the session; the presented one is among them if it is live. */
+  /** All live tokens of the session, including the presented one if it is live. */
   readonly live: readonly LiveToken[];
   readonly userDisabled: boolean;
   readonly session: RefreshableSession;
@@ -32,7 +32,7 @@ export interface RefreshFacts {
 /** Times: Unix milliseconds. */
 export interface PresentedToken {
   readonly generation: number;
-  /** undefined: the login's. */
+  /** undefined: the login's token. */
   readonly predecessor: number | undefined;
   readonly expiresAtMs: number;
   /** undefined: live. */
@@ -62,12 +62,12 @@ export interface RefreshTimes {
   readonly retryMs: number;
 }
 
-/** A token is given. `dies`: the generations of those that are live no more. */
+/** A token is issued. `dies`: the generations of tokens that are no longer live. */
 export type GivingDecision =
   | {
       readonly kind: "rotate";
       readonly dies: readonly number[];
-      /** The generation of the token that is good for no retry from now on. */
+      /** The generation of the token that may not be retried from now on. */
       readonly settles: number | undefined;
     }
   | { readonly kind: "sibling"; readonly dies: readonly [] }
@@ -81,9 +81,9 @@ export type RefreshDecision =
       readonly code: "account_disabled" | "session_ended" | "refresh_token_invalid";
     };
 
-/** Live successors of one token: as many tabs may race. */
+/** Live successors of one token: this many tabs may race. */
 export const SUCCESSORS_MAX = 8;
-/** For one token: a client that tries again every six seconds until the default time is over. */
+/** Per token: a client that retries every six seconds until the default time is over. */
 export const RETRIES_MAX = 20;
 
 export function decideRefresh(facts: RefreshFacts, times: RefreshTimes): RefreshDecision {
@@ -127,13 +127,13 @@ function decideUsed(
 }
 
 /**
- * The time that a refreshed token claims to be issued at; undefined: there is none now.
+ * The issue time (`iat`) of a refreshed token; undefined: none can be issued now.
  *
- * A cut-off that was published past the service ends sessions once the log is searched. Until then
- * it would say nothing of a token that was issued after it. So a token is no younger than the last
- * search, and a cut-off that was published since refuses it, whether or not any instance can reach
- * Redis. Only a session's own age limits that: a login after a cut-off is a new authentication, which
- * the cut-off does not mean.
+ * A cut-off published past the service ends sessions once the log is searched. Until then it would
+ * not apply to a token issued after it. So a token is dated no later than the last search, and a
+ * cut-off published since then refuses it, whether or not any instance can reach Redis. The date is
+ * never earlier than the session itself: a login after a cut-off is a new authentication, which the
+ * cut-off does not concern.
  */
 export function issueTimeMs({
   nowMs,
@@ -149,13 +149,13 @@ export function issueTimeMs({
 export interface IssueTimes {
   readonly nowMs: number;
   readonly sessionCreatedAtMs: number;
-  /** For how long no instance has searched the log. */
+  /** How long no instance has searched the log. */
   readonly unsearchedMs: number;
-  /** After so long without a search none is issued; 0: searches do not matter. */
+  /** After this long without a search no token is issued; 0: searches do not matter. */
   readonly unsearchedMaxMs: number;
 }
 
-/** The moment of expiry itself is too late. */
+/** The moment of expiry itself counts as expired. */
 export function hasExpired(
   session: Pick<RefreshableSession, "idleExpiresAtMs" | "expiresAtMs">,
   nowMs: number,

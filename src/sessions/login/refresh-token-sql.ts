@@ -1,4 +1,4 @@
-/** The refresh tokens of a session. All but `findRefreshToken` under the lock on the session's row. */
+/** A session's refresh tokens. All but `findRefreshToken` need the lock on the session's row. */
 import { and, eq, inArray, isNotNull, isNull, lte, or } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { refreshTokens, sessions } from "../database/schema-sql.js";
@@ -15,7 +15,7 @@ export interface FoundRefreshToken {
   readonly generation: number;
 }
 
-/** What never changes of a token, so it needs no lock. */
+/** The immutable part of a token, which needs no lock. */
 export async function findRefreshToken(
   queries: Queries,
   tenant: string,
@@ -39,7 +39,7 @@ export async function findRefreshToken(
   return row;
 }
 
-/** The token of this generation, and the live ones. undefined: it is forgotten by now. */
+/** The token of this generation, and the live ones. undefined: it has been purged meanwhile. */
 export async function readTokens(
   queries: Queries,
   key: SessionKey,
@@ -88,12 +88,12 @@ export async function insertRefreshToken(
   await queries.insert(refreshTokens).values({ ...row, successorUsed: false });
 }
 
-/** A successor, and all that is needed to take it back. */
+/** A successor, and what is needed to take it back. */
 export interface GivenRefreshToken {
   readonly decision: GivingDecision;
-  /** The one that was presented. */
+  /** The presented token. */
   readonly token: PresentedToken;
-  /** Of the successor. */
+  /** The successor's. */
   readonly tokenHash: Uint8Array;
   readonly generation: number;
 }
@@ -114,8 +114,8 @@ export async function giveRefreshToken(
 }
 
 /**
- * A successor that was never handed out is as if it had never been made. Where another refresh has
- * put a later one in its place, or beside it, that one counts.
+ * Undoes a successor that was never handed out. If another refresh has replaced it or added one
+ * beside it, that one counts.
  */
 export async function takeBackRefreshToken(
   queries: Queries,
@@ -135,8 +135,8 @@ export async function takeBackRefreshToken(
 const isLive = isNull(refreshTokens.replacedAt);
 
 /**
- * Used tokens that are remembered of a session, so that their reuse is noticed; what is older is as
- * if it had never been given out. A client that refreshes every ten minutes uses as many in 14 days.
+ * How many used tokens of a session are kept, to detect their reuse; older ones are treated as
+ * unknown. A client that refreshes every ten minutes uses as many in 14 days.
  */
 const REMEMBERED_MAX = 2048;
 const FORGOTTEN_AT_ONCE = 64;

@@ -1,16 +1,16 @@
 /**
  * Refresh tokens: `skr1.<tenant>.<secret>`, the tenant's id in UTF-8 and 256 random bits, both in
- * base64url. The tenant is in it because nothing is read without one (row security). It is no proof
- * of anything: the token is looked up by the SHA-256 of its whole text, and only that is stored.
+ * base64url. The tenant is included because every read needs one (row security). It proves nothing:
+ * the token is looked up by the SHA-256 of its whole text, and only that hash is stored.
  */
 import { createHash } from "node:crypto";
 import { isIdentifier } from "../../tokens/identifier.js";
 import { decodeBase64url } from "../../tokens/base64url.js";
 
-/** Of this form; a later one has another name, and scanners for leaked secrets know it by it. */
+/** The version of this format, by which scanners for leaked secrets recognise it. */
 const NAME = "skr1";
 const SECRET_BYTES = 32;
-/** A tenant's id has 256 code points of up to four bytes at most. */
+/** A tenant's id has at most 256 code points of up to four bytes. */
 const LENGTH_MAX = NAME.length + 1 + Math.ceil((256 * 4 * 4) / 3) + 1 + 43;
 
 export interface PresentedRefreshToken {
@@ -27,7 +27,9 @@ export function newRefreshToken(
   return { token, hash: hashOf(token) };
 }
 
-/** undefined: no token of ours. There is one way to write each, so no two texts are the same token. */
+/**
+ * undefined: not a token of ours. Each has one spelling, so different texts are different tokens.
+ */
 export function parseRefreshToken(text: string): PresentedRefreshToken | undefined {
   if (text.length > LENGTH_MAX) return undefined;
   const [name, tenantPart, secretPart, ...rest] = text.split(".");
@@ -41,7 +43,7 @@ function decodedTenant(part: string): string | undefined {
   const bytes = decodeBase64url(part);
   if (bytes === undefined) return undefined;
   const tenant = bytes.toString("utf8");
-  // Bytes that are no UTF-8 are decoded as U+FFFD, and then are not the same bytes any more.
+  // Invalid UTF-8 is decoded as U+FFFD, which does not encode to the same bytes.
   return isIdentifier(tenant) && Buffer.from(tenant, "utf8").equals(bytes) ? tenant : undefined;
 }
 

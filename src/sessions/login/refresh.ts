@@ -2,13 +2,13 @@
  * A refresh: a new access token and a new refresh token for one refresh token.
  *
  * One transaction: take `iat`, find the token, lock the user, lock the session, decide
- * (`refresh-decision.ts`), write. Only then mint. As with a login, a revocation that has the locks
- * earlier is seen, and one that has them later revokes what is minted here. What was published past
- * the service since the log was searched last is not seen: `issueTimeMs` says why it revokes what is
- * minted here all the same. After too long without a search nothing is given.
+ * (`refresh-decision.ts`), write. Only then mint. As with a login, a revocation that had the locks
+ * earlier is seen, and one that gets them later revokes what is minted here. A revocation published
+ * past the service since the last search of the log is not seen; `issueTimeMs` explains why it
+ * still revokes what is minted here. After too long without a search nothing is issued.
  *
- * If there is no key to sign with, what was done is taken back: the client has got nothing and still
- * holds the token that it came with, which would otherwise count as stolen some time later.
+ * If there is no signing key, the change is undone: the client got nothing and still has its old
+ * token, which would otherwise count as stolen later.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Refusals } from "../audit/refusal-trail.js";
@@ -59,7 +59,7 @@ export type RefreshOutcome =
   | { readonly kind: "rotated"; readonly tokens: IssuedTokens }
   | { readonly kind: "refused"; readonly code: RefreshRefusal }
   | { readonly kind: "limited"; readonly retryAfterS: number }
-  /** No instance has searched the revocation log for too long. The token that came stays good. */
+  /** No instance has searched the log for too long. The presented token stays valid. */
   | { readonly kind: "unsearched" };
 
 /** Rejects where the system is at fault: DatabaseError, SigningKeyError. */
@@ -106,12 +106,12 @@ async function attempt(
   if (done.kind === "reused") {
     const { eventId, revocation } = done.committed;
     observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
-    // Whatever is not published now, the relay publishes.
+    // What is not published now will be published by the relay.
     await dependencies.outbox.publish([done.committed], 0);
   }
   if (done.kind === "refused" && done.whose !== undefined) {
     const { whose, code: reason } = done;
-    // Nobody has proved to be the user; whoever it is has a token of theirs.
+    // Holding a refresh token does not prove to be the user.
     const by = { actor: "anonymous", subject: whose.user, address: request.address };
     dependencies.refusals.record({ ...whose, kind: "refresh", reason, ...by });
   }
@@ -124,14 +124,14 @@ type Done =
   | {
       readonly kind: "refused";
       readonly code: RefreshRefusal;
-      /** undefined: the token was never given out, or is forgotten. */
+      /** undefined: the token is unknown or purged. */
       readonly whose?: { readonly tenant: string; readonly user: string; readonly session: string };
     }
   | { readonly kind: "reused"; readonly committed: CommittedRevocation }
   | { readonly kind: "unsearched" }
   | UsedSession;
 
-/** All that is needed to mint, and to take back what was done if that fails. */
+/** What is needed to mint, and to undo the change if minting fails. */
 interface UsedSession {
   readonly kind: "used";
   readonly tenant: string;
@@ -140,7 +140,7 @@ interface UsedSession {
   readonly role: Role;
   readonly epoch: number;
   readonly issuedAtS: number;
-  /** By so much the access token is over earlier than one that is issued now. */
+  /** By how much the access token expires earlier than one issued now. */
   readonly olderByS: number;
   readonly address: string;
   readonly refreshToken: string;
@@ -154,7 +154,7 @@ async function refreshOrEnd(
   { tenant, hash }: PresentedRefreshToken,
   address: string,
 ): Promise<Done> {
-  // Before the locks: a token must not claim to be younger than the state that it was made of.
+  // Before the locks: a token must not be dated later than the state that it is based on.
   const nowMs = dependencies.clock.wallMs();
   const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
   const token = await findRefreshToken(queries, tenant, hash);
@@ -172,7 +172,7 @@ async function refreshOrEnd(
   const decision = decideRefresh(facts, { nowMs, toleranceMs, retryMs });
   if (decision.kind === "refuse") return { kind: "refused", code: decision.code, whose: target };
   if (decision.kind === "reuse") return endReused(queries, dependencies, target, address);
-  // Where there has never been a log, there is nothing to search.
+  // Without a log there is nothing to search.
   const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
   const issuedAtMs = issueTimeMs({
     ...{ nowMs, unsearchedMs },
@@ -214,12 +214,12 @@ async function give(
   await giveRefreshToken(queries, target, given, { nowMs, expiresAtMs: idleExpiresAtMs });
   const { kind: reason }: GivingDecision = given.decision;
   if (reason === "rotate") return;
-  // Nobody has proved to be the user, and a thief could be given these.
+  // Holding a refresh token does not prove to be the user: a thief could get these.
   const by = { actor: "anonymous", address, atMs: nowMs, reason };
   await recordAudit(queries, { ...target, kind: "refresh", outcome: "done", ...by });
 }
 
-/** Both the thief and the one who was robbed have to log in again; only one of them can. */
+/** The user and the thief both have to log in again; only the user can. */
 async function endReused(
   queries: Queries,
   dependencies: RefreshDependencies,
@@ -247,7 +247,7 @@ async function issue(dependencies: RefreshDependencies, used: UsedSession): Prom
     const expiresInS = Math.max(0, lifetimeS - used.olderByS);
     return { accessToken, expiresInS, refreshToken, sessionId: session, passwordChangeOnly };
   } catch (error) {
-    // If even this fails, it is as if the answer had been lost on its way.
+    // If even this fails, it is as if the answer had been lost.
     await takeBack(dependencies, used, error).catch(() => undefined);
     throw error;
   }

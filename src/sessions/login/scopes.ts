@@ -1,4 +1,4 @@
-/** What an access token of this service allows, by the role of its user. */
+/** What an access token of this service allows, by its user's role. */
 import type { LockedUser } from "./ending-sql.js";
 
 export type Role = LockedUser["role"];
@@ -10,7 +10,7 @@ export const SCOPES = {
   user: ["user"],
 } as const satisfies Readonly<Record<Role, readonly string[]>>;
 
-/** All that a session opened with a one-time password may do. */
+/** The only scope of a session opened with a one-time password. */
 export const PASSWORD_CHANGE_SCOPE = "password_change";
 
 export function scopesOf(role: Role, passwordChangeOnly: boolean): readonly string[] {

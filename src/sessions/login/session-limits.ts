@@ -1,20 +1,20 @@
 /** How long sessions last. All in milliseconds. */
 export interface SessionLimits {
-  /** A session that is not refreshed for so long is over. */
+  /** A session that is not refreshed for this long ends. */
   readonly idleMs: number;
-  /** A session is over after so long, however busy. */
+  /** Every session ends after this long. */
   readonly absoluteMs: number;
-  /** For how long a used refresh token still yields a sibling of its successor; 0: not at all. */
+  /** How long a used refresh token still yields a sibling of its successor; 0: never. */
   readonly refreshToleranceMs: number;
-  /** For how long it still yields a successor in place of one that was not used; 0: not at all. */
+  /** How long it still yields a replacement for an unused successor; 0: never. */
   readonly refreshRetryMs: number;
-  /** For how long the revocation log may be unsearched; 0: however long. */
+  /** How long the revocation log may be unsearched; 0: without limit. */
   readonly refreshUnsearchedMaxMs: number;
 }
 
 /**
- * Open sessions that a user may have; one login more ends the oldest. Nobody has so many devices, and
- * whatever ends all of a user's sessions has to stay quick: who logs in without end, by mistake or
- * with a stolen password, must not become too much to revoke.
+ * Open sessions per user; one more login ends the oldest. No user has that many devices, and ending
+ * all of a user's sessions has to stay quick: endless logins, by mistake or with a stolen password,
+ * must not produce more than can be revoked.
  */
 export const OPEN_SESSIONS_MAX = 200;

@@ -14,10 +14,10 @@ export interface NewSession extends SessionKey {
   readonly passwordChangeOnly: boolean;
 }
 
-/** The generation that a session's first refresh token has. */
+/** The generation of a session's first refresh token. */
 const FIRST_GENERATION = 0;
 
-/** Opens a session with its first refresh token. Only under the user's lock. */
+/** Opens a session with its first refresh token. Requires the user's lock. */
 export async function insertSession(
   queries: Queries,
   opened: NewSession,
@@ -54,7 +54,7 @@ export async function insertSession(
 
 export interface LockedSession extends RefreshableSession {
   readonly createdAtMs: number;
-  /** Of the newest refresh token. */
+  /** The newest refresh token's. */
   readonly generation: number;
   readonly passwordChangeOnly: boolean;
 }
@@ -80,11 +80,11 @@ export interface SessionUse {
   readonly address: string;
   readonly nowMs: number;
   readonly idleExpiresAtMs: number;
-  /** Of the refresh token that is handed out. */
+  /** The issued refresh token's. */
   readonly generation: number;
 }
 
-/** Writes down that a locked session was refreshed. */
+/** Records that a locked session was refreshed. */
 export async function useSession(
   queries: Queries,
   key: SessionKey,
@@ -101,7 +101,7 @@ export async function useSession(
     .where(sameSession(key));
 }
 
-/** Ends a session that nobody was given a token of, so there is nothing to revoke. */
+/** Ends a session of which no token was handed out, so there is nothing to revoke. */
 export async function abandonSession(
   queries: Queries,
   key: SessionKey,
@@ -117,7 +117,7 @@ export async function allowEverything(queries: Queries, key: SessionKey): Promis
   await queries.update(sessions).set({ passwordChangeOnly: false }).where(sameSession(key));
 }
 
-/** What a session and its user are at the moment. */
+/** The current state of a session and its user. */
 export interface SessionStatus extends Pick<LockedUser, "epoch" | "role"> {
   readonly user: string;
   readonly disabled: boolean;
@@ -150,7 +150,7 @@ export async function readSessionStatus(
   };
 }
 
-/** The user's open sessions, the newest first, `max` at most. */
+/** The user's open sessions, newest first, `max` at most. */
 export async function readOpenSessions(
   queries: Queries,
   { tenant, user }: { readonly tenant: string; readonly user: string },

@@ -7,6 +7,6 @@ export interface SessionView {
   readonly lastUsedAtMs: number;
   readonly lastUsedAddress: string;
   readonly endedAtMs?: number;
-  /** The one that asks. */
+  /** The caller's own session. */
   readonly current?: boolean;
 }

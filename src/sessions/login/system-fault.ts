@@ -2,10 +2,10 @@ import { DatabaseError } from "../database/database.js";
 import { SigningKeyError } from "../keys/signing-key-error.js";
 import { PasswordHasherError } from "../passwords/password-hasher.js";
 
-/** The system's side of a failure, apart from the user's: which part was not there. */
+/** The part of the system that failed, as opposed to the client's faults. */
 export type SystemFault = "database" | "hashing_queue" | "keys" | "internal";
 
-/** `internal`: nothing that passes by itself, so somebody has to look. */
+/** `internal`: will not pass by itself and needs investigation. */
 export function faultOf(error: unknown): SystemFault {
   if (error instanceof DatabaseError) {
     return error.code === "unavailable" ? "database" : "internal";

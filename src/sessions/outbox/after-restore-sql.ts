@@ -4,7 +4,7 @@ import { nextSecond } from "../../runtime/clock.js";
 import type { Queries } from "../database/queries-sql.js";
 import { PARTITIONS } from "../../revocation-log/partition.js";
 
-/** More than any user's epoch can have risen since the backup was made. */
+/** Far more than any user's epoch can have risen since the backup. */
 const EPOCH_LEAP = 1_000_000;
 const REASON = "restored_from_backup";
 
@@ -20,7 +20,7 @@ export interface RevokedUsers {
     readonly users: number;
     readonly sessions: number;
   }[];
-  /** Where the next page begins; undefined: there are no users left. */
+  /** Where the next page begins; undefined: no users are left. */
   readonly last: UserLocation | undefined;
 }
 
@@ -42,11 +42,12 @@ export function partitionInSql(tenant: SQL, partitions: number): SQL {
 
 /**
  * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), ends
- * their sessions and adds a revocation for each to the outbox. Who is at the last epoch may not have
- * risen, or not as far, and gets a cut-off as well. Role recovery.
+ * their sessions and adds a revocation for each to the outbox. A user whose epoch reaches the
+ * maximum also gets a cut-off, because the epoch may not have risen, or not far enough. Role
+ * recovery.
  *
- * Everything goes along the indexes from one user to another: joins would leave it to a planner that
- * may not know how many there are.
+ * Each page follows the indexes from one user to another: joins would depend on a planner that may
+ * not know how many users there are.
  */
 export async function revokeUsersAfter(
   queries: Queries,

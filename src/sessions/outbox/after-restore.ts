@@ -1,10 +1,10 @@
 /**
- * What has to be done after the database was brought back from a backup: it does not know what was
- * decided since, while tokens and sessions from then are still about.
+ * What has to be done after the database was restored from a backup: it does not know what was
+ * decided since then, while tokens and sessions from that time are still in use.
  *
  * Every epoch is raised far beyond what it can have reached meanwhile, and every session is ended.
- * Users who were added since are not in the database at all, and neither may the keys be that signed
- * their tokens: so the log is restored, and owns up to covering nothing from before now.
+ * Users added since the backup are missing, and so may be the keys that signed their tokens. So the
+ * log is restored too, and declares that it covers nothing from before now.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock } from "../../runtime/clock.js";
@@ -14,7 +14,7 @@ import { revokeUsersAfter } from "./after-restore-sql.js";
 import { requestRestore } from "./log-record-sql.js";
 import { coversOnlyFromMs } from "./relay-decision.js";
 
-/** A statement for so many users takes less than a second. */
+/** A statement for this many users takes less than a second. */
 const USERS_AT_ONCE = 5000;
 const AUDIT_ROWS_AT_ONCE = 500;
 
@@ -25,8 +25,8 @@ export interface AfterRestoreCounts {
 }
 
 /**
- * One transaction: all of it, or nothing and a DatabaseError. `actor`: as in the audit trail. The
- * relay does the rest, as soon as an instance of the service runs; run it while none does.
+ * One transaction: all of it, or nothing and a DatabaseError. `actor`: as in the audit trail. Call
+ * it while no instance of the service runs; the relay does the rest once one is started.
  */
 export async function afterRestore(
   database: Database,
@@ -58,7 +58,7 @@ export async function afterRestore(
       await requestRestore(queries, partition, { atMs, coversFromMs: coversOnlyFromMs(atMs) });
     }
     const counts = { tenants: byTenant.size, users, sessions };
-    // The operators' own trail tells of the whole.
+    // The operators' trail has the total.
     byTenant.delete("sekisho");
     const row = { atMs, kind: "restored_from_backup", outcome: "done", actor } as const;
     const rows = [

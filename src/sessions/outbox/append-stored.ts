@@ -1,4 +1,4 @@
-/** Writes the revocations of the database into the log that a restore makes, page by page. */
+/** Writes the database's revocations into the log that a restore makes, page by page. */
 import type { Database } from "../database/database.js";
 import { whyUnreadable } from "../../revocation-log/entry-fields.js";
 import { APPEND_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
@@ -7,7 +7,7 @@ import type { LogRequirements } from "./relay-decision.js";
 import { done, RestoreError } from "./restore-error.js";
 import { decidedAfter, type StoredRevocation } from "./stored-revocations-sql.js";
 
-/** Read from the database at once. */
+/** Rows per read. */
 const PAGE_MAX_ROWS = 2500;
 
 export interface AppendDependencies {
@@ -19,10 +19,10 @@ export interface AppendDependencies {
 
 export interface Appended {
   readonly entries: number;
-  /** The last entry's in the log. */
+  /** The log's last seq afterwards. */
   readonly seq: number;
   readonly pending: readonly AppendedRow[];
-  /** What no node could read: left out; the log then covers only what came after. */
+  /** Revocations that no node could read: left out, so the log covers only what came after. */
   readonly unreadable: readonly CommittedRevocation[];
 }
 
@@ -33,9 +33,9 @@ export interface AppendedRow {
 
 export interface AppendPlan {
   readonly marker: string;
-  /** What was decided before is left out. */
+  /** Earlier decisions are left out. */
   readonly sinceMs: number;
-  /** The last entry's before the first is appended. */
+  /** The log's last seq before the first entry is appended. */
   readonly seq: number;
 }
 
@@ -54,7 +54,7 @@ export async function appendAll(
     const first = seq + 1;
     const [readable, left] = separated(page);
     unreadable.push(...left);
-    // The next page is read while this one is written.
+    // Reads the next page while this one is written.
     const next =
       page.length < PAGE_MAX_ROWS
         ? Promise.resolve([])
@@ -81,7 +81,7 @@ function separated(
   return [page.filter(isReadable), page.filter((one) => !isReadable(one))];
 }
 
-/** Returns the last one's seq. */
+/** Returns the seq of the last entry. */
 async function appendPage(
   { logAdmin, requirements }: AppendDependencies,
   { marker, seq: before }: AppendPlan,
@@ -100,7 +100,7 @@ async function appendPage(
   return seq;
 }
 
-/** Nothing of it goes on in the background when it rejects. */
+/** When it rejects, neither is still running. */
 async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly [A, B]> {
   await Promise.allSettled([a, b]);
   return [await a, await b];

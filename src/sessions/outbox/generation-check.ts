@@ -1,18 +1,18 @@
 /**
- * Looks in the database whether it means the log of a generation, for all requests that ask at the
- * same time. A read answers only those who asked before it began: a request that asks while one is under way
- * is answered by the next. So there is one connection in use, however many ask.
+ * Checks in the database whether a generation is the current one, once for all requests that ask at
+ * the same time. A read answers only those that asked before it began; later ones share the next
+ * read. So one connection is in use, however many ask.
  */
 import type { Database } from "../database/database.js";
 import { meansGeneration } from "./log-record-sql.js";
 
-/** undefined: the database could not be asked. */
+/** undefined: the database did not answer. */
 export type GenerationAnswer = boolean | undefined;
 
 export class GenerationCheck {
   readonly #database: Database;
   readonly #partition: number;
-  /** The reads that have not begun yet, by generation. */
+  /** Reads that have not begun yet, by generation. */
   readonly #next = new Map<string, Promise<GenerationAnswer>>();
   #last: Promise<unknown> = Promise.resolve();
 
@@ -21,7 +21,7 @@ export class GenerationCheck {
     this.#partition = partition;
   }
 
-  /** Answers as of a moment after this call. Never rejects; bounded in time as transactions are. */
+  /** As of a moment after this call. Never rejects; bounded in time like any transaction. */
   isMeant(generation: string): Promise<GenerationAnswer> {
     const shared = this.#next.get(generation);
     if (shared !== undefined) return shared;

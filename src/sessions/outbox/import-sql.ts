@@ -1,14 +1,14 @@
 /**
- * Takes entries of the log that the database does not know into the database: into the record of
- * revocations, into the truth (sessions and epochs), and into the audit trail. Role relay.
+ * Imports entries of the log that the database does not know: into the table of revocations, into
+ * the sessions and epochs, and into the audit trail. Role relay.
  *
- * Where the database has no such session or user, the revocation is recorded all the same: it is in
- * force, and stays so when the log is restored.
+ * If the database has no such session or user, the revocation is still recorded: it is in force,
+ * and stays so when the log is restored.
  *
- * Until it is imported the database lets its user refresh: after hours, where it was the database that
- * was away, and for longer than nodes remember it. So what is imported is published once more, and
- * is in force for a whole horizon from then. A cut-off says nothing of tokens that were issued after
- * it: what it ends here is revoked by its session, too.
+ * Until it is imported, the database lets the user refresh: for hours if the database was
+ * unavailable, and for longer than nodes remember the entry. So an imported revocation is published
+ * again, and is in force for a whole horizon from then on. A cut-off does not apply to tokens
+ * issued after it, so each session that it ends here is revoked by its id as well.
  */
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
@@ -20,7 +20,7 @@ import type { Queries } from "../database/queries-sql.js";
 import type { ImportedRevocation } from "./imported-entry.js";
 import { insertRevocations, revocationRow } from "./revocation-record-sql.js";
 
-/** Imports those that are not known yet and returns them; the others are passed over. */
+/** Imports those that are not known yet and returns them; skips the others. */
 export async function importRevocations(
   queries: Queries,
   found: readonly ImportedRevocation[],
@@ -51,7 +51,7 @@ export async function importRevocations(
 
 const keyOf = (tenant: string, eventId: string): string => `${eventId} ${tenant}`;
 
-/** From so many on, looking through all of them for each user or session takes too long. */
+/** From this many on, a nested loop over all of them for each user or session takes too long. */
 const FEW = 20;
 
 const endedSchema = z.object({
@@ -59,8 +59,7 @@ const endedSchema = z.object({
 });
 
 /**
- * Locks users before sessions, in one order, as everybody does. Returns the sessions that were ended
- * by a cut-off.
+ * Locks users before sessions, in the common order. Returns the sessions that a cut-off ended.
  */
 async function applyToTruth(
   queries: Queries,
@@ -72,7 +71,7 @@ async function applyToTruth(
   const ended = sql`ended_at = ${new Date(nowMs).toISOString()}::timestamptz,
     ended_by = 'revocation_imported'`;
   if (imported.length > FEW) {
-    // A planner without statistics would do so; a hash does not.
+    // Without statistics the planner would choose a nested loop; this makes it use a hash.
     await queries.execute(sql`SELECT set_config('enable_nestloop', 'off', true)`);
   }
   await queries.execute(sql`
@@ -85,7 +84,7 @@ async function applyToTruth(
       WHERE kind = 'session_revoked')
     ORDER BY tenant_id, user_id
     FOR NO KEY UPDATE`);
-  // Sessions of an epoch that is reached already were opened after what is revoked here.
+  // If the epoch was reached already, its sessions were opened after what is revoked here.
   await queries.execute(sql`
     WITH raised AS (
       UPDATE sekisho.users SET user_epoch = risen.epoch
@@ -108,7 +107,7 @@ async function applyToTruth(
   return endedSchema.parse(cutOff).rows;
 }
 
-/** Who published it is what the entry claims, and nobody has checked that. */
+/** The publisher's name is taken from the entry and not verified. */
 function auditEntry(imported: ImportedRevocation, nowMs: number): AuditEntry {
   const { revocation, eventId, reason, actor, entryId, breakGlass } = imported;
   return {

@@ -1,6 +1,6 @@
 /**
- * An entry that was found in the log, as a revocation of the database's. What comes from the log is
- * not trusted to fit: everything that the tables refuse would stand in the way of all that follows.
+ * An entry found in the log, as a revocation for the database. Its values are made to fit the
+ * tables: an entry that the tables refuse would block the import of all later ones.
  */
 import { createHash } from "node:crypto";
 import { nextSecond } from "../../runtime/clock.js";
@@ -11,7 +11,7 @@ import type { CommittedRevocation } from "./outbox.js";
 
 export interface ImportedRevocation extends CommittedRevocation {
   readonly entryId: string;
-  /** It was published past the session service, and says so. */
+  /** Published past the session service, according to the entry. */
   readonly breakGlass: boolean;
 }
 
@@ -19,8 +19,8 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const TEXT_MAX_LENGTH = 512;
 
 /**
- * It counts from `nowMs` (Unix milliseconds) on: as long as the database did not know it, what it
- * revokes could be refreshed, and is to be remembered until the last token of then has expired.
+ * It counts from `nowMs` (Unix milliseconds): until now the database did not know it, so what it
+ * revokes could be refreshed, and it must be kept until the last of those tokens has expired.
  */
 export function importedRevocation(entry: RecordedRevocation, nowMs: number): ImportedRevocation {
   const { id, revocation, eventId, reason, actor, origin } = entry;
@@ -36,8 +36,8 @@ export function importedRevocation(entry: RecordedRevocation, nowMs: number): Im
 }
 
 /**
- * An epoch so great that the user's could hardly rise beyond it is taken over as the greatest that may
- * be named. What it revokes besides was issued by now, and is revoked by a cut-off.
+ * An epoch so high that the user's could hardly rise above it is stored as the highest that may be
+ * named. A cut-off revokes the tokens beyond it, which were issued before now.
  */
 function withinBounds(revocation: Revocation, nowMs: number): Revocation {
   if (revocation.kind !== "user_revoked" || (revocation.epoch ?? 0) <= NAMED_EPOCH_MAX) {
@@ -47,17 +47,17 @@ function withinBounds(revocation: Revocation, nowMs: number): Revocation {
   return { ...revocation, epoch: NAMED_EPOCH_MAX, issuedBefore };
 }
 
-/** The same entry always gets the same UUID, so that it is imported once, however often it is read. */
+/** The same entry always gets the same UUID, so it is imported once, however often it is read. */
 function uuidOf({ revocation, atMs }: RecordedRevocation, eventId: string | undefined): string {
   if (eventId !== undefined && UUID.test(eventId)) return eventId.toLowerCase();
   const about = [eventId, atMs, Object.entries(revocation)];
   const hash = createHash("sha256").update(JSON.stringify(about)).digest("hex");
-  // RFC 9562, version 8: made in a way of one's own.
+  // RFC 9562, version 8: a custom layout.
   const parts = [hash.slice(0, 8), hash.slice(8, 12), `8${hash.slice(13, 16)}`];
   return [...parts, `8${hash.slice(17, 20)}`, hash.slice(20, 32)].join("-");
 }
 
-/** PostgreSQL's text cannot hold NUL, and nobody reads the rest of a book. */
+/** PostgreSQL's text cannot contain NUL, and has a bound here. */
 function storable(text: string | undefined): string | undefined {
   return text?.slice(0, TEXT_MAX_LENGTH).replaceAll("\0", "\uFFFD").toWellFormed();
 }

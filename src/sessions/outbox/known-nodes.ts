@@ -1,10 +1,10 @@
 /**
- * The nodes' rows in Redis, with the nodes of former logs that the database remembers.
+ * The nodes' rows in Redis, with the nodes of former logs from the database.
  *
- * Receipts look at the rows many times a second, and what the database remembers changes seldom. So it
- * is asked again after a while, and at once when the log in Redis is of another generation than the
- * database named: a wait for an entry of a new log is told of every node that was in the one
- * before.
+ * Receipts read the rows many times a second, while the former nodes seldom change. So the database
+ * is read again only after a while, and at once if the log in Redis has another generation than the
+ * database recorded: a wait for an entry of a new log then includes every node of the log before
+ * it.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -14,7 +14,7 @@ import { readFormerNodes, type FormerNodes } from "./log-nodes-sql.js";
 
 const REMEMBERED_MS = 250;
 
-/** Also what the database names. */
+/** Includes the generation that the database recorded. */
 export interface KnownNodes extends NodesAndLog {
   readonly former: FormerNodes["nodes"];
   readonly recordedGeneration: string | undefined;

@@ -1,9 +1,9 @@
 /**
  * Searches the log for revocations that the database does not know: published past the session
- * service (break-glass), or in a log that stood alone before, or made by a database that was lost.
+ * service (break-glass), in a log that was used without a database, or by a database that was lost.
  *
- * An entry that cannot be read may be a revocation. It cannot be published again by a restore, so
- * the next restore has to own up to it: tokens from before are then answered as stale.
+ * An unreadable entry may be a revocation. A restore cannot publish it again, so the next restore
+ * has to declare the gap: tokens from before it are then answered as stale.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { AuditEntry } from "../audit/audit-trail.js";
@@ -25,31 +25,32 @@ export interface ImportDependencies {
 }
 
 export interface ImportSearch {
-  /** Begins after this entry; undefined: with the first. */
+  /** Starts after this entry; undefined: with the first. */
   readonly after: string | undefined;
   /**
-   * The entry up to which the log is recorded as searched; read again, it is passed over. It is never
-   * trimmed: where it is not the first one read, the log has lost something, and is not searched.
+   * The entry up to which the log is recorded as searched; it is read again and skipped. It is
+   * never trimmed: if it is not the first entry read, the log has lost entries, and is not
+   * searched.
    */
   readonly recorded: string | undefined;
-  /** What the log had reached by then, should that entry not say so itself. */
+  /** The log's seq at that entry, in case the entry itself has none. */
   readonly recordedSeq: number;
-  /** Entries up to this seq are known to be in the database and need not be looked up in it. */
+  /** Entries up to this seq are known to be in the database and are not looked up. */
   readonly knownUpToSeq: number;
-  /** Whose search is recorded; undefined: it is not, because the log is about to go. */
+  /** The generation to record the search for; undefined: not recorded, the log will be replaced. */
   readonly generation: string | undefined;
-  /** Looks whether to go on, and throws if not. */
+  /** Throws if the search has to stop. */
   readonly check: () => void;
 }
 
 export interface SearchResult {
   readonly imported: number;
   readonly unreadable: number;
-  /** The last entry's ID and seq; undefined: there is none, or not the recorded one. */
+  /** The last entry's ID and seq; undefined: the log is empty, or lacks the recorded entry. */
   readonly last: { readonly id: string; readonly seq: number } | undefined;
 }
 
-/** Each page in one transaction, with the place that was reached; none where nothing is new. */
+/** One transaction per page, with the position reached; none if there is nothing new. */
 export async function searchLog(
   dependencies: ImportDependencies,
   search: ImportSearch,
@@ -131,7 +132,7 @@ function unreadableEntry(partition: number, entry: string, nowMs: number): Audit
   };
 }
 
-/** An entry that cannot be read may have no seq; it is no reason to take the log for shorter. */
+/** An unreadable entry may have no seq; that does not make the log shorter. */
 function highestSeq(
   page: readonly RecordedEntry[],
   { recorded, recordedSeq }: ImportSearch,

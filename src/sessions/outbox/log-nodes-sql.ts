@@ -1,9 +1,9 @@
 /**
- * Which nodes the database knows to follow a partition's log, or to have followed one that was left.
- * All under the role relay.
+ * The nodes that follow a partition's log, or followed one that was left, as far as the database
+ * knows. All under the role relay.
  *
- * A row is of the generation that the node had joined when it was seen last. While that is the one
- * that `log_records` names, the row says no more than the node's own row in Redis. Once another
+ * A row has the generation that the node had joined when it was last seen. While that is the
+ * recorded one (`log_records`), the row says no more than the node's own row in Redis. Once another
  * generation is recorded, the node belongs to a *former* log, until it joins the new one or
  * `FORMER_NODES_MS` have passed: it may still follow the Redis that was left, and be fresh there.
  */
@@ -13,16 +13,16 @@ import type { Queries } from "../database/queries-sql.js";
 import type { FormerNode, KnownNode } from "../../revocation-log/receipt.js";
 
 export const FORMER_NODES_MS = 86_400_000;
-/** Of one partition; whatever is beyond is not remembered. */
+/** Per partition; further nodes are not stored. */
 export const LOG_NODES_MAX = 10_000;
 
 export interface FormerNodes {
-  /** The generation that the database names now; undefined: none yet. */
+  /** The recorded generation; undefined: none yet. */
   readonly generation: string | undefined;
   readonly nodes: readonly FormerNode[];
 }
 
-/** The names of those that were last seen in the log of this generation. */
+/** The names of nodes last seen in the log of this generation. */
 export async function nodesOf(
   queries: Queries,
   partition: number,
@@ -35,7 +35,7 @@ export async function nodesOf(
   return rows.map(({ node }) => node);
 }
 
-/** They were seen in the log of this generation, which is in use. */
+/** Records nodes seen in the log of this generation, which is in use. */
 export async function recordNodes(
   queries: Queries,
   seen: {
@@ -64,7 +64,7 @@ export async function recordNodes(
       retired = false, seen_at = excluded.seen_at`);
 }
 
-/** They have left the log of this generation. */
+/** Deletes nodes that have left the log of this generation. */
 export async function forgetNodes(
   queries: Queries,
   partition: number,
@@ -76,7 +76,7 @@ export async function forgetNodes(
     .where(and(ofGeneration(partition, left.generation), inArray(logNodes.node, [...left.nodes])));
 }
 
-/** Those of former logs that were last seen so long ago. */
+/** Deletes nodes last seen more than FORMER_NODES_MS ago. */
 export async function forgetFormerNodes(
   queries: Queries,
   partition: number,
@@ -92,7 +92,7 @@ export async function forgetFormerNodes(
     );
 }
 
-/** The nodes of former logs that have not joined the one that the database names. */
+/** Nodes of former logs that have not joined the recorded one. */
 export async function readFormerNodes(
   queries: Queries,
   partition: number,
@@ -124,7 +124,7 @@ export async function readFormerNodes(
   };
 }
 
-/** The log of this generation was closed for its nodes, or opened for them again. */
+/** Records that the log of this generation was closed for its nodes, or reopened. */
 export async function recordRetirement(
   queries: Queries,
   partition: number,
@@ -133,7 +133,7 @@ export async function recordRetirement(
   await queries.update(logNodes).set({ retired }).where(ofGeneration(partition, generation));
 }
 
-/** No log but the one that the database names exists any more. Returns how many nodes that concerns. */
+/** Marks every former log as gone. Returns how many nodes that concerns. */
 export async function retireFormerNodes(queries: Queries, partition: number): Promise<number> {
   const current = queries
     .select({ generation: logRecords.generation })

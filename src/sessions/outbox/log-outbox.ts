@@ -1,15 +1,15 @@
 /**
  * Publishes at once what a request has committed, and waits for the receipt.
  *
- *   commit ─► script (demands the generation) ─► does the database still mean it? ─► acknowledged
+ *   commit ─► script (requires the generation) ─► is it still current in the database? ─► acknowledged
  *
- * An instance may write to a Redis that the database does not mean any more: its log is in order, and
- * no relay restores it. So an entry counts as published only if the database, asked after the script
- * has answered, means the generation that it was written into; else it is the relay's, which
- * publishes it where the database means. `restore.ts` says why nothing is missed so.
+ * An instance may write to a Redis whose log the database no longer uses: that log is in order, and
+ * no relay restores it. So an entry counts as published only if the database, asked after the
+ * script has answered, has the generation that it was written into as its current one; otherwise
+ * the relay publishes it into the current log. `restore.ts` explains why that misses nothing.
  *
- * Whatever goes wrong here costs time and never a revocation: what was not published, or is not
- * recorded as published, is the relay's.
+ * Any failure here costs time but never a revocation: the relay publishes what was not published or
+ * not recorded as published.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
@@ -28,7 +28,7 @@ import { readRevocation, type Publication } from "./stored-revocations-sql.js";
 /** Acts set cut-offs at the next whole second at the latest. */
 const CUT_OFF_WAIT_MAX_MS = 1000;
 
-/** As `ReceiptCollector` does it. */
+/** Implemented by `ReceiptCollector`. */
 export interface ReceiptWaiter {
   waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt>;
 }
@@ -36,28 +36,28 @@ export interface ReceiptWaiter {
 export interface OutboxPartition {
   readonly publisher: Publisher;
   readonly receipts: ReceiptWaiter;
-  /** Whether the log of a generation is meant. Left out: asks the database. */
+  /** Whether a generation is the current one. Left out: asks the database. */
   readonly check?: Pick<GenerationCheck, "isMeant">;
 }
 
 export interface OutboxObserver {
-  /** So many revocations of one request are in force. */
+  /** How many revocations of one request are in force. */
   onPublished(count: number): void;
-  /** So many are left to the relay; `code` says why. */
+  /** How many are left to the relay; `code` says why. */
   onLeft(count: number, code: string): void;
-  /** They are published, but the database could not be told: they will be once more. */
+  /** They are published, but that could not be recorded: they will be published again. */
   onRecordingFailed(error: unknown): void;
 }
 
 export interface LogOutboxOptions {
   readonly database: Database;
   readonly clock: Clock;
-  /** By partition number. The owner closes them. */
+  /** By partition number. Closed by the owner. */
   readonly partitions: readonly OutboxPartition[];
   readonly observer: OutboxObserver;
 }
 
-/** Between two looks at whether a revocation has been published. */
+/** Between two checks whether a revocation has been published. */
 const LOOK_MS = 50;
 
 type LogLocation = EntryAddress & { readonly partition: number };
@@ -68,7 +68,7 @@ interface Attempt {
   readonly outcome: BreakerOutcome | Unconfirmed;
 }
 
-/** Written into a log, and not known to be in the one that the database means. */
+/** Written into a log that is not known to be the current one. */
 type Unconfirmed = {
   readonly published: false;
   readonly code: "generation_differs" | "database_unavailable";
@@ -77,11 +77,11 @@ type Unconfirmed = {
 export class LogOutbox implements Outbox {
   readonly #database: Database;
   readonly #partitions: readonly (OutboxPartition & {
-    readonly gate: PublishCircuitBreaker;
+    readonly breaker: PublishCircuitBreaker;
     readonly check: Pick<GenerationCheck, "isMeant">;
   })[];
   readonly #recorder: PublicationRecorder;
-  readonly #places = new WaiterQuota();
+  readonly #waiters = new WaiterQuota();
   readonly #observer: OutboxObserver;
   readonly #clock: Clock;
 
@@ -89,7 +89,7 @@ export class LogOutbox implements Outbox {
     if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
     this.#partitions = partitions.map((partition, number) => ({
       ...partition,
-      gate: new PublishCircuitBreaker(partition.publisher, clock),
+      breaker: new PublishCircuitBreaker(partition.publisher, clock),
       check: partition.check ?? new GenerationCheck(database, number),
     }));
     this.#database = database;
@@ -106,7 +106,7 @@ export class LogOutbox implements Outbox {
   ): Promise<RevocationReceipt> {
     const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
     const published = attempts.flatMap(({ outcome, ...what }): Publication[] =>
-      outcome.published ? [{ ...what, ...placeOf(outcome) }] : [],
+      outcome.published ? [{ ...what, ...addressOf(outcome) }] : [],
     );
     for (const one of published) this.#recorder.add(one);
     if (published.length > 0) this.#observer.onPublished(published.length);
@@ -127,25 +127,25 @@ export class LogOutbox implements Outbox {
     committed: CommittedRevocation,
     { waitMs, actor }: { readonly waitMs: number; readonly actor: string },
   ): Promise<RevocationReceipt> {
-    const waits = waitMs > 0 && this.#places.take(actor);
+    const waits = waitMs > 0 && this.#waiters.take(actor);
     const endMs = this.#clock.monotonicMs() + (waits ? waitMs : 0);
     try {
       for (;;) {
         const found = await this.#lookAgain(committed);
         const leftMs = endMs - this.#clock.monotonicMs();
         if (found.published) {
-          const nodes = leftMs > 0 ? await this.#nodesAt(found.places, leftMs) : undefined;
+          const nodes = leftMs > 0 ? await this.#nodesAt(found.locations, leftMs) : undefined;
           return { published: true, ...(nodes === undefined ? {} : { nodes }) };
         }
         if (leftMs <= 0) return { published: false, code: "pending" };
         await delay(Math.min(LOOK_MS, leftMs));
       }
     } finally {
-      if (waits) this.#places.leave(actor);
+      if (waits) this.#waiters.leave(actor);
     }
   }
 
-  /** Settles when what was published is recorded, or could not be. */
+  /** Settles when everything published is recorded, or has failed to be. */
   async close(): Promise<void> {
     await this.#recorder.close();
   }
@@ -154,7 +154,7 @@ export class LogOutbox implements Outbox {
     const partition = partitionOf(committed.revocation.tenant);
     const parts = this.#partitions[partition];
     if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
-    const outcome = await parts.gate.publish(committed);
+    const outcome = await parts.breaker.publish(committed);
     if (!outcome.published) return { partition, committed, outcome };
     const isMeant = await parts.check.isMeant(outcome.generation);
     if (isMeant === true) return { partition, committed, outcome };
@@ -162,7 +162,7 @@ export class LogOutbox implements Outbox {
     return { partition, committed, outcome: { published: false, code } };
   }
 
-  /** A token that is issued after the answer must not be younger than the answer says. */
+  /** A token issued after the answer must not be revoked by the cut-off. */
   async #cutOffsToPass(committed: readonly CommittedRevocation[]): Promise<void> {
     const latestS = committed.reduce((latest, { revocation }) => {
       const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
@@ -179,17 +179,17 @@ export class LogOutbox implements Outbox {
     const [first] = published;
     if (waitMs <= 0 || first === undefined) return undefined;
     const actor = first.committed.actor ?? "";
-    if (!this.#places.take(actor)) return undefined;
+    if (!this.#waiters.take(actor)) return undefined;
     try {
       return await this.#nodesAt(furthest(published), waitMs);
     } finally {
-      this.#places.leave(actor);
+      this.#waiters.leave(actor);
     }
   }
 
   /**
-   * A node that has applied the last entry has applied all before it. Where the log was restored in
-   * between, the new one holds what the old one did.
+   * A node that has applied the last entry has applied all before it. If the log was restored in
+   * between, the new one contains what the old one did.
    */
   async #nodesAt(
     entries: readonly LogLocation[],
@@ -210,32 +210,32 @@ export class LogOutbox implements Outbox {
   }
 
   /**
-   * How far the log is known to have come is recorded together with what was published: that is the
-   * entry itself, or one after it. Its ID is not; the relay records that of the last one that it saw.
+   * The log's known seq is recorded together with the publication: it is the entry's own or a later
+   * one. The entry's ID is not recorded; the relay records that of the last entry it has seen.
    */
   #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
     readonly published: boolean;
-    readonly places: readonly LogLocation[];
+    readonly locations: readonly LogLocation[];
   }> {
     const partition = partitionOf(tenant);
     return this.#database.transaction({ role: "relay" }, async (queries) => {
       const stored = await readRevocation(queries, tenant, eventId);
-      // One that is purged had been published long before.
-      if (stored?.pending === true) return { published: false, places: [] };
+      // A revocation that has been purged was published long before.
+      if (stored?.pending === true) return { published: false, locations: [] };
       const record = await readLogRecord(queries, partition);
       const { generation, seq = 0, importedEntryId: entryId } = record ?? {};
-      const places = generation ? [{ partition, generation, seq, entryId }] : [];
-      return { published: true, places };
+      const locations = generation ? [{ partition, generation, seq, entryId }] : [];
+      return { published: true, locations };
     });
   }
 }
 
-/** Of what was published: where it stands. */
-function placeOf({ generation, seq, entryId }: EntryAddress): EntryAddress {
+/** Drops the other fields of a publish outcome. */
+function addressOf({ generation, seq, entryId }: EntryAddress): EntryAddress {
   return { generation, seq, entryId };
 }
 
-/** A node has applied them when it has in every partition that was written to. */
+/** A node counts as applied only if it has applied the entries of every partition involved. */
 function together(receipts: readonly Receipt[]): Receipt | undefined {
   if (receipts.length <= 1) return receipts[0];
   const pending = receipts.flatMap((receipt) => receipt.pending);

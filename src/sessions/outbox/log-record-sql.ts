@@ -1,10 +1,10 @@
-/** What the database knows of each partition's log. All under the roles relay or recovery. */
+/** What the database records of each partition's log. All under the roles relay or recovery. */
 import { and, eq, getTableColumns, isNull, min, sql } from "drizzle-orm";
 import { logRecords, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { LogRecord } from "./relay-decision.js";
 
-/** Now, and not the beginning of the transaction. */
+/** The current time, not the start of the transaction. */
 const NOW_MS = sql<number>`(extract(epoch FROM clock_timestamp()) * 1000)::float8`;
 
 export async function readLogRecord(
@@ -32,8 +32,8 @@ export async function readLogRecord(
 }
 
 /**
- * Makes sure that there is a record, and that restores own up to what may be lost from before
- * `coversFromMs` (0: nothing). Returns what they have to own up to now: it never falls.
+ * Makes sure that there is a record, and that restores declare possible losses from before
+ * `coversFromMs` (0: none). Returns the recorded value, which never falls.
  */
 export async function recordCoverageGap(
   queries: Queries,
@@ -46,7 +46,7 @@ export async function recordCoverageGap(
     .values({ partition, seq: 0, coversFrom })
     .onConflictDoUpdate({
       target: logRecords.partition,
-      // greatest() passes over NULL.
+      // greatest() ignores NULL.
       set: { coversFrom: sql`greatest(${logRecords.coversFrom}, excluded.covers_from)` },
     })
     .returning({ coversFrom: logRecords.coversFrom });
@@ -65,7 +65,7 @@ export async function recordSeq(
     .where(ofGeneration(partition, reached.generation));
 }
 
-/** Says up to which entry the log of this generation was searched. */
+/** Records up to which entry the log of this generation was searched. */
 export async function recordSearched(
   queries: Queries,
   partition: number,
@@ -78,9 +78,10 @@ export async function recordSearched(
 }
 
 /**
- * The log of this generation was searched to its end, which was at `seq` or beyond. What the database
- * had forgotten on this timeline is imported: acts may revoke again. So is what was published before
- * `atMs`, by the database's clock. Both are what was read before the search began.
+ * Records that the log of this generation was searched to its end, which was at `seq` or beyond. So
+ * what the database had forgotten on this timeline is imported, and acts may revoke again. So is
+ * everything published before `atMs`, by the database's clock. Both were read before the search
+ * began.
  */
 export async function recordSearchDone(
   queries: Queries,
@@ -97,15 +98,15 @@ export async function recordSearchDone(
     .set({
       seq: sql`greatest(${logRecords.seq}, ${done.seq}::bigint)`,
       searchedTimeline: done.timeline,
-      // Later than before but where the clock was set back; then what it says now counts.
+      // Later than before, unless the clock was set back; then the new time counts.
       searchedAt: new Date(done.atMs),
     })
     .where(ofGeneration(partition, done.generation));
 }
 
 /**
- * For how many milliseconds no instance has searched the log, the partition that is worst off;
- * undefined: there has never been one. For the role tenant, too.
+ * How many milliseconds ago the log was last searched, for the worst partition; undefined: there
+ * has never been a log. For the role tenant, too.
  */
 export async function readUnsearchedMs(queries: Queries): Promise<number | undefined> {
   const [row] = await queries
@@ -117,8 +118,8 @@ export async function readUnsearchedMs(queries: Queries): Promise<number | undef
 }
 
 /**
- * Whether the database means the log of this generation, and no other one is being made. A statement
- * of its own: it sees what was committed before it began.
+ * Whether this generation is the current one and no other is being made. A statement of its own, so
+ * it sees everything committed before it began.
  */
 export async function meansGeneration(
   queries: Queries,
@@ -133,9 +134,9 @@ export async function meansGeneration(
 }
 
 /**
- * A restore begins that will make this generation. From now on the database means no log, until that
- * generation has been recorded or another restore has begun and recorded its own. There is a record:
- * see `recordCoverageGap`.
+ * Records that a restore begins, which will make this generation. From now on no generation is
+ * current, until this one is recorded, or another restore has begun and recorded its own. The
+ * record exists: see `recordCoverageGap`.
  */
 export async function beginGeneration(
   queries: Queries,
@@ -149,9 +150,9 @@ export async function beginGeneration(
 }
 
 /**
- * A new generation is about to begin. Recorded before it does, so that one that has begun is never
- * taken for another database's; as long as it has not, the marker in the log tells. False where
- * another restore has begun since, whose generation it will be.
+ * Records a new generation before it begins, so that it is never taken for another database's log;
+ * until it begins, the marker in the log says so. False if another restore has begun since then,
+ * which will make its own generation.
  */
 export async function recordGeneration(
   queries: Queries,
@@ -172,8 +173,8 @@ export async function recordGeneration(
 }
 
 /**
- * The generation has begun. Answers the request for a restore, unless there has been another one.
- * False where another generation was recorded meanwhile.
+ * Records that the generation has begun. Fulfils the request for a restore, unless there has been
+ * another one. False if another generation was recorded meanwhile.
  */
 export async function recordRestored(
   queries: Queries,
@@ -200,7 +201,7 @@ export async function recordRestored(
   return rows.length > 0;
 }
 
-/** The log has to be made anew even if it looks sound, and own up to what is lost before then. */
+/** Requests a restore of the log even if it looks sound, with the losses that it must declare. */
 export async function requestRestore(
   queries: Queries,
   partition: number,

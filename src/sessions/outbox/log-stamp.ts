@@ -1,11 +1,11 @@
 /**
- * Stamps a partition's log as kept by this database, once a second, by the instance that holds the lock: a node
- * that follows a log without such a stamp follows one that was left behind.
+ * Stamps a partition's log as kept by this database, once a second, by the instance that holds the
+ * lock. A node that follows a log without a recent stamp follows one that was left behind.
  *
- * The database's record says which generation that is, and the stamp demands it, so an instance whose
- * Redis holds another log stamps nothing. With the stamp come the nodes' rows. The database remembers
- * which nodes have joined this log, because the Redis that tells may be left for another one, while
- * some of them still follow it.
+ * The stamp requires the generation that the database recorded, so an instance whose Redis holds
+ * another log stamps nothing. The same call returns the nodes' rows. The database stores which
+ * nodes have joined this log, because the service may switch to another Redis while some of them
+ * still follow this one.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -20,9 +20,9 @@ import {
 } from "./log-nodes-sql.js";
 import { readLogRecord } from "./log-record-sql.js";
 
-/** How often everything is written again, also what has not changed. */
+/** How often everything is written again, including unchanged rows. */
 const RECORD_ALL_MS = 60_000;
-/** As long as a node's name may be; a longer one is not a node's. */
+/** The maximum length of a node's name; a longer one is not a node's. */
 const NODE_NAME_MAX = 128;
 
 export interface LogStampDependencies {
@@ -32,12 +32,12 @@ export interface LogStampDependencies {
   readonly partition: number;
 }
 
-/** What the database was told last. */
+/** What was last written to the database. */
 interface Recorded {
   readonly generation: string;
-  /** What was written of each node, by its name. */
+  /** The serialised row of each node, by its name. */
   readonly nodes: ReadonlyMap<string, string>;
-  /** When everything was written last; monotonic. */
+  /** When everything was last written; monotonic. */
   readonly allAtMs: number;
 }
 
@@ -85,8 +85,8 @@ export class LogStamp {
 }
 
 /**
- * Those that have read the log of this generation, by name. A row that is left from another one says
- * nothing of where its node is now.
+ * Nodes that have read the log of this generation, by name. A row of another generation does not
+ * say where its node is now.
  */
 function joinedNodes({ rows }: NodeRows, generation: string): ReadonlyMap<string, KnownNode> {
   const joined = new Map<string, KnownNode>();

@@ -1,14 +1,13 @@
 /**
- * The relay's work on one partition, done by whoever holds the lock. One cycle:
+ * The relay's work on one partition, done by the instance that holds the lock. One cycle:
  *
- * 1. compare the log's facts with the record; what falls short is restored (`restore.ts`);
+ * 1. compare the log's facts with the record; a log that falls short is restored (`restore.ts`);
  * 2. publish what is pending;
- * 3. search the log's end for what is not from here, and for what should be there and is not;
- * 4. trim the log: nobody else does, and nothing leaves it that was not searched, and so imported,
- *    before.
+ * 3. search the log's end for entries from elsewhere, and for missing ones;
+ * 4. trim the log. Only the relay does, and only what was searched, and so imported, before.
  *
  * Two relays at once, because one has lost the lock and does not know it yet, do no harm: entries
- * may come twice, and of two restores the later one wins.
+ * may be published twice, and of two restores the later one wins.
  */
 import { momentOf } from "../../runtime/clock.js";
 import { DatabaseError } from "../database/database.js";
@@ -36,24 +35,24 @@ import { pendingAfter } from "./stored-revocations-sql.js";
 
 /** Between two cycles: how soon the relay notices anything. */
 const CYCLE_MS = 100;
-/** After one that failed. Trying to reach Redis costs nothing. */
+/** After a failed cycle. Trying to reach Redis is cheap. */
 const PAUSES_MS = {
   redis_unavailable: 50,
   database_unavailable: 250,
   restore_failed: 50,
   unexpected: 1000,
 } as const;
-/** A restore that fails again and again is tried less and less often. */
+/** Exponential backoff for a restore that keeps failing. */
 const RESTORE_RETRY_MIN_MS = 50;
 const RESTORE_RETRY_MAX_MS = 1000;
 const SWEEP_MS = 60_000;
-/** How often what is known and older than the horizon is taken out of the log. */
+/** How often entries that are known and older than the horizon are removed from the log. */
 const TRIM_MS = 1000;
-/** How often the database is told that the log was searched, where there is nothing else to tell. */
+/** How often a search is recorded in the database if there is nothing else to record. */
 const NOTE_SEARCH_MS = 1000;
-/** So many restores without this long a peace between them: somebody else writes to this log. */
+/** More restores than this, each within QUIET_MS of the last: another writer uses this log. */
 const RESTORES_AT_ONCE_MAX = 5;
-const PEACE_MS = 10_000;
+const QUIET_MS = 10_000;
 
 export interface PartitionRelayDependencies extends RestoreDependencies {
   readonly publisher: Publisher;
@@ -68,20 +67,20 @@ interface Cycle {
 interface Known {
   readonly generation: string;
   readonly seq: number;
-  /** What the database says of it: see `LogRecord.importedEntryId`. */
+  /** As recorded in the database: see `LogRecord.importedEntryId`. */
   readonly entryId: string | undefined;
 }
 
-/** The lock is not held any more, or the program ends. */
+/** The lock was lost, or the process is stopping. */
 export class RelayStopped extends Error {}
 
 export class PartitionRelay {
   readonly #dependencies: PartitionRelayDependencies;
   readonly #pending: PendingPublishing;
   #problem: RelayProblem | undefined;
-  /** What the observer was told last. */
-  #told: RelayProblem["code"] | undefined;
-  /** Up to where this relay has looked up every entry of the generation, and recorded it. */
+  /** The problem last reported to the observer. */
+  #lastReported: RelayProblem["code"] | undefined;
+  /** Up to here this relay has looked up every entry of the generation, and recorded it. */
   #known: Known = { generation: "", seq: 0, entryId: undefined };
   #seenFromAside: RelayProblem["code"] | undefined;
   #restoring = false;
@@ -107,7 +106,7 @@ export class PartitionRelay {
   async cycle(check: () => void): Promise<number> {
     try {
       const { pauseMs, problem } = await this.#work(check);
-      this.#tell(problem);
+      this.#report(problem);
       return pauseMs;
     } catch (error) {
       if (error instanceof RelayStopped) throw error;
@@ -116,8 +115,8 @@ export class PartitionRelay {
   }
 
   /**
-   * Looks at the log of this instance's Redis while another instance relays: it may be another log.
-   * What is found once may be over when the other one has done its work, so it counts when it is
+   * Checks the log of this instance's Redis while another instance relays: it may be another log.
+   * A problem may disappear once the other instance has done its work, so it counts only if it is
    * found twice in a row. `isAside`: whether another instance still relays. Never rejects.
    */
   async look(isAside: () => boolean): Promise<void> {
@@ -125,7 +124,7 @@ export class PartitionRelay {
     if (!isAside()) return;
     const again = this.#seenFromAside === found?.code;
     this.#seenFromAside = found?.code;
-    if (again) this.#tell(found);
+    if (again) this.#report(found);
   }
 
   async #lookFromAside(): Promise<RelayProblem | undefined> {
@@ -137,14 +136,14 @@ export class PartitionRelay {
       return judgeFromAside(await logAdmin.facts(), record, requirements, clock.wallMs());
     } catch (error) {
       const problem = problemOf(error);
-      // That is told by itself, where the lock is tried.
+      // Reported where the lock is tried.
       return problem.code === "database_unavailable" ? undefined : problem;
     }
   }
 
   /**
-   * Somebody else's problem from now on. Nobody is told that it is over: it may not be. The first
-   * cycle without it says so, should the lock come back.
+   * Another instance relays from now on. The problem is not reported as solved, because it may
+   * persist; if the lock comes back, the first cycle without it reports that.
    */
   stopped(): void {
     this.#problem = undefined;
@@ -152,8 +151,8 @@ export class PartitionRelay {
 
   async #work(check: () => void): Promise<Cycle> {
     const { database, logAdmin, clock, partition, requirements } = this.#dependencies;
-    // The record first: requests publish and record meanwhile, and a log that is looked at later
-    // than its record holds at least what that says.
+    // The record first: requests publish and record meanwhile, and a log that is read after its
+    // record contains at least what the record says.
     const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
       record: await readLogRecord(queries, partition),
       pending: await pendingAfter(queries, partition, undefined, PENDING_PAGE_MAX),
@@ -186,14 +185,14 @@ export class PartitionRelay {
     };
   }
 
-  /** Imports what is new; false if the log's end is not where its own facts say. */
+  /** Imports what is new; false if the log ends before the seq in its own metadata. */
   async #searchEnd(meta: LogMeta, record: LogRecord, check: () => void): Promise<boolean> {
     const { database, partition, observer } = this.#dependencies;
     const { generation } = meta;
     const recorded = record.importedEntryId;
     // A database that remembers less than this relay has recorded, or is on another timeline (a
-    // failover to a standby that was behind), may have lost what this relay has seen in it, too. What
-    // is lost was committed last: all up to the entry that it still records was imported before.
+    // failover to a standby that lagged), may also have lost what this relay has seen in it. That
+    // was committed last: everything up to the entry that it still records was imported before.
     const { searchedTimeline, timeline, readAtMs } = record;
     const agrees =
       this.#known.generation === generation &&
@@ -226,9 +225,9 @@ export class PartitionRelay {
 
   async #restore(found: FoundLog, check: () => void): Promise<Cycle> {
     const { clock, partition, observer } = this.#dependencies;
-    const peaceMs = clock.monotonicMs() - this.#restoredAtMs;
-    if (peaceMs > PEACE_MS) this.#restoresAtOnce = 0;
-    else if (this.#restoresAtOnce >= RESTORES_AT_ONCE_MAX && peaceMs < RESTORE_RETRY_MAX_MS) {
+    const quietMs = clock.monotonicMs() - this.#restoredAtMs;
+    if (quietMs > QUIET_MS) this.#restoresAtOnce = 0;
+    else if (this.#restoresAtOnce >= RESTORES_AT_ONCE_MAX && quietMs < RESTORE_RETRY_MAX_MS) {
       return { pauseMs: CYCLE_MS, problem: RESTORED_AGAIN_AND_AGAIN };
     }
     this.#restoring = true;
@@ -245,13 +244,13 @@ export class PartitionRelay {
     return { pauseMs: 0 };
   }
 
-  /** A relay that was ended right after its restore had finished left this undone. */
+  /** A relay that was stopped right after finishing its restore left this undone. */
   #noteForAnother({ generation, coversFromMs }: LogMeta, record: LogRecord): Promise<void> {
     const note = { generation, cause: "interrupted", coversFromMs } as const;
     return noteRestored(this.#dependencies, note, record.restoreRequestedAtMs);
   }
 
-  /** After a search, whose end is in the database by now. */
+  /** After a search, which is recorded in the database by now. */
   async #trim(): Promise<void> {
     const { clock, logAdmin } = this.#dependencies;
     const { generation, entryId: knownUpToId } = this.#known;
@@ -269,18 +268,18 @@ export class PartitionRelay {
 
   #failed(error: unknown): number {
     const problem = problemOf(error);
-    this.#tell(problem);
+    this.#report(problem);
     if (!this.#restoring) return PAUSES_MS[problem.code];
     this.#restoring = false;
-    const restMs = RESTORE_RETRY_MIN_MS * 2 ** Math.min(this.#failedRestores, 10);
+    const backoffMs = RESTORE_RETRY_MIN_MS * 2 ** Math.min(this.#failedRestores, 10);
     this.#failedRestores += 1;
-    return Math.max(PAUSES_MS[problem.code], Math.min(restMs, RESTORE_RETRY_MAX_MS));
+    return Math.max(PAUSES_MS[problem.code], Math.min(backoffMs, RESTORE_RETRY_MAX_MS));
   }
 
-  #tell(problem: RelayProblem | undefined): void {
+  #report(problem: RelayProblem | undefined): void {
     this.#problem = problem;
-    if (this.#told === problem?.code) return;
-    this.#told = problem?.code;
+    if (this.#lastReported === problem?.code) return;
+    this.#lastReported = problem?.code;
     this.#dependencies.observer.onProblem(problem, this.#dependencies.partition);
   }
 }
@@ -288,7 +287,7 @@ export class PartitionRelay {
 const RESTORED_AGAIN_AND_AGAIN: RelayProblem = {
   code: "restore_failed",
   message:
-    "the log is replaced again and again: does a service with another database use this Redis?",
+    "the log keeps being replaced: does a session service with another database use this Redis?",
 };
 
 function problemOf(error: unknown): RelayProblem & { readonly code: keyof typeof PAUSES_MS } {

@@ -1,8 +1,8 @@
 /**
  * Publishes what is committed and not known to be published, oldest first.
  *
- * A pass reads the pending rows page by page. Every pass begins with the oldest again: it selects by
- * state, so a row that is committed late is not passed by.
+ * A pass reads the pending rows page by page. Every pass starts with the oldest again: it selects
+ * by state, so a row that is committed late is not missed.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -19,14 +19,14 @@ import {
 export const PENDING_PAGE_MAX = 500;
 const IN_FLIGHT_MAX = 32;
 /** Each attempt adds an entry to the log, so attempts that cannot succeed must be rare. */
-const REST_MIN_MS = 100;
-const REST_MAX_MS = 2000;
+const COOLDOWN_MIN_MS = 100;
+const COOLDOWN_MAX_MS = 2000;
 
 export type Refusal = Exclude<PublishOutcome, { readonly published: true }>;
 
 export interface PassResult {
   readonly published: number;
-  /** Why the pass ended early, or what it can never publish. */
+  /** Why the pass ended early, or why an entry can never be published. */
   readonly refusal: Refusal | undefined;
 }
 
@@ -39,17 +39,17 @@ export interface PendingDependencies {
 
 export class PendingPublishing {
   readonly #dependencies: PendingDependencies;
-  /** Passes in a row that were refused. */
+  /** Refused passes in a row. */
   #refused = 0;
-  /** No attempt before this moment (monotonic), and why. */
-  #rest: { readonly untilMs: number; readonly refusal: Refusal } | undefined;
+  /** No attempt before this time (monotonic), and why. */
+  #cooldown: { readonly untilMs: number; readonly refusal: Refusal } | undefined;
 
   constructor(dependencies: PendingDependencies) {
     this.#dependencies = dependencies;
   }
 
   /**
-   * `first`: the first page of pending rows; `generation`: of the log that the database meant when it
+   * `first`: the first page of pending rows; `generation`: the one that was current when the page
    * was read. Never rejects because of Redis.
    */
   async pass(
@@ -58,10 +58,10 @@ export class PendingPublishing {
     check: () => void,
   ): Promise<PassResult> {
     const { database, clock, partition } = this.#dependencies;
-    if (this.#rest !== undefined && clock.monotonicMs() < this.#rest.untilMs) {
-      return { published: 0, refusal: this.#rest.refusal };
+    if (this.#cooldown !== undefined && clock.monotonicMs() < this.#cooldown.untilMs) {
+      return { published: 0, refusal: this.#cooldown.refusal };
     }
-    this.#rest = undefined;
+    this.#cooldown = undefined;
     let published = 0;
     let never: Refusal | undefined;
     for (let page = first; page.length > 0;) {
@@ -69,7 +69,7 @@ export class PendingPublishing {
       const attempt = await this.#publishPage(page, generation);
       const recorded = await this.#record(attempt.published, generation);
       if (recorded) published += attempt.published.length;
-      const refusal = recorded ? attempt.refusal : OTHER_LOG_MEANT;
+      const refusal = recorded ? attempt.refusal : OTHER_GENERATION;
       if (refusal !== undefined) {
         this.#refusedBy(refusal);
         return { published, refusal };
@@ -89,8 +89,8 @@ export class PendingPublishing {
   #refusedBy(refusal: Refusal): void {
     this.#refused += 1;
     if (refusal.code !== "too_few_replicas") return;
-    const restMs = Math.min(REST_MIN_MS * 2 ** Math.min(this.#refused, 10), REST_MAX_MS);
-    this.#rest = { untilMs: this.#dependencies.clock.monotonicMs() + restMs, refusal };
+    const delayMs = Math.min(COOLDOWN_MIN_MS * 2 ** Math.min(this.#refused, 10), COOLDOWN_MAX_MS);
+    this.#cooldown = { untilMs: this.#dependencies.clock.monotonicMs() + delayMs, refusal };
   }
 
   async #publishPage(
@@ -99,7 +99,7 @@ export class PendingPublishing {
   ): Promise<{
     readonly published: readonly Publication[];
     readonly refusal: Refusal | undefined;
-    /** Of one that can never be published, or not yet, whatever becomes of the others. */
+    /** For an entry that can never be published, or not yet; it does not stop the others. */
     readonly own: Refusal | undefined;
   }> {
     const { publisher, partition } = this.#dependencies;
@@ -119,18 +119,18 @@ export class PendingPublishing {
             generation: outcome.generation,
             seq: outcome.seq,
           });
-          // What the log refuses for its own sake stands in no other's way.
+          // The log refuses this entry for its own sake, which does not block the others.
         } else if (OWN_FAULTS.has(outcome.code)) own ??= outcome;
         else refusal ??= outcome;
       }
     };
-    // After a refusal one is enough to find out whether it is over.
+    // After a refusal, one attempt is enough to find out whether it has passed.
     const workers = this.#refused > 0 ? 1 : IN_FLIGHT_MAX;
     await Promise.all(Array.from({ length: workers }, work));
     return { published, refusal, own };
   }
 
-  /** False, and nothing counts as published, where the database means another log by now. */
+  /** False, with nothing recorded as published, if another generation is current by now. */
   async #record(published: readonly Publication[], generation: string): Promise<boolean> {
     if (published.length === 0) return true;
     const { database, clock, partition } = this.#dependencies;
@@ -149,7 +149,7 @@ const OWN_FAULTS: ReadonlySet<Refusal["code"]> = new Set([
   "out_of_range",
 ]);
 
-const OTHER_LOG_MEANT: Refusal = {
+const OTHER_GENERATION: Refusal = {
   published: false,
   code: "generation_differs",
   message: "the log was restored meanwhile, here or in another Redis",

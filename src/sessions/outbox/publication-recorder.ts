@@ -1,7 +1,7 @@
 /**
- * Puts down in the database what a request has published, so that the relay does not publish it
- * again. Nobody waits for it: one transaction at a time takes whatever has come up meanwhile, and
- * what does not get recorded is published once more, which is harmless.
+ * Records in the database what a request has published, so that the relay does not publish it
+ * again. Requests do not wait for it: one transaction at a time takes everything queued meanwhile,
+ * and what is not recorded is published again, which is harmless.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
@@ -30,13 +30,13 @@ export class PublicationRecorder {
     this.#recording ??= this.#record();
   }
 
-  /** Settles when everything that was added is recorded, or could not be. */
+  /** Settles when everything added is recorded, or has failed to be. */
   async close(): Promise<void> {
     await this.#recording;
   }
 
   async #record(): Promise<void> {
-    // Those of the same act come one right after the other.
+    // Publications of the same act are added in the same tick.
     await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, BATCH_MAX);
@@ -44,7 +44,7 @@ export class PublicationRecorder {
       try {
         await this.#recordBatch(batch);
       } catch (error) {
-        // The others would fail as well, each after its own time.
+        // The others would fail as well, each after its own timeout.
         this.#queue = [];
         this.#onFailed(error);
       }
@@ -60,7 +60,7 @@ export class PublicationRecorder {
   }
 }
 
-/** Of each partition's generation the publication with the highest seq, in the partitions' order. */
+/** The publication with the highest seq per partition and generation, in the partitions' order. */
 export function furthest(batch: readonly Publication[]): readonly Publication[] {
   const found = new Map<string, Publication>();
   for (const one of batch) {

@@ -1,9 +1,10 @@
 /**
- * Before the publisher of a partition: so many at a time, so many waiting, and a rest after a failure.
+ * Limits a partition's publisher: a maximum in flight, a maximum waiting, and a cool-down after a
+ * failure.
  *
- * Redis that hangs costs its callers a timeout, but only once and not one after the other: after an
- * attempt that did not reach it, everyone is turned away at once, until a single attempt after the
- * rest finds it there again. Who is turned away loses nothing; the relay publishes it.
+ * A hanging Redis costs its callers a timeout, but only once and not one after the other. After an
+ * attempt that did not reach Redis, all calls are refused at once, until a single attempt after the
+ * cool-down succeeds. A refused call loses nothing: the relay publishes it.
  */
 import type { Clock } from "../../runtime/clock.js";
 import type { Publisher, PublishOutcome, PublishRequest } from "../../revocation-log/publisher.js";
@@ -16,10 +17,10 @@ export type BreakerOutcome =
   | PublishOutcome
   | { readonly published: false; readonly code: "overloaded"; readonly message: string };
 
-const RESTING = {
+const OPEN = {
   published: false,
   code: "unreachable",
-  message: "Redis could not be used a moment ago",
+  message: "Redis was unreachable a moment ago; the relay will publish this",
 } as const;
 
 const OVERLOADED = {
@@ -33,7 +34,7 @@ export class PublishCircuitBreaker {
   readonly #clock: Clock;
   readonly #waiting: (() => void)[] = [];
   #inFlight = 0;
-  /** When Redis was last not reached, if it has not been since; monotonic. */
+  /** When Redis was last unreachable, if it has not been reached since; monotonic. */
   #failedAtMs: number | undefined;
   #probing = false;
 
@@ -42,15 +43,15 @@ export class PublishCircuitBreaker {
     this.#clock = clock;
   }
 
-  /** Never rejects. Begins in the order of the calls. */
+  /** Never rejects. Attempts begin in the order of the calls. */
   async publish(request: PublishRequest): Promise<BreakerOutcome> {
-    if (this.#resting()) return RESTING;
+    if (this.#isOpen()) return OPEN;
     if (this.#inFlight < IN_FLIGHT_MAX) this.#inFlight += 1;
     else if (this.#waiting.length >= WAITING_MAX) return OVERLOADED;
-    // Whoever is done passes the place on.
+    // A finished call hands its slot to the next one.
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
-      return this.#resting() ? RESTING : await this.#attempt(request);
+      return this.#isOpen() ? OPEN : await this.#attempt(request);
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#inFlight -= 1;
@@ -58,7 +59,7 @@ export class PublishCircuitBreaker {
     }
   }
 
-  #resting(): boolean {
+  #isOpen(): boolean {
     if (this.#failedAtMs === undefined) return false;
     return this.#probing || this.#clock.monotonicMs() - this.#failedAtMs < COOLDOWN_MS;
   }

@@ -1,37 +1,39 @@
 /**
- * What the relay concludes from what it sees of a partition's log: pure functions, no I/O.
+ * What the relay concludes from the facts of a partition's log: pure functions, no I/O.
  *
- * The database is the truth, and `log_records` says what the log must be at least. Whatever falls
- * short of it has lost something, or may have, and is made anew. More than the record is normal: an
- * instance ended between publishing and recording.
+ * The database is the truth, and `log_records` says what the log must contain at least. A log that
+ * falls short of it has lost something, or may have, and is restored. More than the record is
+ * normal: an instance stopped between publishing and recording.
  */
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
 import type { KeeperFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
-/** A row of `log_records`: what the database knows of a partition's log. */
+/** A row of `log_records`: what the database records of a partition's log. */
 export interface LogRecord {
-  /** undefined: no restore has got so far yet. */
+  /** undefined: no restore has got this far yet. */
   readonly generation: string | undefined;
-  /** A restore has begun that was to make this one, and has not recorded it. */
+  /** The generation of a restore that has begun and not recorded it yet. */
   readonly restoringGeneration: string | undefined;
-  /** The log of this generation has had an entry with it. */
+  /** The log of this generation has reached this seq. */
   readonly seq: number;
-  /** Up to which entry of this generation the log was searched for what is not from here. */
+  /** The entry up to which the log of this generation was searched for entries from elsewhere. */
   readonly importedEntryId: string | undefined;
-  /** On which timeline of the database it was searched last. */
+  /** The database's timeline at the last search. */
   readonly searchedTimeline: string;
-  /** The database's now. Another one after a failover: it may have forgotten what is in the log. */
+  /** The current timeline. Different after a failover: the database may have lost revocations. */
   readonly timeline: string;
-  /** Everything that was published before this is imported; Unix milliseconds of the database's. */
+  /**
+   * Everything published before this time is imported; Unix milliseconds, by the database's clock.
+   */
   readonly searchedAtMs: number;
-  /** When this was read, by the same clock: no later than it. */
+  /** When this was read, by the same clock, or slightly earlier. */
   readonly readAtMs: number;
-  /** Revocations from before may be lost, to database and log alike; Unix milliseconds. */
+  /** Revocations from before this time may be lost to both database and log; Unix milliseconds. */
   readonly coversFromMs: number | undefined;
   readonly restoreRequestedAtMs: number | undefined;
-  /** undefined: the restore that made this generation has not been put down in the audit trail. */
+  /** undefined: the restore that made this generation is not in the audit trail yet. */
   readonly restoredAtMs: number | undefined;
 }
 
@@ -40,11 +42,11 @@ export interface LogRequirements {
   readonly partitions: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
-  /** The largest difference between this machine's clock and the server's. */
+  /** The largest difference allowed between this machine's clock and the server's. */
   readonly clockDifferenceMaxMs: number;
 }
 
-/** Why a log is restored. The label of a metric, and a word in the audit trail. */
+/** Why a log is restored: a metric's label and a reason in the audit trail. */
 export type RestoreCause =
   | "log_missing"
   | "log_unreadable"
@@ -58,7 +60,7 @@ export type RestoreCause =
   | "partitions_differ"
   | "requested";
 
-/** What keeps the relay from its work, in words for the person who must mend it. */
+/** What keeps the relay from its work; the message says what to do. */
 export interface RelayProblem {
   readonly code:
     | "redis_unavailable"
@@ -78,7 +80,7 @@ export type LogJudgement =
   | { readonly kind: "wait"; readonly problem: RelayProblem }
   | { readonly kind: "restore"; readonly cause: RestoreCause };
 
-/** `record`: undefined where the database has never had a log for this partition. */
+/** `record`: undefined if the database has never had a log for this partition. */
 export function judgeLog(
   facts: KeeperFacts,
   record: LogRecord | undefined,
@@ -90,13 +92,13 @@ export function judgeLog(
   const { serverRunId, serverReplId, meta } = facts;
   if (meta === "missing") return restore("log_missing");
   if (meta === "unreadable") return restore("log_unreadable");
-  // Whoever set the marker does not hold the lock any more: this relay does.
+  // The instance that set the marker has lost the lock, since this relay holds it.
   if (meta === "restoring" || meta.restoring) return restore("restore_abandoned");
   if (meta.authority === "redis") return restore("authority_taken_over");
   const server = { runId: serverRunId, replId: serverReplId };
   if (!sameServer(meta, server)) return restore("server_changed");
   if (meta.generation !== record?.generation) return restore("generation_differs");
-  // Begun in another Redis, perhaps: nothing can be acknowledged until one is done.
+  // Perhaps in another Redis: nothing can be acknowledged until a restore has finished.
   if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
   if (meta.seq < record.seq) return restore("log_fell");
   if (meta.partitions !== requirements.partitions) return restore("partitions_differ");
@@ -105,7 +107,7 @@ export function judgeLog(
   return { kind: "sound", meta };
 }
 
-/** Why the log in this server cannot be kept now, nor be made anew; undefined: it can. */
+/** Why the log in this server can be neither kept nor restored now; undefined: it can. */
 function whyUnusable(
   { role, serverMs, meta }: KeeperFacts,
   requirements: LogRequirements,
@@ -126,7 +128,7 @@ function whyUnusable(
   return retired === undefined ? undefined : { code: "log_retired", message: retired };
 }
 
-/** Causes that a relay elsewhere does nothing about: to it, its own Redis is the one that counts. */
+/** Causes that a relay elsewhere does not repair, because it only looks at its own Redis. */
 const OTHER_LOG: ReadonlySet<RestoreCause> = new Set([
   "log_missing",
   "log_unreadable",
@@ -136,7 +138,7 @@ const OTHER_LOG: ReadonlySet<RestoreCause> = new Set([
 
 /**
  * What is wrong with the log in this instance's Redis while another instance relays; undefined:
- * nothing, or a restore is under way.
+ * nothing, or a restore is running.
  */
 export function judgeFromAside(
   facts: KeeperFacts,
@@ -152,9 +154,9 @@ export function judgeFromAside(
   return {
     code: "other_log",
     message:
-      "the log in this Redis is not the one that the database means, so nothing is published from " +
-      "here at once: do all instances of the session service have the same SEKISHO_REDIS_URL, and " +
-      "does it lead to one Redis?",
+      "the log in this Redis is not the one that the database uses, so this instance leaves " +
+      "publishing to the relay: do all instances of the session service have the same " +
+      "SEKISHO_REDIS_URL, and does it lead to one Redis?",
   };
 }
 
@@ -168,18 +170,17 @@ function retirementOf(meta: KeeperFacts["meta"]): string | undefined {
 }
 
 /**
- * From which moment on a restored log covers everything, if some revocations may be in neither the
- * database nor the log: tokens from before must be answered as stale. Lost cut-offs may reach a
- * little into the future.
+ * From when on a restored log covers everything, if some revocations may be in neither the database
+ * nor the log: older tokens must be answered as stale. Lost cut-offs may be slightly in the future.
  */
 export function coversOnlyFromMs(nowMs: number): number {
   return nowMs + CUT_OFF_MARGIN_S * 1000;
 }
 
 /**
- * What a restore has to own up to because of the log that it replaces; 0: nothing. The database
- * knows everything that was in a log of its own, and the rest was imported. From another's log only
- * what that log still holds can be imported.
+ * The gap that a restore must declare because of the log that it replaces; 0: none. The database
+ * knows everything in its own log, and the rest was imported. From another database's log, only
+ * what that log still contains can be imported.
  */
 export function inheritedCoversFromMs(
   facts: KeeperFacts,
@@ -189,13 +190,13 @@ export function inheritedCoversFromMs(
   const { meta, serverRunId: runId, serverReplId: replId } = facts;
   const unknownBeforeMs = coversOnlyFromMs(nowMs);
   if (typeof meta === "string") {
-    // What cannot be read any more was the database's own, unless that has never had a log.
+    // An unreadable log was the database's own, unless that has never had one.
     return meta === "missing" || record !== undefined ? 0 : unknownBeforeMs;
   }
-  const ownedUpToMs = Math.min(meta.coversFromMs, unknownBeforeMs);
-  if (isOwnLog(meta, record)) return ownedUpToMs;
+  const declaredMs = Math.min(meta.coversFromMs, unknownBeforeMs);
+  if (isOwnLog(meta, record)) return declaredMs;
   if (meta.authority === "database" && !sameServer(meta, { runId, replId })) return unknownBeforeMs;
-  return ownedUpToMs;
+  return declaredMs;
 }
 
 /** Whether the log was made from this database. */
@@ -204,8 +205,8 @@ function isOwnLog(meta: LogMeta, record: LogRecord | undefined): boolean {
 }
 
 /**
- * After which entry a restore has to search the old log for what is not from here. undefined: from
- * the first on, because the record does not speak of this log, or of more than is left of it.
+ * The entry after which a restore has to search the old log for entries from elsewhere. undefined:
+ * from the first on, because the record is about another log, or about more than is left of it.
  */
 export function searchedUpTo(
   facts: KeeperFacts,
@@ -219,8 +220,8 @@ export function searchedUpTo(
 const MAX_SEQUENCE = "18446744073709551615";
 
 /**
- * The entry ID just before `id`, so that a read from there on begins with `id` itself: an entry that
- * was there and is not any more tells that the stream has lost something.
+ * The entry ID just before `id`, so that a read after it begins with `id` itself: if that entry is
+ * missing, the stream has lost something.
  */
 export function justBefore(id: string): string | undefined {
   const match = /^([0-9]{1,16})-([0-9]{1,20})$/.exec(id);

@@ -1,15 +1,15 @@
 import type { RelayProblem } from "./relay-decision.js";
 import type { Restored } from "./restore.js";
 
-/** What metrics and log are told of the relay. */
+/** The relay's events, for metrics and log. */
 export interface RelayObserver {
-  /** Whether this instance is the one that relays. */
+  /** Whether this instance is the relay. */
   onLock(held: boolean): void;
-  /** So many revocations were published that no request had published. */
+  /** How many revocations the relay published that no request had published. */
   onPublished(count: number): void;
   onRestored(restored: Restored & { readonly partition: number }): void;
-  /** So many entries of the log were not from here; `unreadable` ones could not be taken over. */
+  /** How many entries from elsewhere were found; `unreadable` ones could not be imported. */
   onImported(imported: number, unreadable: number): void;
-  /** What keeps the relay from its work has changed; undefined: nothing does. */
+  /** The problem that keeps the relay from its work has changed; undefined: it is solved. */
   onProblem(problem: RelayProblem | undefined, partition: number): void;
 }

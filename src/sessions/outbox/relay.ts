@@ -3,8 +3,8 @@
  * what was published past the service.
  *
  * One at a time over all instances. Each instance tries every half second to take the lock, which
- * PostgreSQL gives up by itself when its holder's connection ends, so that another one takes over
- * soon after a SIGKILL. The holder asks as often whether it still has it.
+ * PostgreSQL releases when its holder's connection ends, so that another instance takes over soon
+ * after a SIGKILL. The holder confirms about as often that it still has the lock.
  *
  *   waiting ─► relaying ─► (lock lost) ─► waiting
  */
@@ -26,7 +26,7 @@ import { countPending, type PendingCount } from "./stored-revocations-sql.js";
 const LOCK_POLL_MS = 500;
 const LOCK_CONFIRM_MS = 400;
 const COUNT_MS = 2000;
-/** How often an instance that does not relay looks at the log of its own Redis. */
+/** How often an instance that does not relay checks the log of its own Redis. */
 const LOOK_MS = 1000;
 /** How often the log is stamped as kept. Nodes call it degraded after 5 s without a stamp. */
 const STAMP_MS = 1000;
@@ -34,7 +34,7 @@ const STAMP_MS = 1000;
 export interface RelayOptions {
   readonly database: Database;
   readonly clock: Clock;
-  /** By partition number. The publisher should be another than the requests', which may hang. */
+  /** By partition number. Not the requests' publisher, which may hang. */
   readonly partitions: readonly { readonly logAdmin: LogAdmin; readonly publisher: Publisher }[];
   readonly horizonS: number;
   /** How many replicas must have an entry before it counts as published. */
@@ -44,16 +44,16 @@ export interface RelayOptions {
 }
 
 export interface RelayStatus {
-  /** Whether this instance is the one that relays. */
+  /** Whether this instance is the relay. */
   readonly relaying: boolean;
   /** Committed and not known to be published, in the whole database; undefined: not known now. */
   readonly pending:
     { readonly count: number; readonly oldestAgeMs: number | undefined } | undefined;
-  /** How long no instance had searched the log a moment ago; undefined: no log, or not known. */
+  /** How long ago the log was last searched by any instance; undefined: no log, or not known. */
   readonly unsearchedMs: number | undefined;
   /** What keeps this relay from its work. */
   readonly problem: RelayProblem | undefined;
-  /** By this instance. */
+  /** Made by this instance. */
   readonly restores: number;
   readonly lastRestore: (Restored & { readonly atMs: number }) | undefined;
 }
@@ -119,7 +119,7 @@ export class Relay {
     };
   }
 
-  /** Ends between two steps, and gives the lock up. The caller closes publishers and log admins. */
+  /** Stops between two steps and releases the lock. The caller closes publishers and log admins. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;
@@ -199,13 +199,13 @@ export class Relay {
     }
   }
 
-  /** Beside the cycles, which a long pass or a large log may hold up. */
+  /** Separate from the cycles, which a long pass or a large log may delay. */
   async #keepStamping(stamp: LogStamp, partition: number, stop: AbortSignal): Promise<void> {
     do {
       try {
         await stamp.renew();
       } catch (error) {
-        // A database or a Redis that is away is met by the cycles too, which tell it.
+        // The cycles report an unavailable database or Redis.
         if (error instanceof DatabaseError || error instanceof RevocationLogError) continue;
         const message = error instanceof Error ? error.message : String(error);
         this.#options.observer.onProblem({ code: "unexpected", message }, partition);
@@ -230,7 +230,7 @@ export class Relay {
   }
 }
 
-/** Whether so much time has passed without `stop` having said so; ends early if it does. */
+/** False as soon as `stop` is aborted, otherwise true after `ms`. */
 async function hasPassed(ms: number, stop: AbortSignal): Promise<boolean> {
   if (stop.aborted) return false;
   return delay(ms, true, { signal: stop }).catch(() => false);

@@ -3,7 +3,7 @@ import type { RestoreRefusal, RestoreStep } from "../../revocation-log/log-admin
 /** `superseded`: another instance has begun a restore, here or in another Redis. */
 type RestoreFault = RestoreRefusal | "superseded";
 
-/** A step that was refused: it is another's log now, or another server's. */
+/** A refused step: the log or the server has changed meanwhile. */
 export class RestoreError extends Error {
   readonly code: RestoreFault;
 
@@ -15,14 +15,14 @@ export class RestoreError extends Error {
 }
 
 const REFUSALS: Readonly<Record<RestoreFault, string>> = {
-  marker_lost: "another instance has begun to restore the log, or it was opened or deleted",
+  marker_lost: "another instance has started to restore the log, or it was opened or deleted",
   server_changed: "Redis was restarted meanwhile",
-  entries_lost: "entries were deleted from the log meanwhile, or added to it",
+  entries_lost: "entries were deleted from the log or added to it meanwhile",
   log_retired: "the log was retired meanwhile",
-  superseded: "another instance has begun to restore the log, perhaps in another Redis",
+  superseded: "another instance has started to restore the log, perhaps in another Redis",
 };
 
-/** The seq that a step has reached; throws a RestoreError if it was refused. */
+/** The seq that the step has reached; throws a RestoreError if the step was refused. */
 export function done(what: string, step: RestoreStep): number {
   if (step.done) return step.seq;
   throw new RestoreError(what, step.code);

@@ -1,6 +1,6 @@
 /**
- * Puts a restore that has finished down in the record and in the audit trail: by the relay that did
- * it or, where that was ended before it came to it, by the next one.
+ * Records a finished restore in the log record and in the audit trail: by the relay that did it or,
+ * if that was stopped before, by the next one.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock } from "../../runtime/clock.js";
@@ -16,7 +16,7 @@ export interface NoteDependencies {
 
 export interface RestoreNote {
   readonly generation: string;
-  /** `interrupted`: by one that cannot tell any more. */
+  /** `interrupted`: the relay that knew the cause was stopped. */
   readonly cause: RestoreCause | "interrupted";
   /** How many revocations were published again. */
   readonly entries?: number;
@@ -25,7 +25,7 @@ export interface RestoreNote {
   readonly coversFromMs: number;
 }
 
-/** `requestedAtMs`: the request for a restore that this one has answered. */
+/** `requestedAtMs`: the restore request that this restore has fulfilled. */
 export async function noteRestored(
   { database, clock, partition }: NoteDependencies,
   note: RestoreNote,

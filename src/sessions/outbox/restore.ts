@@ -1,40 +1,41 @@
 /**
- * Makes a partition's log anew from the database:
+ * Restores a partition's log from the database:
  *
- *   marker ─► search the old log ─► own up, begin ─► clear ─► append all ─► record ─► finish ─► note
+ *   marker ─► search the old log ─► declare gaps, begin ─► clear ─► append all ─► record ─► finish ─► note
  *
- * Why nothing can be missing from the new log. *Acknowledged* (`log-outbox.ts`), and marked as
- * published, is only what the database says that it means the log of, when it is asked after the entry
- * was written there. `begin` writes into the database that this restore is to make generation G: from
- * then on it means no log, until `record` says that it means G; and `record` fails if another restore
- * has begun since. So whatever was acknowledged before `record` was acknowledged before `begin`, in
- * whichever log and by whichever instance, and had been committed before that. Every page is read
- * after `begin`, and so sees it, in its place in an order that never changes. One that a page does not
- * see, because it was committed later, was not acknowledged: its entry in an old log, if it has one,
- * counts for nothing, it is still pending, and is published after `finish`. Pages are ordered by when
- * a revocation was decided and begin one horizon ago; what was decided earlier concerns only tokens
- * that have expired. So READ COMMITTED is enough, and no page needs another's snapshot.
+ * Why nothing can be missing from the new log. An entry is *acknowledged* (`log-outbox.ts`), and
+ * marked as published, only if the database, asked after the write, has the log's generation as its
+ * current one. `begin` records in the database that this restore will make generation G: from then
+ * on no generation is current, until `record` makes G current; and `record` fails if another
+ * restore has begun since. So whatever was acknowledged before `record` was acknowledged before
+ * `begin`, in whichever log and by whichever instance, and had been committed before that. Every
+ * page is read after `begin`, and so sees it, in its place in an order that never changes. A
+ * revocation that a page does not see, because it was committed later, was not acknowledged: its
+ * entry in an old log, if any, does not count; it is still pending, and is published after
+ * `finish`. Pages are ordered by the time of the decision and begin one horizon ago; earlier
+ * decisions concern only tokens that have expired. So READ COMMITTED is enough, and no page needs
+ * another's snapshot.
  *
  * What was appended counts as published in G as a whole: rows that were published in an earlier
- * generation keep that in their columns, and are not touched; those that were pending are marked.
+ * generation keep that in their columns and are not changed; those that were pending are marked.
  *
  * The marker does in Redis what `begin` does in the database: nothing is written to this log until
- * `finish`, and no node reads it. By itself it would not do: the log that is left may be in another
- * Redis, where nothing marks it.
+ * `finish`, and no node reads it. The marker alone would not be enough: the log that is left may be
+ * in another Redis, where nothing marks it.
  *
- * What was published past the service before the marker stands in the old log, and is committed to
- * the database before `clear`. What may be in neither is owned up to, also before `clear`, so that
- * the restore that takes over from one that was killed still knows of it.
+ * What was published past the service before the marker is in the old log, and is committed to the
+ * database before `clear`. What may be in neither is recorded as a coverage gap, also before
+ * `clear`, so that the restore that takes over from a killed one still knows of it.
  *
- * The generation is recorded before `finish`: a log that calls itself by another was made by
- * another database. Until `finish` the marker tells that it is not complete. What remains after
- * `finish`, the audit's row first of all, is done by whoever finds it undone (`noteRestored`).
+ * The generation is recorded before `finish`: a log with another generation was made by another
+ * database. Until `finish` the marker shows that it is incomplete. What remains after `finish`,
+ * first of all the audit row, is done by the next relay that finds it undone (`noteRestored`).
  *
- * The clock is the one that was judged before the restore began: pages begin one horizon before that
- * moment, and a clock that falls meanwhile is not followed. One that leaps ahead would leave out what
- * is still needed.
+ * The clock is the one that was checked before the restore began: pages begin one horizon before
+ * that moment, even if the clock is set back meanwhile. A clock that jumps ahead would leave out
+ * what is still needed.
  *
- * A restore that stops anywhere leaves the marker; the next one begins anew.
+ * A restore that stops anywhere leaves the marker; the next one starts from the beginning.
  */
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../../runtime/clock.js";
@@ -65,11 +66,11 @@ export interface RestoreDependencies {
   readonly logAdmin: LogAdmin;
   readonly partition: number;
   readonly requirements: LogRequirements;
-  /** A random text that was never used before. */
+  /** Random, and never used before. */
   readonly newId: () => string;
 }
 
-/** What made the restore necessary. */
+/** The state that made the restore necessary. */
 export interface FoundLog {
   readonly facts: KeeperFacts;
   readonly record: LogRecord | undefined;
@@ -92,8 +93,8 @@ export interface Restored {
 }
 
 /**
- * Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws, and
- * then the log stays marked. `check` is called between the steps.
+ * Rejects with a RestoreError, a RevocationLogError, a DatabaseError or what `check` throws; the
+ * log then stays marked. `check` is called between the steps.
  */
 export async function restoreLog(
   given: RestoreDependencies,
@@ -109,17 +110,18 @@ export async function restoreLog(
   const old = await searchOldLog(dependencies, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
-  const owned = await database.transaction({ role: "relay" }, async (queries) => {
-    const ownedMs = await recordCoverageGap(queries, partition, Math.max(inherited, lost));
+  const declaredMs = await database.transaction({ role: "relay" }, async (queries) => {
+    const recordedMs = await recordCoverageGap(queries, partition, Math.max(inherited, lost));
     await beginGeneration(queries, partition, generation);
-    return ownedMs;
+    return recordedMs;
   });
   check();
   const cleared = done("clear", await logAdmin.clear(marker));
   const sinceMs = found.judgedAt.wallMs - requirements.horizonS * 1000;
   const again = await appendAll(dependencies, { marker, sinceMs, seq: cleared }, check);
   const { seq, unreadable } = again;
-  const coversFromMs = unreadable.length === 0 ? owned : await leftOut(dependencies, unreadable);
+  const coversFromMs =
+    unreadable.length === 0 ? declaredMs : await leftOut(dependencies, unreadable);
   const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
     recordGeneration(queries, partition, { generation, seq }),
   );
@@ -144,7 +146,7 @@ export async function restoreLog(
   return restored;
 }
 
-/** What is in the database and cannot be in the log: tokens from before now are answered as stale. */
+/** For revocations that cannot be written to the log: older tokens are then answered as stale. */
 async function leftOut(
   { database, clock, partition }: RestoreDependencies,
   unreadable: readonly CommittedRevocation[],
@@ -161,7 +163,7 @@ async function leftOut(
   });
 }
 
-/** The wall clock, but never behind what was judged and the time that has passed since. */
+/** The wall clock, but never behind the checked moment plus the time passed since then. */
 function notBefore(clock: Clock, judgedAt: Moment): Clock {
   const monotonicMs = (): number => clock.monotonicMs();
   return {
@@ -176,7 +178,7 @@ function notBefore(clock: Clock, judgedAt: Moment): Clock {
 interface OldLog {
   readonly imported: number;
   readonly unreadable: number;
-  /** Something in it could not be read, and will be gone. */
+  /** Something in it could not be read, and will be lost. */
   readonly lost: boolean;
 }
 
@@ -187,7 +189,7 @@ async function searchOldLog(
 ): Promise<OldLog> {
   try {
     const { imported, unreadable } = await searchLog(dependencies, {
-      // What stands in a log that has lost entries may be new in any place.
+      // In a log that has lost entries, any entry may be new.
       after: cause === "entries_missing" ? undefined : searchedUpTo(facts, record),
       recorded: undefined,
       recordedSeq: 0,
@@ -197,7 +199,7 @@ async function searchOldLog(
     });
     return { imported, unreadable, lost: unreadable > 0 };
   } catch (error) {
-    // Not a stream at all, or one that is damaged: there is nothing to be had from it, now or later.
+    // Not a stream at all, or a damaged one: it cannot be read now or later.
     if (error instanceof RevocationLogError && error.code === "unexpected") {
       return { imported: 0, unreadable: 0, lost: true };
     }
@@ -206,8 +208,8 @@ async function searchOldLog(
 }
 
 /**
- * They are in the log of this generation, and carried over into those that follow: whatever becomes
- * of it meanwhile, it is not wrong to say so.
+ * They are in the log of this generation and will be carried over into later ones, so marking them
+ * is right whatever happens to this log meanwhile.
  */
 async function markAll(
   { database, clock, partition }: RestoreDependencies,

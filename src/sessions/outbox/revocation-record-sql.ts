@@ -9,11 +9,11 @@ import type { CommittedRevocation } from "./outbox.js";
 const ROWS_PER_STATEMENT_MAX = 1000;
 
 /**
- * Adds what an act decides to the outbox, within the act's transaction. Returns it with the
- * generation of the log that it is to be published in.
+ * Adds an act's revocations to the outbox, within the act's transaction. Returns them with the
+ * generation of the log that they are to be published in.
  *
- * Rejects with `failed_over` while the database may have forgotten what is in the log: the epoch
- * that was decided could be one that tokens carry already.
+ * Rejects with `failed_over` while the database may have lost revocations that are in the log:
+ * tokens with the new epoch may already exist.
  */
 export async function recordRevocations(
   queries: Queries,
@@ -23,14 +23,14 @@ export async function recordRevocations(
   if (inserted.some(({ isSearched }) => !isSearched)) {
     throw new DatabaseError(
       "failed_over",
-      "database: it is on another timeline than before (a failover), and nothing is revoked until " +
-        "the relay has imported from the log what the database may have forgotten",
+      "database: its timeline has changed (a failover), so nothing can be revoked until the relay " +
+        "has imported from the log what the database may have lost",
     );
   }
   return inserted.map(({ committed }) => committed);
 }
 
-/** Adds them whatever the database may have forgotten. */
+/** The same without that check. */
 export async function insertRevocations(
   queries: Queries,
   decided: readonly CommittedRevocation[],
@@ -54,7 +54,7 @@ export async function insertRevocations(
 
 interface InsertedRevocation {
   readonly committed: CommittedRevocation;
-  /** The log was searched on the database's timeline, or there is none yet. */
+  /** The log was searched on the database's current timeline, or there is no log yet. */
   readonly isSearched: boolean;
 }
 
@@ -67,7 +67,7 @@ const IS_SEARCHED = sql<boolean | null>`(
   SELECT searched_timeline = ${TIMELINE} FROM sekisho.log_records
   WHERE log_records.partition = revocations.partition)`;
 
-/** Not published yet, or not for long enough. `origin`: `log` for one that was found in the log. */
+/** Still to be published. `origin`: `log` for an imported one. */
 export function revocationRow(
   { eventId, revocation, atMs, reason, actor }: CommittedRevocation,
   origin: "service" | "log",

@@ -1,4 +1,4 @@
-/** The revocations in the database. Under the role relay, but for `readRevocation`. */
+/** The revocations in the database. Under the role relay, except for `readRevocation`. */
 import { and, asc, eq, gte, isNull, sql, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { revocations } from "../database/schema-sql.js";
@@ -25,10 +25,10 @@ export function pendingAfter(
 }
 
 /**
- * All that were decided at `sinceMs` or later, after `after` in the order of their times.
+ * All decided at `sinceMs` or later, after `after` in the order of their times.
  *
- * A planner without statistics (PGlite never gathers any) takes the table for small and sorts all of
- * it for every page, so it is left no other way than along the index.
+ * Without statistics (PGlite never gathers any) the planner assumes a small table and sorts all of
+ * it for every page, so the index is made its only choice.
  */
 export async function decidedAfter(
   queries: Queries,
@@ -66,7 +66,7 @@ async function readAfter(
   return rows.map(toStored);
 }
 
-/** One of them, for its tenant or the relay. undefined: there is none, or none any more. */
+/** One revocation, for its tenant or the relay. undefined: none, or purged. */
 export async function readRevocation(
   queries: Queries,
   tenant: string,
@@ -102,7 +102,7 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
   throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
 }
 
-/** A revocation that was written into a log which the database meant after that. */
+/** A revocation written into a log that was still current in the database afterwards. */
 export interface Publication {
   readonly partition: number;
   readonly committed: CommittedRevocation;
@@ -113,12 +113,12 @@ export interface Publication {
 }
 
 /**
- * Says that they are published, and where; those that were known to be stay as they are. One statement
- * for each generation, of which there is one as a rule.
+ * Marks them as published, and where; those that were marked before stay unchanged. One statement
+ * per generation, usually one in total.
  *
- * Each is looked up by the primary key, once, and updated where it was found. A join would leave it
- * to a planner without statistics, which looks through all of the keys for each pending row; and so
- * would IS NULL. One that is moved meanwhile stays pending, and is published once more.
+ * Each row is found once by its primary key and updated there. With a join, a planner without
+ * statistics would scan all keys for each pending row; so would IS NULL. A row that is moved
+ * meanwhile stays pending, and is published again.
  */
 export async function markPublished(
   queries: Queries,
@@ -155,14 +155,14 @@ export interface PendingCount {
   readonly oldestAtMs: number | undefined;
 }
 
-/** Counting further than this would cost more than it says. */
+/** Counting further would cost more than the exact number is worth. */
 const PENDING_COUNT_MAX = 10_001;
 
 const countSchema = z.object({
   rows: z.tuple([z.object({ count: z.coerce.number(), oldest: z.coerce.number().nullable() })]),
 });
 
-/** How many are not known to be published, and since when the oldest. */
+/** How many are not known to be published, and when the oldest was decided. */
 export async function countPending(queries: Queries): Promise<PendingCount> {
   const found = await queries.execute(sql`
     SELECT count(*) AS "count", extract(epoch FROM min(at)) * 1000 AS "oldest"

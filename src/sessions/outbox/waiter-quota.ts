@@ -1,8 +1,8 @@
 /**
- * Who may wait for a receipt. A look at the nodes' rows compares every wait with every node, and while
- * a node is slow each wait takes all the time that its caller asked for. So there are so many places
- * in all, and only some of them for one actor, who could otherwise keep everybody else out by ending
- * the same session again and again. Whoever finds no place is answered at once and learns nothing of
+ * How many callers may wait for a receipt. Each check of the nodes' rows compares every wait with
+ * every node, and while a node is slow, each wait lasts as long as its caller asked for. So the
+ * number is limited in total, and per actor, because one actor could otherwise block all others by
+ * ending the same session again and again. A caller over the quota is answered at once and without
  * the nodes; the revocation is in force all the same.
  */
 export interface QuotaBounds {
@@ -10,19 +10,19 @@ export interface QuotaBounds {
   readonly perActorMax: number;
 }
 
-const PLACE_BOUNDS: QuotaBounds = { inAllMax: 512, perActorMax: 64 };
+const DEFAULT_BOUNDS: QuotaBounds = { inAllMax: 512, perActorMax: 64 };
 
 export class WaiterQuota {
   readonly #bounds: QuotaBounds;
-  /** How many each actor has; nobody is in it with none. */
+  /** How many waits each actor has; actors without any are left out. */
   readonly #taken = new Map<string, number>();
   #inAll = 0;
 
-  constructor(bounds = PLACE_BOUNDS) {
+  constructor(bounds = DEFAULT_BOUNDS) {
     this.#bounds = bounds;
   }
 
-  /** To be given back with `leave` where it says true. `actor`: as in the audit trail. */
+  /** If true, call `leave` afterwards. `actor`: as in the audit trail. */
   take(actor: string): boolean {
     const has = this.#taken.get(actor) ?? 0;
     const { inAllMax, perActorMax } = this.#bounds;

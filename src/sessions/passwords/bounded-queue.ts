@@ -1,9 +1,9 @@
 import { PasswordHasherError } from "./password-hasher.js";
 
 export interface HashingQueueOptions {
-  /** How many pieces of work are under way at most. */
+  /** The maximum of running pieces of work. */
   readonly concurrency: number;
-  /** How many may wait beside them. */
+  /** The maximum of waiting ones. */
   readonly queueMax: number;
   /** How long one may wait before it is refused. */
   readonly waitMaxMs: number;
@@ -15,9 +15,9 @@ interface Waiting {
 }
 
 /**
- * Lets a few pieces of work run at a time, in the order in which they came. Hashing is the most
- * expensive thing that a stranger can ask for: whatever is too much is refused at once, not piled
- * up until everybody has given up waiting.
+ * Runs a few pieces of work at a time, in the order in which they came. Hashing is the most
+ * expensive work that an anonymous client can cause: beyond the limits it is refused at once, not
+ * queued until its clients have timed out.
  */
 export class BoundedQueue {
   readonly #options: HashingQueueOptions;
@@ -68,7 +68,7 @@ export class BoundedQueue {
       return;
     }
     if (this.#waiting.length >= this.#options.queueMax) {
-      throw new PasswordHasherError("queue_full", "too many passwords wait to be hashed");
+      throw new PasswordHasherError("queue_full", "too many passwords are waiting to be hashed");
     }
     await new Promise<void>((resolve, reject) => this.#wait(resolve, reject));
   }
@@ -77,7 +77,7 @@ export class BoundedQueue {
     const { waitMaxMs } = this.#options;
     const timer = setTimeout(() => {
       this.#waiting.splice(this.#waiting.indexOf(one), 1);
-      reject(new PasswordHasherError("queue_full", `waited ${waitMaxMs} ms for its turn in vain`));
+      reject(new PasswordHasherError("queue_full", `not hashed within ${waitMaxMs} ms`));
     }, waitMaxMs);
     const one: Waiting = {
       begin: () => {
@@ -92,7 +92,7 @@ export class BoundedQueue {
     this.#waiting.push(one);
   }
 
-  /** The place goes from hand to hand, so that no newcomer slips in before those who wait. */
+  /** Hands the slot to the next one waiting, so that a new call cannot overtake it. */
   #handOn(): void {
     const next = this.#waiting.shift();
     if (next !== undefined) {
@@ -100,12 +100,12 @@ export class BoundedQueue {
       return;
     }
     this.#running -= 1;
-    if (this.#running === 0) for (const tell of this.#whenIdle.splice(0)) tell();
+    if (this.#running === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
 
 function closed(): PasswordHasherError {
-  return new PasswordHasherError("closed", "no more passwords are hashed");
+  return new PasswordHasherError("closed", "the password hasher is closed");
 }
 
 function requireWhole(name: string, value: number, min: number): void {

@@ -1,6 +1,6 @@
 /**
- * 32 characters, so that five bits of a random byte choose one without preferring any. I, O, 0 and
- * 1 are left out: they are taken for each other when somebody reads the password from a screen.
+ * 32 characters, so that five bits of a random byte choose one without bias. I, O, 0 and 1 are left
+ * out, because they are easily confused on a screen.
  */
 const ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 const GROUPS = 6;
@@ -8,7 +8,7 @@ const GROUP_CHARACTERS = 4;
 
 /**
  * A password to be used once and then replaced, such as `7KQM-X2FD-…`: 24 characters of five bits
- * are 120 bits. The hyphens belong to it.
+ * are 120 bits. The hyphens are part of it.
  *
  * @param randomBytes a source that an attacker cannot predict, such as node:crypto's
  */

@@ -9,16 +9,16 @@ export interface HashingCost {
   readonly memoryKiB: number;
   /** Passes over that memory. */
   readonly passes: number;
-  /** Lanes that could be computed side by side. */
+  /** Lanes that could be computed in parallel. */
   readonly lanes: number;
 }
 
-/** The least that OWASP's Password Storage Cheat Sheet recommends for argon2id: 19 MiB, 2, 1. */
+/** The minimum of OWASP's Password Storage Cheat Sheet for argon2id: 19 MiB, 2, 1. */
 export const DEFAULT_HASHING_COST: HashingCost = { memoryKiB: 19 * 1024, passes: 2, lanes: 1 };
 
 /**
- * libuv has four threads unless told otherwise, and signing tokens and looking up names need some
- * of them too. 64 in the queue are what two threads get done in about half a second.
+ * libuv has four threads by default, and signing tokens and resolving names need some of them too.
+ * Two threads work through a queue of 64 in about half a second.
  */
 export const DEFAULT_HASHING_LIMITS: HashingQueueOptions = {
   concurrency: 2,
@@ -26,12 +26,12 @@ export const DEFAULT_HASHING_LIMITS: HashingQueueOptions = {
   waitMaxMs: 5000,
 };
 
-/** More than anybody chooses; a stored hash that asks for more is damaged or forged. */
+/** A stored hash that costs more than this is damaged or forged. */
 const COST_MAX: HashingCost = { memoryKiB: 1024 * 1024, passes: 64, lanes: 16 };
 
 const HASH_BYTES = 32;
 const SALT_BYTES = 16;
-/** The variant and version that new hashes have (the library's defaults). */
+/** The variant and version of new hashes (the library's defaults). */
 const FORM = "$argon2id$v=19$";
 
 export interface Argon2HasherOptions {
@@ -43,13 +43,13 @@ export interface Argon2HasherOptions {
 export class Argon2PasswordHasher implements PasswordHasher {
   readonly #cost: HashingCost;
   readonly #queue: BoundedQueue;
-  readonly #nobodysHash: string;
+  readonly #dummyHash: string;
 
   constructor(options: Argon2HasherOptions = {}) {
     this.#cost = options.cost ?? DEFAULT_HASHING_COST;
     requireUsable(this.#cost);
     this.#queue = new BoundedQueue(options.limits ?? DEFAULT_HASHING_LIMITS);
-    this.#nobodysHash = nobodysHash(this.#cost);
+    this.#dummyHash = dummyHash(this.#cost);
   }
 
   get pending(): number {
@@ -77,7 +77,7 @@ export class Argon2PasswordHasher implements PasswordHasher {
     if (stored !== undefined) requireReadable(stored);
     const normalised = normalisedPassword(password);
     if (stored === undefined || normalised === undefined) {
-      await this.#work(() => verify(this.#nobodysHash, normalised ?? ""));
+      await this.#work(() => verify(this.#dummyHash, normalised ?? ""));
       return false;
     }
     return this.#work(() => verify(stored, normalised));
@@ -111,10 +111,10 @@ export class Argon2PasswordHasher implements PasswordHasher {
 }
 
 /**
- * A hash that nobody's password has: all zeros, which nobody can find a text for. It is written and
- * not computed, so that the first unknown user takes no longer than the next.
+ * A hash that no password matches: all zeros, for which no preimage can be found. It is written out
+ * and not computed, so that the first unknown user takes no longer than the next.
  */
-function nobodysHash({ memoryKiB, passes, lanes }: HashingCost): string {
+function dummyHash({ memoryKiB, passes, lanes }: HashingCost): string {
   const zeros = (bytes: number): string =>
     Buffer.alloc(bytes).toString("base64").replace(/=+$/, "");
   const cost = `m=${memoryKiB},t=${passes},p=${lanes}`;
@@ -128,7 +128,7 @@ function requireReadable(stored: string): void {
     timeCost > COST_MAX.passes ||
     parallelism > COST_MAX.lanes
   ) {
-    throw new PasswordHasherError("hash_unreadable", "a stored hash asks for too much work");
+    throw new PasswordHasherError("hash_unreadable", "a stored hash exceeds the allowed cost");
   }
 }
 
@@ -136,8 +136,8 @@ function parsed(stored: string): ParsedHashOptions {
   try {
     return parseOptions(stored);
   } catch {
-    // What the library says might repeat a part of the hash.
-    throw new PasswordHasherError("hash_unreadable", "what is stored is no argon2 hash");
+    // The library's message might repeat a part of the hash.
+    throw new PasswordHasherError("hash_unreadable", "a stored hash is not an argon2 hash");
   }
 }
 

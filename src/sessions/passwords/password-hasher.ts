@@ -1,4 +1,4 @@
-/** Turns passwords into what may be stored, and tells whether a password is the one stored. */
+/** Hashes passwords for storage, and verifies passwords against stored hashes. */
 export interface PasswordHasher {
   /**
    * A PHC string (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`) with a fresh salt.
@@ -8,36 +8,36 @@ export interface PasswordHasher {
    */
   hash(password: string): Promise<string>;
   /**
-   * Whether `password` is the one that `hash` was made of, whatever the cost it was made with.
+   * Whether `password` matches `hash`, whatever cost it was made with.
    *
-   * Where there is no hash (an unknown user) or the password could never have been stored, the same
-   * work is done with the configured cost and the answer is false, so that the time taken does not
-   * tell whether the user exists. It does tell for a hash that was made with another cost, until it
-   * is made anew (`needsRehash`).
+   * If there is no hash (an unknown user), or the password could never have been stored, the same
+   * work is done at the configured cost and the answer is false, so that the time does not reveal
+   * whether the user exists. It does for a hash made with another cost, until that is renewed
+   * (`needsRehash`).
    *
    * @throws PasswordHasherError
    */
   verify(hash: string | undefined, password: string): Promise<boolean>;
-  /** Whether a hash was made in another way or with another cost than a new one would be. */
+  /** Whether a hash was made with another variant or cost than new ones. */
   needsRehash(hash: string): boolean;
-  /** Calls that are not settled yet, whether at work or waiting for their turn. */
+  /** Calls that are not settled yet, running or waiting. */
   readonly pending: number;
-  /** Calls that wait for their turn. */
+  /** Calls that are waiting. */
   readonly queued: number;
-  /** Refuses whatever waits or comes from now on; settled once the work that has begun is done. */
+  /** Refuses waiting and new calls; settles once the running work is done. */
   close(): Promise<void>;
 }
 
 /**
- * - `queue_full`: too many wait, or one waited too long. The system's fault; worth trying again.
+ * - `queue_full`: too many are waiting, or one waited too long. The system's fault; can be retried.
  * - `closed`: the hasher is shutting down.
- * - `hash_unreadable`: what was stored is no hash, or asks for more work than is ever done.
- * - `hashing_failed`: the work itself failed, as where there is no memory left.
+ * - `hash_unreadable`: what is stored is not a hash, or exceeds the allowed cost.
+ * - `hashing_failed`: the work itself failed, for example for lack of memory.
  */
 export type PasswordHasherErrorCode =
   "queue_full" | "closed" | "hash_unreadable" | "hashing_failed";
 
-/** Never says anything about the password or the hash. */
+/** Its message never reveals anything of the password or the hash. */
 export class PasswordHasherError extends Error {
   override readonly name = "PasswordHasherError";
   readonly code: PasswordHasherErrorCode;

@@ -1,11 +1,11 @@
 /**
- * What a new password must be like, after NIST SP 800-63B-4 §3.1.1.2: long enough, every character
- * of Unicode allowed and counted as one, no rules of composition ("one digit, one capital").
+ * The rules for a new password, after NIST SP 800-63B-4 §3.1.1.2: long enough, every character of
+ * Unicode allowed and counted as one, no rules of composition ("one digit, one capital").
  *
- * Two things differ from it on purpose. It asks for 15 characters where a password is the only
- * factor and for 8 where there is another; whether there is one is the surrounding system's matter,
- * so the least here lies between. And its blocklist of known passwords is left to whoever takes the
- * password from the user: only what stands beside the password in the account is refused.
+ * Two things differ on purpose. The standard asks for 15 characters if a password is the only
+ * factor and for 8 if there is another; whether there is one depends on the surrounding system, so
+ * the minimum here lies between. And its blocklist of known passwords is left to the application
+ * that takes the password from the user: only the account's login and user id are refused here.
  */
 import { normalisedPassword } from "./password-form.js";
 
@@ -19,19 +19,19 @@ export type PasswordFault =
   | "password_malformed"
   /**
    * Contains a code point that this version of Unicode does not know. A later version may normalise
-   * it in another way, and the same password would no longer fit (UAX #15 §12.1).
+   * it differently, and the same password would no longer match (UAX #15 §12.1).
    */
   | "password_unassigned_character"
   | "password_is_login"
   | "password_is_user_id";
 
-/** Of whom the password is going to be. */
+/** The account that the password is for. */
 export interface PasswordOwner {
   readonly login: string;
   readonly userId: string;
 }
 
-/** Everything that is wrong with a new password; empty if it may be used. */
+/** Everything that is wrong with a new password; empty if it is acceptable. */
 export function passwordFaults(password: string, owner: PasswordOwner): readonly PasswordFault[] {
   if (!password.isWellFormed()) return ["password_malformed"];
   const normalised = normalisedPassword(password);

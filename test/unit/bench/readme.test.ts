@@ -91,7 +91,7 @@ describe("the tables", () => {
   });
 
   test("have each problem with its status", () => {
-    const line = "| `not_found` | 404 | There is no such thing |";
+    const line = "| `not_found` | 404 | Not found |";
     expect(problemsTable().split("\n")).toContain(line);
   });
 

@@ -41,7 +41,7 @@ test("a service that shuts down is not ready", () => {
 describe("before it is prepared, the service is not ready", () => {
   test("while nothing is wrong", () => {
     const components = componentsIn({ prepared: false });
-    const detail = "bringing the tables up to date";
+    const detail = "updating the tables";
     expect(components["database"]).toEqual({ status: "failed", detail });
     expect(isReady(components)).toBe(false);
   });
@@ -78,7 +78,7 @@ describe("once it is prepared, it stays ready", () => {
     [
       "login_limits",
       { limitsProblem: "refused" },
-      "counted in this process only, for Redis is away: refused",
+      "counted in this process only, because Redis is unavailable: refused",
     ],
   ] as const)("while %s has a problem", (name, problem, detail) => {
     const components = componentsIn(problem);
@@ -102,7 +102,7 @@ describe("revocations that wait", () => {
   test("are told of by number and age, with the cause where it is known", () => {
     const pending = { count: 3, oldestAgeMs: 4400 };
     expect(componentsIn({ pending })["revocation_log"]?.detail).toBe(
-      "revocations wait to be published; not in force yet: 3, the oldest for 4 s",
+      "revocations are waiting to be published; not in force yet: 3, the oldest for 4 s",
     );
     expect(componentsIn({ pending, logProblem: "Redis is away" })["revocation_log"]?.detail).toBe(
       "Redis is away; not in force yet: 3, the oldest for 4 s",

@@ -81,7 +81,7 @@ describe("the session service's configuration", () => {
 
   test("refuses both databases, and none", () => {
     const both = { ...LEAST, SEKISHO_DATABASE_URL: "postgres://db/sekisho" };
-    expect(faultsOf(both).message).toContain("users would be in two places");
+    expect(faultsOf(both).message).toContain("users would be in two databases");
     const none = { ...LEAST, SEKISHO_DATA_DIR: "" };
     expect(faultsOf(none).message).toContain("neither is SEKISHO_DATA_DIR");
   });
@@ -107,7 +107,7 @@ describe("the session service's configuration", () => {
   test("refuses keys that sign for a shorter time than they are published before", () => {
     const at = (rotation: string) => ({ ...LEAST, SEKISHO_SESSIONS_KEY_ROTATION_S: rotation });
     expect(readSessionsConfig(at("3600")).keys.rotationS).toBe(3600);
-    expect(faultsOf(at("3599")).message).toContain("cannot be published 3600 s before");
+    expect(faultsOf(at("3599")).message).toContain("cannot be published 3600 s in advance");
   });
 
   test("names every fault at once and shows no secret", () => {

@@ -166,9 +166,9 @@ describe("the relay", () => {
       },
       {
         ...{ level: WARN, partition: 0, code: "redis_unavailable", problem: "refused" },
-        msg: "the revocation log cannot be kept now",
+        msg: "the revocation log cannot be kept up to date",
       },
-      { level: INFO, partition: 0, msg: "the revocation log is whole" },
+      { level: INFO, partition: 0, msg: "the revocation log is complete" },
       { level: INFO, msg: "this instance no longer relays" },
     ]);
     expect(await counted()).toEqual({ 'sekisho_log_restores_total{cause="log_missing"}': 1 });
@@ -181,7 +181,7 @@ describe("the surroundings", () => {
     for (const problem of [undefined, "away", "away", "wrong", undefined, undefined, "away"]) {
       observers.keys(problem);
     }
-    const notReloaded = { level: WARN, msg: "signing keys not reloaded" };
+    const notReloaded = { level: WARN, msg: "signing keys could not be reloaded" };
     expect(lines()).toEqual([
       { ...notReloaded, problem: "away" },
       { ...notReloaded, problem: "wrong" },
@@ -218,7 +218,7 @@ describe("the surroundings", () => {
     });
     observers.purge.onPurgeFailed("no error at all");
     expect(lines()).toEqual([
-      { level: WARN, problem: "no error at all", msg: "expired rows are not deleted" },
+      { level: WARN, problem: "no error at all", msg: "expired rows could not be deleted" },
     ]);
   });
 });

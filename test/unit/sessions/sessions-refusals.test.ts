@@ -54,12 +54,14 @@ test("that rows cannot be written is told once, and once that they can again", a
   expect(lines()).toEqual([
     {
       level: 40,
-      msg: "refused acts are missing in the audit trail",
+      msg: "refused acts could not be written to the audit trail",
       problem: "the database is away",
     },
   ]);
   refusals.onWritten();
   refusals.onWritten();
-  expect(lines()).toEqual([{ level: 30, msg: "refused acts are written to the audit trail" }]);
+  expect(lines()).toEqual([
+    { level: 30, msg: "refused acts are written to the audit trail again" },
+  ]);
   expect(await counted()).toEqual({ written: 2, left_out: 1, failed: 2 });
 });

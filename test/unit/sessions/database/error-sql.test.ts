@@ -54,7 +54,7 @@ describe("an error of the database", () => {
   });
 
   test("says what to look at where nobody is reached, and only there", () => {
-    const advice = "(is it up, and is SEKISHO_DATABASE_URL right?)";
+    const advice = "(is it running, and is SEKISHO_DATABASE_URL right?)";
     expect(String(toDatabaseError(withCode("ENOTFOUND")))).toContain(advice);
     // It answers, or is only slow.
     expect(String(toDatabaseError(withCode("3D000")))).not.toContain(advice);

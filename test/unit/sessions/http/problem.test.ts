@@ -103,8 +103,8 @@ describe("what is wrong with fields", () => {
     expect(told({ name: "x", inner: { count: "1", more: 1 }, "odd key": 1 })).toEqual([
       { field: "name", problem: "is too short" },
       { field: "inner.count", problem: "must be of type number" },
-      { field: "inner.more", problem: "is not known here" },
-      { field: "odd key", problem: "is not known here" },
+      { field: "inner.more", problem: "is not a known field" },
+      { field: "odd key", problem: "is not a known field" },
     ]);
     expect(told({})).toEqual([{ field: "name", problem: "is missing" }]);
     expect(told({ name: "xx" })).toEqual([]);
@@ -112,7 +112,7 @@ describe("what is wrong with fields", () => {
 
   test("repeats a long or broken name only as far as it can be read", () => {
     expect(told({ name: "xx", ["k".repeat(5000)]: 1 })).toEqual([
-      { field: "k".repeat(100), problem: "is not known here" },
+      { field: "k".repeat(100), problem: "is not a known field" },
     ]);
     expect(told({ name: "xx", "\ud800": 1 })[0]?.field).toBe("\ufffd");
   });
