@@ -8,7 +8,7 @@ import {
   OPEN_MAX,
   REQUEST_MAX_MS,
   RESETS_PER_S,
-  UNFINISHED_AFTER_MS,
+  UNFINISHED_AFTER_LOOKS,
   UNFINISHED_MAX,
   yieldingOf,
   type ConnectionFacts,
@@ -35,6 +35,8 @@ class Connection implements ConnectionFacts {
   opened = 0;
   /** As of the last look. */
   unfinished = 0;
+  /** How many looks in a row found that nothing was received since the one before. */
+  quietLooks = 0;
   seen = { bytes: 0, opened: 0, answered: 0 };
   /** When its socket is destroyed, once it is being ended. */
   endsMs: number | undefined;
@@ -136,14 +138,6 @@ export class CheckConnections {
     const { streams, seen, opened, answered } = connection;
     const elapsedMs = this.#nowMs - beforeMs;
     connection.resets = Math.max(0, connection.resets - (elapsedMs / 1000) * RESETS_PER_S);
-    connection.unfinished = 0;
-    for (const [stream, openedMs] of streams) {
-      const openMs = this.#nowMs - openedMs;
-      if (openMs < UNFINISHED_AFTER_MS) break;
-      if (isReceived(stream)) continue;
-      connection.unfinished += 1;
-      if (openMs >= REQUEST_MAX_MS) stream.close(constants.NGHTTP2_CANCEL);
-    }
     const bytes = connection.socket.bytesRead;
     const received = {
       elapsedMs,
@@ -152,6 +146,16 @@ export class CheckConnections {
       opened: opened - seen.opened,
       answered: answered - seen.answered,
     };
+    connection.quietLooks = received.bytes === 0 ? connection.quietLooks + 1 : 0;
+    connection.unfinished = 0;
+    const isQuiet = connection.quietLooks >= UNFINISHED_AFTER_LOOKS;
+    for (const [stream, openedMs] of streams) {
+      const isLate = this.#nowMs - openedMs >= REQUEST_MAX_MS;
+      if (!isQuiet && !isLate) break;
+      if (isReceived(stream)) continue;
+      connection.unfinished += isQuiet ? 1 : 0;
+      if (isLate) stream.close(constants.NGHTTP2_CANCEL);
+    }
     connection.seen = { bytes, opened, answered };
     const cause = endCause(connection, received, this.#limits, this.#nowMs);
     if (cause === "silent" || cause === "flooding") this.#destroy(connection, cause);

@@ -55,10 +55,12 @@ const UNANSWERED_MAX_BYTES = 16 * 1024;
 const RESETS_MAX = 500;
 export const RESETS_PER_S = 33;
 /**
- * A request that is not complete after that counts as unfinished. In a burst, Envoy sends the
- * headers of all requests first; their messages wait for the window (RFC 9113, section 5.2).
+ * After so many looks without a byte from the client, its incomplete requests count as unfinished:
+ * about a second. In a burst, Envoy sends the headers of all requests first, and their messages wait
+ * for the window (RFC 9113, section 5.2). Looks are counted, and not time, because a process that is
+ * starved or stopped reads late what its clients have long sent.
  */
-export const UNFINISHED_AFTER_MS = 1_000;
+export const UNFINISHED_AFTER_LOOKS = 10;
 /** Unfinished requests, on all connections. */
 export const UNFINISHED_MAX = 256;
 /** Requests that are open, finished or not, on all connections. */
