@@ -5,7 +5,7 @@ import { COMMON_VARIABLES } from "../runtime/config/common-variables.js";
 import { faultOfHttpUrl } from "../runtime/config/connection-url.js";
 import { HTTP_URL, oneOf, text, url, variable, wholeNumber } from "../runtime/config/variable.js";
 import { parseListenAddress } from "../runtime/listen-address.js";
-import { ALGORITHMS } from "../tokens/issuer.js";
+import { ALGORITHMS } from "../tokens/algorithms.js";
 
 const NODE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 

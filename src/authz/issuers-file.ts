@@ -6,7 +6,8 @@
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { isIdentifier } from "../tokens/identifier.js";
-import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.js";
+import { ALGORITHMS } from "../tokens/algorithms.js";
+import { DEFAULT_CLAIM_NAMES, type Issuer } from "../tokens/issuer.js";
 import { readBoundedFile } from "../runtime/config/bounded-file.js";
 import {
   describeValue,

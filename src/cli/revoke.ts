@@ -5,7 +5,7 @@ import { readOperatorPath } from "./operator-config.js";
 import type { Revocation } from "../revocation-log/entry.js";
 import type { CommandContext } from "./command-context.js";
 import type { ExitCode } from "../runtime/exit-codes.js";
-import { parseEpoch, parseId, parseReason, parseTime, parseWait } from "./revoke-arguments.js";
+import { parseEpoch, parseId, parseReason, parseTime, parseWait } from "./option-values.js";
 import { revokeThroughRedis } from "./revoke-through-redis.js";
 import { revokeThroughService } from "./revoke-through-service.js";
 

@@ -4,7 +4,7 @@
  */
 import type { Command } from "commander";
 import type { CommandContext } from "./command-context.js";
-import { parseId } from "./revoke-arguments.js";
+import { parseId } from "./option-values.js";
 import { faultsOfNames } from "./variables.js";
 
 export function addSessionsCommand(program: Command, context: CommandContext): void {

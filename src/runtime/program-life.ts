@@ -1,6 +1,6 @@
 /** The life of a program that runs until a signal stops it: start, signals, exit code. */
 import { once } from "node:events";
-import { serviceLinks } from "./config/service-links.js";
+import { serviceLinks } from "./config/kubernetes-service-links.js";
 import type { Logger, ProgramLog } from "./log.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
 

@@ -1,5 +1,5 @@
 import { type CryptoKey, importPKCS8, SignJWT } from "jose";
-import type { Algorithm } from "./issuer.js";
+import type { Algorithm } from "./algorithms.js";
 
 /** RFC 9068, section 2.1. */
 export const ACCESS_TOKEN_TYP = "at+jwt";

@@ -1,6 +1,4 @@
-/** The signature algorithms that can be allowed (RFC 7518, RFC 8037): never `none`, never HMAC. */
-export const ALGORITHMS = ["ES256", "RS256", "PS256", "EdDSA"] as const;
-export type Algorithm = (typeof ALGORITHMS)[number];
+import type { Algorithm } from "./algorithms.js";
 
 /** The names of the claims in an issuer's tokens; `epoch: null` for an issuer without epochs. */
 export interface ClaimNames {

@@ -1,6 +1,6 @@
 import { type CryptoKey, importJWK, type JWK } from "jose";
 import { z } from "zod";
-import type { Algorithm } from "./issuer.js";
+import { KIND_OF_KEY, type Algorithm } from "./algorithms.js";
 import { type JsonObject, ownMember } from "../runtime/json-members.js";
 
 /** RFC 7518, sections 3.3 and 3.5: a key of 2048 bits or larger must be used. */
@@ -48,14 +48,6 @@ const materialSchemas = {
   OKP: z.object({ crv: text, x: text }),
   RSA: z.object({ n: text, e: text }),
 } as const;
-
-/** Which kind of key an algorithm takes (RFC 7518, section 3.1; RFC 8037, section 3.1). */
-const KIND_OF_KEY = {
-  ES256: { kty: "EC", crv: "P-256" },
-  RS256: { kty: "RSA", crv: undefined },
-  PS256: { kty: "RSA", crv: undefined },
-  EdDSA: { kty: "OKP", crv: "Ed25519" },
-} as const satisfies Record<Algorithm, { kty: "EC" | "RSA" | "OKP"; crv: string | undefined }>;
 
 /**
  * Reads one JWK (RFC 7517, section 4) as a key for those of the issuer's algorithms that it fits.

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Algorithm } from "./issuer.js";
+import type { Algorithm } from "./algorithms.js";
 import { isJsonObject, ownMember } from "../runtime/json-members.js";
 import { readJsonWebKey, type VerificationKey } from "./json-web-key.js";
 

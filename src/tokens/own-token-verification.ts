@@ -1,7 +1,8 @@
 import type { AccessToken } from "./access-token.js";
 import { ACCESS_TOKEN_TYP, SERVICE_AUDIENCE } from "./access-token-mint.js";
 import { type ClaimFault, type ClaimLimits, faultOfClaims } from "./claim-faults.js";
-import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "./issuer.js";
+import { ALGORITHMS } from "./algorithms.js";
+import { DEFAULT_CLAIM_NAMES, type Issuer } from "./issuer.js";
 import { type TokenDenial, TokenVerifier, type TrustedIssuer } from "./verification.js";
 
 /** How many tokens are cached, and how many signatures may wait for their check at once. */

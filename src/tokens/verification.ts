@@ -3,7 +3,8 @@ import type { AccessToken } from "./access-token.js";
 import { readClaims } from "./claims.js";
 import { type CompactJws, parseCompactJws, TOKEN_MAX_BYTES } from "./compact-jws.js";
 import type { IssuerKeys } from "./issuer-keys.js";
-import type { Algorithm, Issuer } from "./issuer.js";
+import type { Algorithm } from "./algorithms.js";
+import type { Issuer } from "./issuer.js";
 import { ownMember } from "../runtime/json-members.js";
 import { tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
 

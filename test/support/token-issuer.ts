@@ -6,7 +6,7 @@ import {
   makeRsaKeyPair,
   type KeyPair,
 } from "../../dev/key-pair.js";
-import type { Algorithm } from "../../src/tokens/issuer.js";
+import type { Algorithm } from "../../src/tokens/algorithms.js";
 
 /*
  * An issuer for tests. It signs with node:crypto and not with jose, so that what verifies the

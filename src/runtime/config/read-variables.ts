@@ -1,5 +1,5 @@
 /** Reads the variables of a table, and finds every fault at once. */
-import { isServiceLink } from "./service-links.js";
+import { isServiceLink } from "./kubernetes-service-links.js";
 import { mustBe, type Variable, type VariableTable } from "./variable.js";
 
 /** Something wrong in the configuration: where, what, and what is allowed. */

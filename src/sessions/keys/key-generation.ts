@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPair } from "node:crypto";
-import type { Algorithm } from "../../tokens/issuer.js";
+import type { Algorithm } from "../../tokens/algorithms.js";
 import { type PublicJwk, publicJwkOf } from "./public-jwk.js";
 
 export interface GeneratedKey {

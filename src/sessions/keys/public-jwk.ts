@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from "node:crypto";
 import { z } from "zod";
-import { ALGORITHMS, type Algorithm } from "../../tokens/issuer.js";
+import { ALGORITHMS, type Algorithm } from "../../tokens/algorithms.js";
 
 /** The key itself (RFC 7518, section 6; RFC 8037, section 2), public members only. */
 const materialSchema = z.discriminatedUnion("kty", [

@@ -4,7 +4,7 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
 import { signingKeys } from "../database/schema-sql.js";
-import { ALGORITHMS } from "../../tokens/issuer.js";
+import { ALGORITHMS } from "../../tokens/algorithms.js";
 import { publicJwkSchema } from "./public-jwk.js";
 import { SigningKeyError } from "./signing-key-error.js";
 import type { SigningKeyChanges, SigningKeyStore, StoredSigningKey } from "./signing-key-store.js";

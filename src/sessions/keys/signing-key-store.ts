@@ -1,4 +1,4 @@
-import type { Algorithm } from "../../tokens/issuer.js";
+import type { Algorithm } from "../../tokens/algorithms.js";
 import type { RotatedKey } from "./key-rotation.js";
 import type { PublicJwk } from "./public-jwk.js";
 

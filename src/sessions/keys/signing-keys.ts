@@ -3,7 +3,7 @@ import { type Clock, elapsedAtLeastMs, type Moment, momentOf } from "../../runti
 import type { AccessToken } from "../../tokens/access-token.js";
 import { mintAccessToken, type TokenFacts } from "../../tokens/access-token-mint.js";
 import type { CurrentKeys } from "../../tokens/issuer-keys.js";
-import type { Algorithm } from "../../tokens/issuer.js";
+import type { Algorithm } from "../../tokens/algorithms.js";
 import { OwnTokenVerification } from "../../tokens/own-token-verification.js";
 import { type Schedule, systemSchedule } from "../../runtime/schedule.js";
 import { type KeySecrets, requireSecrets } from "./key-encryption.js";

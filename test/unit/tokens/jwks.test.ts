@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { ALGORITHMS, type Algorithm } from "../../../src/tokens/issuer.js";
+import { ALGORITHMS, type Algorithm } from "../../../src/tokens/algorithms.js";
 import { KEYS_MAX, parseKeySet } from "../../../src/tokens/jwks.js";
 import { makeEcKeyPair } from "../../../dev/key-pair.js";
 import { base64url, type JsonMembers, TokenIssuer } from "../../support/token-issuer.js";

@@ -8,7 +8,8 @@ import {
   type TokenFacts,
 } from "../../../src/tokens/access-token-mint.js";
 import { parseCompactJws, TOKEN_MAX_BYTES } from "../../../src/tokens/compact-jws.js";
-import { ALGORITHMS, DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js";
+import { ALGORITHMS } from "../../../src/tokens/algorithms.js";
+import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js";
 import { parseKeySet } from "../../../src/tokens/jwks.js";
 import { OwnTokenVerification } from "../../../src/tokens/own-token-verification.js";
 import { TokenVerifier, type TrustedIssuer } from "../../../src/tokens/verification.js";

@@ -2,12 +2,8 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import { constants, createHmac, sign } from "node:crypto";
 import { TOKEN_MAX_BYTES } from "../../../src/tokens/compact-jws.js";
 import { type CurrentKeys } from "../../../src/tokens/issuer-keys.js";
-import {
-  type Algorithm,
-  ALGORITHMS,
-  DEFAULT_CLAIM_NAMES,
-  type Issuer,
-} from "../../../src/tokens/issuer.js";
+import { type Algorithm, ALGORITHMS } from "../../../src/tokens/algorithms.js";
+import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js";
 import { type KeySet, parseKeySet } from "../../../src/tokens/jwks.js";
 import {
   type TokenDenial,

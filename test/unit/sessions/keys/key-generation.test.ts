@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { generateSigningKey } from "../../../../src/sessions/keys/key-generation.js";
 import { publicJwkSchema, thumbprintOf } from "../../../../src/sessions/keys/public-jwk.js";
 import { mintAccessToken, readMintingKey } from "../../../../src/tokens/access-token-mint.js";
-import { ALGORITHMS } from "../../../../src/tokens/issuer.js";
+import { ALGORITHMS } from "../../../../src/tokens/algorithms.js";
 import { parseKeySet } from "../../../../src/tokens/jwks.js";
 
 const MEMBERS = {

@@ -1,4 +1,4 @@
-/** Parses the option values of `sekisho revoke`. */
+/** Parses the values of the commands' options. */
 import { InvalidArgumentError } from "commander";
 import { isIdentifier, NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 

@@ -5,9 +5,9 @@ import {
   isServiceLink,
   isServiceLinkName,
   serviceLinks,
-} from "../../../../src/runtime/config/service-links.js";
+} from "../../../../src/runtime/config/kubernetes-service-links.js";
 import { faultsOfNames, VARIABLES } from "../../../../src/cli/variables.js";
-import { linksOf } from "../../../support/service-links.js";
+import { linksOf } from "../../../support/kubernetes-service-links.js";
 
 const GRPC = { port: 9191, name: "grpc" } as const;
 const OPS = { port: 9192, name: "http-ops" } as const;

@@ -11,7 +11,7 @@ import type { SekishoProgram } from "../../dev/sekisho-program.js";
 import { SessionsService } from "../../dev/sessions-service.js";
 import { copyPgliteTemplate } from "../support/pglite-template.js";
 import { sekisho } from "../support/sekisho-command.js";
-import { linksOf } from "../support/service-links.js";
+import { linksOf } from "../support/kubernetes-service-links.js";
 
 const LINKS = {
   ...linksOf("sekisho", "10.96.0.17", [{ port: 9191, name: "grpc" }]),
