@@ -96,7 +96,7 @@ describe("a server that hangs", () => {
     });
     expect(await faultInTime(act)).toMatchObject({
       code: "unavailable",
-      message: expect.stringContaining("unknown whether it happened"),
+      message: expect.stringContaining("unknown whether the transaction was committed"),
     });
   });
 

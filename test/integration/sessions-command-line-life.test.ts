@@ -155,7 +155,7 @@ describe("a start that cannot succeed", () => {
     const { code, out, err } = await sekisho(["sessions"], settingsFor(folder));
     expect([code, out]).toEqual([2, ""]);
     expect(err).toContain(folder);
-    expect(err).toMatch(/in use|another program/);
+    expect(err).toMatch(/another process is using the data folder/);
     await first.waitReady();
   });
 });
