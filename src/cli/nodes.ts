@@ -1,11 +1,11 @@
 /** `sekisho nodes`: which node has applied how much of the log. */
 import type { Command } from "commander";
-import { z } from "zod";
+import type { z } from "zod";
 import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
+import { nodesAnswerSchema } from "../revocation-log/nodes-answer.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
-import { ON_STALE } from "../revocation-log/on-stale.js";
 import { partitionKeys } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
 import type { CommandContext } from "./command-context.js";
@@ -28,40 +28,7 @@ export function addNodesCommand(program: Command, context: CommandContext): void
     });
 }
 
-/** As the service answers it, and as `--json` prints it. */
-const answerSchema = z.object({
-  log: z.object({
-    generation: z.string(),
-    recorded_generation: z.string().optional(),
-    seq: z.number(),
-    authority: z.string(),
-    kept_ms_ago: z.number().optional(),
-    retired_ms_ago: z.number().optional(),
-  }),
-  nodes: z.array(
-    z.object({
-      node: z.string(),
-      state: z.enum(["in_step", "behind", "silent"]),
-      seq: z.number(),
-      seen_ms_ago: z.number(),
-      max_staleness_ms: z.number(),
-      on_stale: z.enum(ON_STALE),
-      group: z.string(),
-    }),
-  ),
-  former_nodes: z
-    .array(
-      z.object({
-        node: z.string(),
-        retired: z.boolean(),
-        max_staleness_ms: z.number(),
-        on_stale: z.enum(ON_STALE),
-      }),
-    )
-    .optional(),
-});
-
-type Found = z.infer<typeof answerSchema> | { readonly problem: string };
+type Found = z.infer<typeof nodesAnswerSchema> | { readonly problem: string };
 
 function report(found: Found, json: boolean): ExitCode {
   if ("problem" in found) {
@@ -75,7 +42,7 @@ function report(found: Found, json: boolean): ExitCode {
 async function readFromService(service: ServiceAddress): Promise<Found> {
   const answer = await askService(service, { method: "GET", path: "/v1/admin/nodes" });
   if (!answer.ok) return { problem: answer.message };
-  const parsed = answerSchema.safeParse(answer.body);
+  const parsed = nodesAnswerSchema.safeParse(answer.body);
   if (parsed.success) return parsed.data;
   return { problem: "the session service's answer is not understood: is it another version?" };
 }
@@ -111,7 +78,7 @@ async function readFromRedis(redisUrl: string): Promise<Found> {
   }
 }
 
-type Answer = z.infer<typeof answerSchema>;
+type Answer = z.infer<typeof nodesAnswerSchema>;
 
 /** A log whose stamp is older has no running session service; nodes use the same limit. */
 const UNKEPT_MS = 5000;

@@ -12,9 +12,9 @@ export interface ShutdownStep {
 /** All at the same time. Never rejects: a part that fails or takes too long is logged. */
 export async function shutDown(
   log: Pick<Logger, "warn">,
-  endings: readonly ShutdownStep[],
+  steps: readonly ShutdownStep[],
 ): Promise<void> {
-  await Promise.all(endings.map((ending) => endOne(log, ending)));
+  await Promise.all(steps.map((step) => endOne(log, step)));
 }
 
 async function endOne(

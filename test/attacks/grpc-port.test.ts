@@ -1,13 +1,8 @@
 /** The gRPC port under attack: checks and probes go on, and memory stays. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from "@jest/globals";
-import { AttackedNode } from "../support/attacked-node.js";
-import { E2eDeployment } from "../support/e2e-deployment.js";
+import { testAttacks } from "../support/attacked-node.js";
 import * as attacks from "../support/grpc-attacks.js";
-import type { Attack } from "../support/steady-checks.js";
 
-const TEST_MS = 300_000;
-
-const ATTACKS: readonly (readonly [string, (address: string) => Attack])[] = [
+testAttacks("gRPC port", ({ listen }) => listen, [
   ["1,000 silent connections", (address) => attacks.silentConnections(address, 1000)],
   ["1,000 connections without a request", (address) => attacks.idleConnections(address, 1000)],
   ["1,000 unfinished requests", (address) => attacks.unfinishedRequests(address, 10)],
@@ -18,24 +13,4 @@ const ATTACKS: readonly (readonly [string, (address: string) => Attack])[] = [
   ["a flood of PING frames", (address) => attacks.pingFlood(address, 1)],
   ["a flood of SETTINGS frames", (address) => attacks.settingsFlood(address, 1)],
   ["a flood of PRIORITY frames", (address) => attacks.priorityFlood(address, 1)],
-];
-
-let deployment: E2eDeployment;
-let attacked: AttackedNode;
-
-beforeAll(async () => {
-  deployment = await E2eDeployment.open();
-});
-beforeEach(async () => {
-  attacked = await AttackedNode.start(deployment);
-});
-afterEach(() => attacked.close());
-afterAll(() => deployment.close());
-
-describe("beside an attack on the gRPC port", () => {
-  it.each(ATTACKS)(
-    "of %s, checks and probes are answered as ever",
-    (name, attackOn) => attacked.expectUnharmed(name, attackOn(attacked.node.listen)),
-    TEST_MS,
-  );
-});
+]);

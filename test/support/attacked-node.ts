@@ -5,16 +5,17 @@
  *   await attacked.expectUnharmed("64 readers", slowReaders(attacked.node.opsUrl, 64));
  *   await attacked.close();
  */
-import { expect } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import type { AuthzNode } from "../../dev/authz-node.js";
 import { formatMs, reportMeasured } from "./e2e-report.js";
-import type { E2eDeployment } from "./e2e-deployment.js";
+import { E2eDeployment } from "./e2e-deployment.js";
 import { SteadyChecks, expectUnharmed, measureBeside, type Attack } from "./steady-checks.js";
 
 const PERSON = { tenant: "acme", user: "ann", session: "ann-laptop" };
 /** What Kubernetes grants a probe if nothing else is said. */
 const PROBE_TIMEOUT_MS = 1000;
 const PROBE_EVERY_MS = 200;
+const TEST_MS = 300_000;
 
 export class AttackedNode {
   readonly node: AuthzNode;
@@ -50,6 +51,35 @@ export class AttackedNode {
     this.#checks.close();
     await this.node.kill();
   }
+}
+
+/**
+ * A test for each attack, beside which checks and probes are answered as ever.
+ * @param attacks each by its name, made for the port that `portOf` names
+ */
+export function testAttacks(
+  port: string,
+  portOf: (node: AuthzNode) => string,
+  attacks: readonly (readonly [string, (address: string) => Attack])[],
+): void {
+  let deployment: E2eDeployment;
+  let attacked: AttackedNode;
+  beforeAll(async () => {
+    deployment = await E2eDeployment.open();
+  });
+  beforeEach(async () => {
+    attacked = await AttackedNode.start(deployment);
+  });
+  afterEach(() => attacked.close());
+  afterAll(() => deployment.close());
+
+  describe(`beside an attack on the ${port}`, () => {
+    it.each(attacks)(
+      "of %s, checks and probes are answered as ever",
+      (name, attackOn) => attacked.expectUnharmed(name, attackOn(portOf(attacked.node))),
+      TEST_MS,
+    );
+  });
 }
 
 /** Asks until the returned function is called: what was answered. */

@@ -1,6 +1,6 @@
-import { z } from "zod";
+import type { z } from "zod";
+import { nodesAnswerSchema } from "../../revocation-log/nodes-answer.js";
 import type { LogReport, NodeReport } from "../../revocation-log/nodes-report.js";
-import { ON_STALE } from "../../revocation-log/on-stale.js";
 import type { FormerNode } from "../../revocation-log/receipt.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { RETRY_AFTER_S } from "./problem.js";
@@ -21,43 +21,11 @@ export interface NodesReader {
   >;
 }
 
-const nodesAnswer = z
-  .object({
-    log: z.object({
-      generation: z.string(),
-      recorded_generation: z.string().optional(),
-      seq: z.int(),
-      authority: z.string(),
-      kept_ms_ago: z.number().optional(),
-      retired_ms_ago: z.number().optional(),
-    }),
-    nodes: z.array(
-      z.object({
-        node: z.string(),
-        state: z.enum(["in_step", "behind", "silent"]),
-        seq: z.int(),
-        seen_ms_ago: z.number(),
-        max_staleness_ms: z.number(),
-        on_stale: z.enum(ON_STALE),
-        group: z.string(),
-      }),
-    ),
-    former_nodes: z
-      .array(
-        z.object({
-          node: z.string(),
-          retired: z.boolean(),
-          max_staleness_ms: z.number(),
-          on_stale: z.enum(ON_STALE),
-        }),
-      )
-      .optional(),
-  })
-  .register(API_SCHEMAS, {
-    id: "Nodes",
-    description:
-      "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it is running, and answers by its `on_stale`. `kept_ms_ago`: since the session service last stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database records; if it differs from `generation`, this Redis has been left. `former_nodes` were last seen in a log that has been left, and not in this one yet; unless that log is `retired`, they may be fresh there.",
-  });
+const nodesAnswer = nodesAnswerSchema.register(API_SCHEMAS, {
+  id: "Nodes",
+  description:
+    "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it is running, and answers by its `on_stale`. `kept_ms_ago`: since the session service last stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database records; if it differs from `generation`, this Redis has been left. `former_nodes` were last seen in a log that has been left, and not in this one yet; unless that log is `retired`, they may be fresh there.",
+});
 
 export function addNodes(routes: Routes, reader: NodesReader): void {
   const plan = {
