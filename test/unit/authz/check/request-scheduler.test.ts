@@ -36,7 +36,7 @@ describe("requests", () => {
 
   test("of a connection that has sent one come before the many of another", async () => {
     const { begun, send } = turnsWith();
-    send("many", 10 * AT_ONCE);
+    send("many", 4 * AT_ONCE);
     send("b", 1);
     send("c", 2);
     await nextTurn();
@@ -48,6 +48,26 @@ describe("requests", () => {
       "c1",
       "many18",
     ]);
+  });
+
+  test("are begun fewer at a time while more than a hundred wait", async () => {
+    const { begun, send } = turnsWith();
+    send("a", AT_ONCE + 100 + 5);
+    await nextTurn();
+    expect(begun).toHaveLength(AT_ONCE + 4);
+    await nextTurn();
+    expect(begun).toHaveLength(AT_ONCE + 8);
+    await nextTurn();
+    expect(begun).toHaveLength(AT_ONCE + 8 + AT_ONCE);
+  });
+
+  test("that were taken back do not count as waiting", async () => {
+    const { begun, send } = turnsWith();
+    const sent = send("a", AT_ONCE + 200);
+    for (const request of sent.slice(AT_ONCE, AT_ONCE + 180)) request.closed = true;
+    await nextTurn();
+    await nextTurn();
+    expect(begun).toHaveLength(AT_ONCE + 4 + AT_ONCE);
   });
 
   test("that came while others wait do not overtake them", async () => {
