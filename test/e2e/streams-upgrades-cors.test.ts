@@ -28,8 +28,8 @@ beforeAll(async () => {
     "shorter",
     // In place of the 15 s that a route has where it says nothing.
     [/(- name: required\n +match: .*\n +route: \{ cluster: api)/, "$1, timeout: 1s"],
-    [/ idle_timeout: 60s$/gm, " idle_timeout: 3s"],
-    [/max_stream_duration: 900s/g, "max_stream_duration: 8s"],
+    [/ idle_timeout: 60s$/gm, " idle_timeout: 5s"],
+    [/max_stream_duration: 900s/g, "max_stream_duration: 12s"],
   );
   envoy = await deployment.keep(
     EnvoyProcess.start({ api: { port: api.port }, sekisho: node.address, config }),
