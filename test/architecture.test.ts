@@ -138,7 +138,7 @@ describe("the arrows between the rooms of src", () => {
     "authz/follow": ["runtime", "tokens", "revocation-log"],
     "authz/check": ["runtime", "tokens", "revocation-log", "authz/follow", "generated"],
     authz: ["runtime", "tokens", "revocation-log", "authz/follow", "authz/check"],
-    "sessions/database": [],
+    "sessions/database": ["runtime"],
     "sessions/passwords": [],
     "sessions/limits": ["runtime"],
     "sessions/audit": ["runtime", "sessions/database"],

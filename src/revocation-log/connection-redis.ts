@@ -3,6 +3,7 @@
  * caller decides what a lost connection means, and opens another one.
  */
 import { Redis, type RedisOptions } from "ioredis";
+import { withTimeout } from "../runtime/with-timeout.js";
 import { toLogError } from "./error-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
 
@@ -51,7 +52,10 @@ async function open(url: string): Promise<RedisConnection> {
   });
   const run = async <T>(withinMs: number, what: string, command: Promise<T>): Promise<T> => {
     try {
-      return await within(client, withinMs, what, command);
+      return await withTimeout(command, withinMs, () => {
+        disconnect(client);
+        return new RevocationLogError("unavailable", `no answer to ${what} within ${withinMs} ms`);
+      });
     } catch (error) {
       const aborted = error instanceof Error && error.name === "AbortError";
       const lost = aborted || client.status !== "ready";
@@ -64,27 +68,6 @@ async function open(url: string): Promise<RedisConnection> {
   } catch (error) {
     disconnect(client);
     throw error;
-  }
-}
-
-/** The settled command, or a RevocationLogError and a closed connection once `withinMs` passed. */
-async function within<T>(
-  client: Redis,
-  withinMs: number,
-  what: string,
-  command: Promise<T>,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new RevocationLogError("unavailable", `no answer to ${what} within ${withinMs} ms`));
-      disconnect(client);
-    }, withinMs);
-  });
-  try {
-    return await Promise.race([command, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
