@@ -44,7 +44,7 @@ import type { KeeperFacts, LogAdmin } from "../../revocation-log/log-admin.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { beginGeneration, recordCoverageGap, recordGeneration } from "./log-record-sql.js";
 import {
   coversOnlyFromMs,
@@ -149,7 +149,7 @@ export async function restoreLog(
 /** For revocations that cannot be written to the log: older tokens are then answered as stale. */
 async function leftOut(
   { database, clock, partition }: RestoreDependencies,
-  unreadable: readonly CommittedRevocation[],
+  unreadable: readonly DecidedRevocation[],
 ): Promise<number> {
   const atMs = clock.wallMs();
   const [first] = unreadable;

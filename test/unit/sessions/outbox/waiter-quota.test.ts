@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 
 import { waitUntil } from "../../../../dev/wait-for.js";
 import { LogOutbox } from "../../../../src/sessions/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../../../src/revocation-log/publisher.js";
 import { WaiterQuota } from "../../../../src/sessions/outbox/waiter-quota.js";
 import type { Receipt } from "../../../../src/revocation-log/receipt.js";
 import { ManualClock } from "../../../support/manual-clock.js";
@@ -71,7 +71,7 @@ describe("the outbox", () => {
         onRecordingFailed: () => undefined,
       },
     });
-    const by = (actor: string): CommittedRevocation => ({
+    const by = (actor: string): DecidedRevocation => ({
       ...{ eventId: "one", atMs: 0, reason: undefined, actor },
       revocation: { kind: "session_revoked", tenant: "acme", user: "ann", session: "hers" },
     });
