@@ -12,7 +12,7 @@ import type { Restored } from "../../src/sessions/outbox/restore.js";
 import { recordRevocations } from "../../src/sessions/outbox/revocation-record-sql.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
 import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
-import type { KeeperFacts, LogAdmin } from "../../src/revocation-log/log-admin.js";
+import type { LogAdminFacts, LogAdmin } from "../../src/revocation-log/log-admin.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation-log/recorded-entry.js";
 import type { LogMeta } from "../../src/revocation-log/revocation-log.js";
@@ -195,7 +195,7 @@ async function rowsOf(
 }
 
 export interface SeenLog {
-  readonly facts: KeeperFacts;
+  readonly facts: LogAdminFacts;
   readonly meta: LogMeta;
   readonly entries: readonly RecordedEntry[];
   /** The ids of the revocations in it, in order. */

@@ -37,7 +37,7 @@ export interface OutboxPartition {
   readonly publisher: Publisher;
   readonly receipts: ReceiptWaiter;
   /** Whether a generation is the current one. Left out: asks the database. */
-  readonly check?: Pick<GenerationCheck, "isMeant">;
+  readonly check?: Pick<GenerationCheck, "isCurrent">;
 }
 
 export interface OutboxObserver {
@@ -78,7 +78,7 @@ export class LogOutbox implements Outbox {
   readonly #database: Database;
   readonly #partitions: readonly (OutboxPartition & {
     readonly breaker: PublishCircuitBreaker;
-    readonly check: Pick<GenerationCheck, "isMeant">;
+    readonly check: Pick<GenerationCheck, "isCurrent">;
   })[];
   readonly #recorder: PublicationRecorder;
   readonly #waiters = new WaiterQuota();
@@ -156,9 +156,9 @@ export class LogOutbox implements Outbox {
     if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
     const outcome = await parts.breaker.publish(committed);
     if (!outcome.published) return { partition, committed, outcome };
-    const isMeant = await parts.check.isMeant(outcome.generation);
-    if (isMeant === true) return { partition, committed, outcome };
-    const code = isMeant === false ? "generation_differs" : "database_unavailable";
+    const isCurrent = await parts.check.isCurrent(outcome.generation);
+    if (isCurrent === true) return { partition, committed, outcome };
+    const code = isCurrent === false ? "generation_differs" : "database_unavailable";
     return { partition, committed, outcome: { published: false, code } };
   }
 

@@ -40,7 +40,7 @@
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import type { KeeperFacts, LogAdmin } from "../../revocation-log/log-admin.js";
+import type { LogAdminFacts, LogAdmin } from "../../revocation-log/log-admin.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
@@ -72,7 +72,7 @@ export interface RestoreDependencies {
 
 /** The state that made the restore necessary. */
 export interface FoundLog {
-  readonly facts: KeeperFacts;
+  readonly facts: LogAdminFacts;
   readonly record: LogRecord | undefined;
   readonly cause: RestoreCause;
   /** When its facts were compared with this machine's clock. */

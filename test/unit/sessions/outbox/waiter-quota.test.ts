@@ -56,7 +56,7 @@ describe("the outbox", () => {
             },
             close: () => undefined,
           },
-          check: { isMeant: () => Promise.resolve(true) },
+          check: { isCurrent: () => Promise.resolve(true) },
           receipts: {
             waitFor: () =>
               new Promise((done, fail) => {
