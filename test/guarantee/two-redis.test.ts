@@ -163,7 +163,11 @@ describe("the guarantee", () => {
   it("holds while the log moves, is lost, and an instance is led astray", async () => {
     const kinds = [move, misled, lost, cut];
     const tokens = await expectGuarantee({
-      ...{ what: "two Redis and a database", deployment, pods, faults: faultCount(6, 30), publish },
+      what: "two Redis and a database",
+      deployment,
+      pods,
+      faults: faultCount(6, 30),
+      publish,
       next: (random) => (kinds[random(kinds.length)] ?? cut)(random),
       lastsMs: (random) => 300 + random(1500),
       quietMs: (random) => 300 + random(1200),

@@ -78,7 +78,11 @@ async function startPrimary(): Promise<PostgresServer> {
   );
   await database.transaction(IN_ACME, (queries) =>
     queries.insert(users).values({
-      ...{ tenantId: ANN.tenant, userId: ANN.user, login: "ann", role: "user", createdAt },
+      tenantId: ANN.tenant,
+      userId: ANN.user,
+      login: "ann",
+      role: "user",
+      createdAt,
     }),
   );
   const relay = startRelay();

@@ -276,7 +276,10 @@ describe("a relay that has lost its lock and does not know it", () => {
     };
     closing.push(() => publisher.close());
     const relaying = new PendingPublishing({
-      ...{ database, clock: systemClock, publisher, partition: 0 },
+      database,
+      clock: systemClock,
+      publisher,
+      partition: 0,
     });
     const first = await pending();
     const { published, refusal } = await relaying.pass(first, generation, () => undefined);

@@ -176,7 +176,8 @@ async function refreshOrEnd(
   // Without a log there is nothing to search.
   const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
   const issuedAtMs = issueTimeMs({
-    ...{ nowMs, unsearchedMs },
+    nowMs,
+    unsearchedMs,
     sessionCreatedAtMs: session.createdAtMs,
     unsearchedMaxMs: dependencies.options.refreshUnsearchedMaxMs,
   });

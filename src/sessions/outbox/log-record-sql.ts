@@ -162,7 +162,8 @@ export async function recordGeneration(
   const rows = await queries
     .update(logRecords)
     .set({
-      ...{ generation, seq },
+      generation,
+      seq,
       restoringGeneration: null,
       importedEntryId: null,
       restoredAt: null,

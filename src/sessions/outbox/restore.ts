@@ -155,8 +155,12 @@ async function leftOut(
   const [first] = unreadable;
   return database.transaction({ role: "relay" }, async (queries) => {
     await recordAudit(queries, {
-      ...{ tenant: "sekisho", atMs, kind: "log_restored", outcome: "failed" },
-      ...{ reason: "unreadable_revocation", actor: "sekisho" },
+      tenant: "sekisho",
+      atMs,
+      kind: "log_restored",
+      outcome: "failed",
+      reason: "unreadable_revocation",
+      actor: "sekisho",
       detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
     });
     return recordCoverageGap(queries, partition, coversOnlyFromMs(atMs));

@@ -14,7 +14,9 @@ const NOW = 1_800_000_000_000;
 /** What a lost cut-off may reach into the future. */
 const MARGIN_MS = 2000;
 const DEMANDS = {
-  ...{ horizonS: 970, partitions: 1, minReplicas: 0 },
+  horizonS: 970,
+  partitions: 1,
+  minReplicas: 0,
   clockDifferenceMaxMs: 30_000,
 };
 

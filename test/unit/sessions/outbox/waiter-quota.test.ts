@@ -72,7 +72,10 @@ describe("the outbox", () => {
       },
     });
     const by = (actor: string): DecidedRevocation => ({
-      ...{ eventId: "one", atMs: 0, reason: undefined, actor },
+      eventId: "one",
+      atMs: 0,
+      reason: undefined,
+      actor,
       revocation: { kind: "session_revoked", tenant: "acme", user: "ann", session: "hers" },
     });
     return { outbox, waiting, publishBy: (actor: string) => outbox.publish([by(actor)], 10_000) };
