@@ -153,6 +153,7 @@ describe("the arrows between the rooms of src", () => {
     "sessions/login": [
       "runtime",
       "tokens",
+      "revocation-log",
       "sessions/audit",
       "sessions/database",
       "sessions/keys",
@@ -162,10 +163,10 @@ describe("the arrows between the rooms of src", () => {
     ],
     "sessions/admin": [
       "tokens",
+      "revocation-log",
       "sessions/audit",
       "sessions/database",
       "sessions/login",
-      "sessions/outbox",
       "sessions/passwords",
     ],
     "sessions/http": [

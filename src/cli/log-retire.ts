@@ -106,7 +106,8 @@ function set(
   to: RetirementRequest["to"],
 ): Promise<RetirementOutcome> {
   return setRetirement(redisConnections(redisUrl), partitionKeys(0), {
-    ...{ to, generation },
+    to,
+    generation,
     minReplicas: Math.max(redisMinReplicas, minReplicas),
   });
 }

@@ -71,8 +71,6 @@ export interface SigningKeysOptions extends RotationSchedule, KeySecrets {
   readonly schedule?: Schedule;
   /** From 0 to 1, for the jitter. */
   readonly random?: () => number;
-  /** A new `jti` for each token. */
-  readonly newTokenId?: () => string;
 }
 
 export interface SigningKeysStatus {
@@ -96,7 +94,6 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
   readonly #options: SigningKeysOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #newTokenId: () => string;
   readonly #verification: OwnTokenVerification;
   readonly #task: PeriodicTask;
   #keys: readonly ReadableKey[] = [];
@@ -115,7 +112,6 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     this.#clock = options.clock;
     this.#task = new PeriodicTask(() => this.#reloadAgain(), options.schedule);
     this.#random = options.random ?? Math.random;
-    this.#newTokenId = options.newTokenId ?? randomUUID;
     this.#verification = new OwnTokenVerification({
       issuer: options.issuer,
       audience: options.audience,
@@ -143,7 +139,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
   async mint(facts: TokenFacts): Promise<{ readonly token: string; readonly expiresInS: number }> {
     const { issuer, audience, tokenLifetimeS: lifetimeS } = this.#options;
     const terms = { issuer, audience, lifetimeS };
-    const token = await mintAccessToken(facts, this.#signingKey(), terms, this.#newTokenId());
+    const token = await mintAccessToken(facts, this.#signingKey(), terms, randomUUID());
     return { token, expiresInS: lifetimeS };
   }
 

@@ -88,11 +88,21 @@ describe("the sidecar's configuration", () => {
     expect(config).toMatchObject({
       listen: { kind: "unix", path: "/a" },
       opsListen: { kind: "unix", path: "/b" },
-      ...{ listenMode: 0o600, connectionsMax: 68, connectionMaxIdleS: 69, connectionMaxAgeS: 70 },
+      listenMode: 0o600,
+      connectionsMax: 68,
+      connectionMaxIdleS: 69,
+      connectionMaxAgeS: 70,
       issuers: [{ keyLocation: { kind: "file", path: "keys.json" }, algorithms: ["EdDSA"] }],
-      ...{ jwksMaxAgeS: 61, maxTokenLifetimeS: 62, clockSkewS: 3, maxStalenessMs: 764 },
-      ...{ onStale: "error", revocationsMaxEntries: 65, tokenCacheMaxEntries: 66 },
-      ...{ verificationsMaxPending: 67, nodeId: "n", logLevel: "debug" },
+      jwksMaxAgeS: 61,
+      maxTokenLifetimeS: 62,
+      clockSkewS: 3,
+      maxStalenessMs: 764,
+      onStale: "error",
+      revocationsMaxEntries: 65,
+      tokenCacheMaxEntries: 66,
+      verificationsMaxPending: 67,
+      nodeId: "n",
+      logLevel: "debug",
     });
   });
 
@@ -164,7 +174,9 @@ describe("the sidecar's configuration", () => {
 describe("the operators' configuration", () => {
   test("needs Redis alone, and works out how long a log must remember", () => {
     expect(readOperatorConfig({ SEKISHO_REDIS_URL: "redis://redis" })).toEqual({
-      ...{ redisUrl: "redis://redis", redisMinReplicas: 0, clockSkewS: 5 },
+      redisUrl: "redis://redis",
+      redisMinReplicas: 0,
+      clockSkewS: 5,
       horizonS: 900 + 2 * 5 + 60,
     });
   });
