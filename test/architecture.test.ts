@@ -175,9 +175,11 @@ describe("the arrows between the rooms of src", () => {
       "revocation-log",
       "sessions/admin",
       "sessions/audit",
+      "sessions/database",
       "sessions/keys",
       "sessions/login",
       "sessions/outbox",
+      "sessions/passwords",
     ],
     sessions: [
       "runtime",

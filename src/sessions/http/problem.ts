@@ -4,8 +4,9 @@
  * Fastify refuses before a handler is called.
  */
 import type { z } from "zod";
+import { DatabaseError } from "../database/database.js";
 import { SigningKeyError } from "../keys/signing-key-error.js";
-import { faultOf, type SystemFault } from "../login/system-fault.js";
+import { PasswordHasherError } from "../passwords/password-hasher.js";
 import { PROBLEMS, type ProblemCode } from "./problem-codes.js";
 
 export interface Problem {
@@ -67,17 +68,18 @@ export class BodyError extends Error {
   override readonly name = "BodyError";
 }
 
-/** `internal` is no problem of its own: the framework may have refused the request. */
-const PROBLEMS_OF_FAULTS = {
-  database: "database_unavailable",
-  hashing_queue: "overloaded",
-  keys: "keys_unavailable",
-  internal: undefined,
-} as const satisfies Record<SystemFault, ProblemCode | undefined>;
-
 function systemFault(error: unknown): ProblemCode | undefined {
-  if (error instanceof SigningKeyError && error.code === "overloaded") return "overloaded";
-  return PROBLEMS_OF_FAULTS[faultOf(error)];
+  if (error instanceof DatabaseError) {
+    const passes = error.code === "unavailable" || error.code === "failed_over";
+    return passes ? "database_unavailable" : "internal_error";
+  }
+  if (error instanceof PasswordHasherError) {
+    return error.code === "hash_unreadable" ? "internal_error" : "overloaded";
+  }
+  if (error instanceof SigningKeyError) {
+    return error.code === "overloaded" ? "overloaded" : "keys_unavailable";
+  }
+  return undefined;
 }
 
 /** What Fastify and its parsers refuse, with a status of their own. */
