@@ -10,11 +10,13 @@ import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js
 import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
 import type { EntryOrigin } from "./entry.js";
+import { toLogError } from "./error-redis.js";
 import { cutOffAheadMaxS } from "./horizon.js";
 import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, DecidedRevocation } from "./publisher.js";
+import { parse } from "./replies-redis.js";
 import type { Authority } from "./revocation-log.js";
 import { REPLID_FUNCTION } from "./server-info-redis.js";
 import { SharedWait } from "./shared-wait-redis.js";
@@ -135,8 +137,9 @@ export class RedisPublisher implements Publisher {
           : outcome;
       });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      return refused("unreachable", `Redis cannot be used now: ${message}`);
+      const { code, message } = toLogError("publish", error);
+      const why = code === "unavailable" ? `Redis cannot be used now: ${message}` : message;
+      return refused("unreachable", why);
     }
   }
 
@@ -174,7 +177,7 @@ export class RedisPublisher implements Publisher {
       ...entryFields({ ...request, origin: this.#origin }),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
-    const parsed = replySchema.parse(reply);
+    const parsed = parse("EVAL", replySchema, reply);
     if (parsed[0] === "published") {
       const [, generation, seq, entryId, demanded] = parsed;
       const outcome = { published: true, generation, seq, entryId } as const;

@@ -306,4 +306,27 @@ describe("a publication that is refused", () => {
     // The second one was written although nobody was told: in the log, but never acknowledged.
     expect(sessions).toEqual(["s-1", "s-2", "s-4"]);
   });
+
+  it("tells a reply of an unknown form as such, like the opening of a log", async () => {
+    await initLog(url);
+    const proxy = await TcpProxy.start(server.port);
+    proxy.rewrite = (data) =>
+      Buffer.from(
+        data.toString("latin1").replace(/published|exists/, (word) => word.toUpperCase()),
+        "latin1",
+      );
+    const unknown = "EVAL: the reply has an unknown form";
+    try {
+      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+        const refused = { published: false, code: "unreachable", message: unknown };
+        expect(await publish(endOf("s-1"))).toEqual(refused);
+      });
+      await expect(initLog(proxy.url)).rejects.toMatchObject({
+        code: "unexpected",
+        message: unknown,
+      });
+    } finally {
+      await proxy.close();
+    }
+  });
 });
