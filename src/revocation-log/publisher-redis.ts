@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.js";
+import { describeClockOffset } from "../runtime/clock-offset.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
@@ -63,7 +64,7 @@ local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_ms = tonumber(ARGV[4])
 local difference_max_ms = tonumber(ARGV[5])
 if math.abs(redis_ms - now_ms) > difference_max_ms then
-  return {'clock_difference', string.format('%.0f', math.abs(redis_ms - now_ms))}
+  return {'clock_difference', string.format('%.0f', redis_ms - now_ms)}
 end
 local decided_ms = math.min(tonumber(ARGV[8]), now_ms + difference_max_ms)
 if ARGV[6] ~= ''
@@ -242,10 +243,7 @@ export class RedisPublisher implements Publisher {
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;
       case "clock_difference":
-        return (
-          `the clocks of Redis and of this machine differ by ${detail} ms, allowed are ` +
-          `${PUBLISH_CLOCK_DIFFERENCE_MAX_MS} ms either way: set the clocks (NTP)`
-        );
+        return describeClockOffset("Redis", Number(detail), PUBLISH_CLOCK_DIFFERENCE_MAX_MS);
       case "cutoff_too_late":
         return (
           `a cut-off may lie at most ${cutOffAheadMaxS(this.#options.clockSkewS)} s in the future ` +
