@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
-import { nodesAnswerSchema } from "../revocation-log/nodes-answer.js";
+import { nodesAnswerSchema } from "../revocation-log/api-answers.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
 import { partitionKeys } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";

@@ -78,7 +78,7 @@ export function examineFacts(
   if (!clocksAgree(facts, required.skewMs)) {
     const { skewMs } = required;
     const difference = describeClockOffset("Redis", clockOffsetMs(facts), skewMs);
-    return unfit("clock_difference", difference);
+    return unfit("clock_difference", `${difference}, or raise SEKISHO_CLOCK_SKEW_S everywhere`);
   }
   return examineMeta(facts.meta, facts.server, required, applied);
 }

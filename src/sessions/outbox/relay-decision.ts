@@ -5,6 +5,7 @@
  * falls short of it has lost something, or may have, and is restored. More than the record is
  * normal: an instance stopped between publishing and recording.
  */
+import { describeClockOffset } from "../../runtime/clock-offset.js";
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
 import type { LogAdminFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
@@ -117,11 +118,10 @@ function whyUnusable(
     const message = `this Redis is a ${role}: point SEKISHO_REDIS_URL at the master, or wait for the failover`;
     return { code: "not_a_master", message };
   }
-  const differenceMs = Math.abs(serverMs - nowMs);
-  if (differenceMs > requirements.clockDifferenceMaxMs) {
-    const message =
-      `the clocks of Redis and of this machine differ by ${Math.round(differenceMs)} ms, allowed ` +
-      `are ${requirements.clockDifferenceMaxMs} ms: set the clocks (NTP)`;
+  const { clockDifferenceMaxMs } = requirements;
+  const offsetMs = serverMs - nowMs;
+  if (Math.abs(offsetMs) > clockDifferenceMaxMs) {
+    const message = describeClockOffset("Redis", offsetMs, clockDifferenceMaxMs);
     return { code: "clock_difference", message };
   }
   const retired = retirementOf(meta);

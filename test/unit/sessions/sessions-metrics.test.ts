@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 
 import { sessionsMetrics } from "../../../src/sessions/sessions-metrics.js";
+import { samplesOf } from "../../support/metric-samples.js";
 
 type Gauges = Parameters<typeof sessionsMetrics>[0];
 
@@ -16,20 +17,6 @@ function metricsWith(parts: Partial<Gauges> = {}) {
     limitsInProcess: () => false,
     ...parts,
   });
-}
-
-/** By name and labels, as they are written. */
-async function samplesOf(
-  metrics: ReturnType<typeof sessionsMetrics>,
-): Promise<Map<string, string>> {
-  const { text } = await metrics.page();
-  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map(
-    lines.map((line) => [
-      line.slice(0, line.lastIndexOf(" ")),
-      line.slice(line.lastIndexOf(" ") + 1),
-    ]),
-  );
 }
 
 describe("the page for Prometheus", () => {
@@ -65,7 +52,7 @@ describe("the page for Prometheus", () => {
 
   test("has every series of the closed lists with 0 before anything has happened", async () => {
     const samples = await samplesOf(metricsWith());
-    const counted = [...samples].filter(([name]) => /^sekisho_.*_total/.test(name));
+    const counted = Object.entries(samples).filter(([name]) => /^sekisho_.*_total/.test(name));
     for (const [name, value] of counted) expect([name, value]).toEqual([name, "0"]);
     const names = counted.map(([name]) => name);
     const login = (outcome: string, reason: string) =>
@@ -110,7 +97,7 @@ describe("the page for Prometheus", () => {
 
   test("counts in the series that were there, and adds none", async () => {
     const metrics = metricsWith();
-    const before = [...(await samplesOf(metrics)).keys()].filter((name) => name.includes("_total"));
+    const before = Object.keys(await samplesOf(metrics)).filter((name) => name.includes("_total"));
     metrics.login("refused", "account_locked");
     metrics.refresh("rotated", "sibling");
     metrics.reuse();
@@ -121,8 +108,8 @@ describe("the page for Prometheus", () => {
     metrics.restored("server_changed");
     metrics.purged({ refreshTokens: 4, sessions: 3, loginFailures: 2, revocations: 1 });
     const samples = await samplesOf(metrics);
-    expect([...samples.keys()].filter((name) => name.includes("_total"))).toEqual(before);
-    const counted = [...samples].filter(
+    expect(Object.keys(samples).filter((name) => name.includes("_total"))).toEqual(before);
+    const counted = Object.entries(samples).filter(
       ([name, value]) => /^sekisho_.*_total/.test(name) && value !== "0",
     );
     expect(Object.fromEntries(counted)).toEqual({
@@ -143,7 +130,7 @@ describe("the page for Prometheus", () => {
 
   test("reads the gauges when it is asked, in seconds", async () => {
     const samples = await samplesOf(metricsWith());
-    expect(Object.fromEntries(samples)).toMatchObject({
+    expect(samples).toMatchObject({
       sekisho_outbox_pending: "4",
       sekisho_outbox_oldest_seconds: "1.5",
       sekisho_relay_active: "1",
@@ -171,19 +158,19 @@ describe("the page for Prometheus", () => {
       ...["outbox_pending", "outbox_oldest_seconds", "signing_key_age_seconds"],
       ...["log_unsearched_seconds", "refreshes_gated"],
     ]) {
-      expect(unknown.has(`sekisho_${name}`)).toBe(false);
+      expect(unknown[`sekisho_${name}`]).toBeUndefined();
     }
     now.outbox = { pending: 0, oldestAgeMs: undefined };
     const known = await samplesOf(metrics);
-    expect(known.get("sekisho_outbox_pending")).toBe("0");
-    expect(known.get("sekisho_outbox_oldest_seconds")).toBe("0");
+    expect(known["sekisho_outbox_pending"]).toBe("0");
+    expect(known["sekisho_outbox_oldest_seconds"]).toBe("0");
   });
 
   test("says when refreshes are refused because no instance has searched the log", async () => {
     const search = () => ({ unsearchedMs: 301_000, gated: true });
     const samples = await samplesOf(metricsWith({ search }));
-    expect(samples.get("sekisho_log_unsearched_seconds")).toBe("301");
-    expect(samples.get("sekisho_refreshes_gated")).toBe("1");
+    expect(samples["sekisho_log_unsearched_seconds"]).toBe("301");
+    expect(samples["sekisho_refreshes_gated"]).toBe("1");
   });
 
   test("times the answers by operation and status", async () => {
@@ -192,8 +179,8 @@ describe("the page for Prometheus", () => {
     const samples = await samplesOf(metrics);
     const name = "sekisho_api_request_duration_seconds";
     const labels = 'operation="POST /v1/login",status="200"';
-    expect(samples.get(`${name}_sum{${labels}}`)).toBe("0.03");
-    expect(samples.get(`${name}_bucket{le="0.02",${labels}}`)).toBe("0");
-    expect(samples.get(`${name}_bucket{le="0.05",${labels}}`)).toBe("1");
+    expect(samples[`${name}_sum{${labels}}`]).toBe("0.03");
+    expect(samples[`${name}_bucket{le="0.02",${labels}}`]).toBe("0");
+    expect(samples[`${name}_bucket{le="0.05",${labels}}`]).toBe("1");
   });
 });
