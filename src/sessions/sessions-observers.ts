@@ -6,6 +6,7 @@ import type { RelayObserver } from "./outbox/relay-observer.js";
 import type { LoginObserver, RefreshObserver } from "./login/observers.js";
 import type { PurgeObserver } from "./login/purge.js";
 import type { DatabaseWatchObserver } from "./database-watch.js";
+import { PARTITION } from "../revocation-log/partition.js";
 import type { Logger } from "../runtime/log.js";
 import { loggedTenant } from "../runtime/logged-value.js";
 import type { SessionsMetrics } from "./sessions-metrics.js";
@@ -160,19 +161,20 @@ function relayObserver(log: Logger, metrics: SessionsMetrics): RelayObserver {
         "found revocations in the log that were published past this service",
       );
     },
-    onRestored: ({ cause, partition, seq, entries, imported, tookMs }) => {
+    onRestored: ({ cause, seq, entries, imported, tookMs }) => {
       metrics.restored(cause);
       log.warn(
-        { cause, partition, seq, entries, imported, took_ms: Math.round(tookMs) },
+        { cause, partition: PARTITION, seq, entries, imported, took_ms: Math.round(tookMs) },
         "restored the revocation log",
       );
     },
-    onProblem: (problem, partition) => {
-      if (problem === undefined) log.info({ partition }, "the revocation log is complete");
+    onProblem: (problem) => {
+      if (problem === undefined)
+        log.info({ partition: PARTITION }, "the revocation log is complete");
       else {
         const { code, message } = problem;
         log.warn(
-          { partition, code, problem: message },
+          { partition: PARTITION, code, problem: message },
           "the revocation log cannot be kept up to date",
         );
       }

@@ -155,7 +155,6 @@ describe("the relay", () => {
     observers.relay.onLock(true);
     observers.relay.onRestored({
       cause: "log_missing",
-      partition: 0,
       seq: 9,
       entries: 8,
       generation: "g",
@@ -164,8 +163,8 @@ describe("the relay", () => {
       coversFromMs: 0,
       tookMs: 12.6,
     });
-    observers.relay.onProblem({ code: "redis_unavailable", message: "refused" }, 0);
-    observers.relay.onProblem(undefined, 0);
+    observers.relay.onProblem({ code: "redis_unavailable", message: "refused" });
+    observers.relay.onProblem(undefined);
     observers.relay.onLock(false);
     expect(lines()).toEqual([
       { level: INFO, msg: "this instance relays" },
