@@ -58,7 +58,7 @@ const NOBODY_TO_ASK =
 async function askDatabase(database: Database): Promise<NamedLog> {
   try {
     const record = await database.transaction({ role: "relay" }, (queries) =>
-      readLogRecord(queries, 0),
+      readLogRecord(queries),
     );
     return { kind: "named", generation: record?.generation };
   } catch (error) {

@@ -67,9 +67,8 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     const one = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [
-        { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
-      ],
+      publisher,
+      receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) },
       observer: {
         onPublished: () => undefined,
         onLeft: () => undefined,

@@ -68,9 +68,8 @@ async function addInstance(): Promise<(typeof instances)[number]> {
   const outbox = new LogOutbox({
     database,
     clock: systemClock,
-    partitions: [
-      { publisher, receipts: { waitFor: () => Promise.reject(new Error("not waited for")) } },
-    ],
+    publisher,
+    receipts: { waitFor: () => Promise.reject(new Error("not waited for")) },
     observer: {
       onPublished: () => undefined,
       onLeft: () => undefined,

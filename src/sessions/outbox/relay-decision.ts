@@ -1,5 +1,5 @@
 /**
- * What the relay concludes from the facts of a partition's log: pure functions, no I/O.
+ * What the relay concludes from the facts of the log: pure functions, no I/O.
  *
  * The database is the truth, and `log_records` says what the log must contain at least. A log that
  * falls short of it has lost something, or may have, and is restored. More than the record is
@@ -9,9 +9,10 @@ import { describeClockOffset } from "../../runtime/clock-offset.js";
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
 import type { LogAdminFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
-/** A row of `log_records`: what the database records of a partition's log. */
+/** A row of `log_records`: what the database records of the log. */
 export interface LogRecord {
   /** undefined: no restore has got this far yet. */
   readonly generation: string | undefined;
@@ -40,7 +41,6 @@ export interface LogRecord {
 
 export interface LogRequirements {
   readonly horizonS: number;
-  readonly partitions: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
   /** The largest difference allowed between this machine's clock and the server's. */
@@ -81,7 +81,7 @@ export type LogJudgement =
   | { readonly kind: "wait"; readonly problem: RelayProblem }
   | { readonly kind: "restore"; readonly cause: RestoreCause };
 
-/** `record`: undefined if the database has never had a log for this partition. */
+/** `record`: undefined if the database has never had a log. */
 export function judgeLog(
   facts: LogAdminFacts,
   record: LogRecord | undefined,
@@ -102,7 +102,7 @@ export function judgeLog(
   // Perhaps in another Redis: nothing can be acknowledged until a restore has finished.
   if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
   if (meta.seq < record.seq) return restore("log_fell");
-  if (meta.partitions !== requirements.partitions) return restore("partitions_differ");
+  if (meta.partitions !== PARTITIONS) return restore("partitions_differ");
   if (meta.horizonS < requirements.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };

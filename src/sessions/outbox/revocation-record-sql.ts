@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import { DatabaseError } from "../database/database.js";
 import { revocations, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
-import { partitionOf } from "../../revocation-log/partition.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
 /** A statement can have 65,535 parameters; a row has thirteen. */
@@ -75,7 +75,7 @@ export function revocationRow(
   return {
     tenantId: revocation.tenant,
     eventId,
-    partition: partitionOf(revocation.tenant),
+    partition: PARTITION,
     kind: revocation.kind,
     userId: revocation.user ?? null,
     sessionId: revocation.kind === "session_revoked" ? revocation.session : null,

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
+import { pino } from "pino";
 
 import { sessionsMetrics } from "../../../src/sessions/sessions-metrics.js";
+import { sessionsObservers } from "../../../src/sessions/sessions-observers.js";
+import { ManualClock } from "../../support/manual-clock.js";
 import { samplesOf } from "../../support/metric-samples.js";
 
 type Gauges = Parameters<typeof sessionsMetrics>[0];
 
 function metricsWith(parts: Partial<Gauges> = {}) {
-  return sessionsMetrics({
+  const metrics = sessionsMetrics({
     pool: () => ({ max: 10, inUse: 3, idle: 2, waiting: 1 }),
     hashing: () => ({ pending: 5, queued: 3 }),
     outbox: () => ({ pending: 4, oldestAgeMs: 1500 }),
@@ -17,6 +20,8 @@ function metricsWith(parts: Partial<Gauges> = {}) {
     limitsInProcess: () => false,
     ...parts,
   });
+  const log = pino({ enabled: false });
+  return { ...metrics, observers: sessionsObservers(log, metrics.registry, new ManualClock()) };
 }
 
 describe("the page for Prometheus", () => {
@@ -91,6 +96,9 @@ describe("the page for Prometheus", () => {
         'sekisho_log_restores_total{cause="log_missing"}',
         'sekisho_log_restores_total{cause="requested"}',
         'sekisho_purged_rows_total{table="refresh_tokens"}',
+        ...["written", "left_out", "failed"].map(
+          (row) => `sekisho_refused_acts_total{row="${row}"}`,
+        ),
       ]),
     );
   });
@@ -98,15 +106,26 @@ describe("the page for Prometheus", () => {
   test("counts in the series that were there, and adds none", async () => {
     const metrics = metricsWith();
     const before = Object.keys(await samplesOf(metrics)).filter((name) => name.includes("_total"));
-    metrics.login("refused", "account_locked");
-    metrics.refresh("rotated", "sibling");
-    metrics.reuse();
-    metrics.lockout();
-    metrics.limited("spread");
-    metrics.published("relay", 3);
-    metrics.imported(2);
-    metrics.restored("server_changed");
-    metrics.purged({ refreshTokens: 4, sessions: 3, loginFailures: 2, revocations: 1 });
+    const { sessions, relay, purge } = metrics.observers;
+    const from = { tenant: "acme", address: "192.0.2.1" };
+    sessions.onLogin("refused", "account_locked");
+    sessions.onRefresh("rotated", "sibling");
+    sessions.onReuse({ ...from, eventId: "e-1" });
+    sessions.onLockout(from);
+    sessions.onLimit("spread", from);
+    relay.onPublished(3);
+    relay.onImported(2, 0);
+    relay.onRestored({
+      cause: "server_changed",
+      generation: "g",
+      seq: 9,
+      entries: 8,
+      imported: 0,
+      unreadable: 0,
+      coversFromMs: 0,
+      tookMs: 1,
+    });
+    purge.onPurged({ refreshTokens: 4, sessions: 3, loginFailures: 2, revocations: 1 });
     const samples = await samplesOf(metrics);
     expect(Object.keys(samples).filter((name) => name.includes("_total"))).toEqual(before);
     const counted = Object.entries(samples).filter(
