@@ -11,7 +11,7 @@ import {
   type PasswordHasher,
 } from "../../src/sessions/passwords/password-hasher.js";
 import { InProcessApi, inPath, STAGED_KEY, type TestCaller } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 /** Answers as it is told to, and remembers how long it was to wait. */
@@ -35,9 +35,7 @@ let api: InProcessApi;
 let outbox: TalkingOutbox;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
+  started = await startPglite();
   service = new InProcessSessions(started.database);
   outbox = new TalkingOutbox();
   api = await InProcessApi.start(service, { parts: { outbox } });

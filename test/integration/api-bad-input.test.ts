@@ -13,7 +13,7 @@ import {
   type ApiAnswer,
   type TestCaller,
 } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
@@ -25,9 +25,7 @@ let operator: TestCaller;
 let target: TestCaller;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
+  started = await startPglite();
   service = new InProcessSessions(started.database);
   api = await InProcessApi.start(service);
   operations = await operationsOf(api);

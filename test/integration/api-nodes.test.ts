@@ -5,7 +5,7 @@ import type { NodeReport } from "../../src/revocation-log/nodes-report.js";
 import { RevocationLogError } from "../../src/revocation-log/revocation-log.js";
 import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
 import { InProcessApi, type TestCaller } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { InProcessSessions } from "../support/in-process-sessions.js";
 
 const PATH = "/v1/admin/nodes";
@@ -26,9 +26,7 @@ let api: InProcessApi;
 let operator: TestCaller;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
+  started = await startPglite();
   service = new InProcessSessions(started.database);
   api = await InProcessApi.start(service);
   operator = await api.caller({ role: "operator" });

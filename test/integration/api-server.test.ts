@@ -13,7 +13,7 @@ import type { Outbox, RevocationReceipt } from "../../src/sessions/outbox/outbox
 import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import { operationsOf } from "../support/api-operations.js";
 import { InProcessApi, inPath, type InProcessApiOptions } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { InProcessSessions } from "../support/in-process-sessions.js";
 
 /** For what comes by itself; far longer than any of it takes. */
@@ -25,9 +25,7 @@ const opened: InProcessApi[] = [];
 const sockets: Socket[] = [];
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
+  started = await startPglite();
   service = new InProcessSessions(started.database);
 });
 
