@@ -139,7 +139,7 @@ describe("the arrows between the rooms of src", () => {
     "authz/check": ["runtime", "tokens", "revocation-log", "authz/follow", "generated"],
     authz: ["runtime", "tokens", "revocation-log", "authz/follow", "authz/check"],
     "sessions/database": ["runtime"],
-    "sessions/passwords": [],
+    "sessions/passwords": ["runtime"],
     "sessions/limits": ["runtime"],
     "sessions/audit": ["runtime", "sessions/database"],
     "sessions/keys": ["runtime", "tokens", "sessions/audit", "sessions/database"],

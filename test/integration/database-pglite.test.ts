@@ -49,7 +49,7 @@ test("each commit is brought to disk before it is reported", async () => {
 });
 
 test("a full queue is refused at once, and waiting has an end", async () => {
-  const one = await open({ turns: { waitingMax: 2, waitMaxMs: 100 }, sync: nothing });
+  const one = await open({ queue: { queueMax: 2, waitMaxMs: 100 }, sync: nothing });
   let letGo: () => void = nothing;
   const held = new Promise<void>((resolve) => (letGo = resolve));
   const holder = one.transaction({ role: "operator" }, () => held);

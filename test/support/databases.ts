@@ -39,7 +39,7 @@ export const TEST_POOL_MAX = 10;
 const TEST_CONNECT_MS = 60_000;
 
 /** A machine that stands still for a moment is not to be mistaken for a database that is in use. */
-const PATIENT_TURNS = { waitingMax: 256, waitMaxMs: 30_000 };
+const PATIENT_QUEUE = { queueMax: 256, waitMaxMs: 30_000 };
 
 export const DATABASES: readonly TestedDatabase[] = [
   { name: "PGlite", start: startPglite },
@@ -53,7 +53,7 @@ export async function startPglite(): Promise<StartedDatabase> {
     const folder = join(parent, "data");
     await copyPgliteTemplate(folder);
     // As for PostgreSQL's test servers: no test cuts the power, and a busy disk takes its time.
-    const open = () => openPglite(folder, { sync: () => undefined, turns: PATIENT_TURNS });
+    const open = () => openPglite(folder, { sync: () => undefined, queue: PATIENT_QUEUE });
     return new Opened(await open(), open, removeAll);
   } catch (error) {
     await removeAll();

@@ -23,17 +23,18 @@ import { MIGRATIONS_TABLE, migrationsFolder, refuseNewerSchema } from "./migrati
 import { takeScope, type Queries } from "./queries-sql.js";
 import { SERVER_TIME, serverMsIn } from "./server-time-sql.js";
 import { SYNCING_PARAMETERS, SyncedFolder } from "./synced-folder-pglite.js";
-import { Mutex, type MutexBounds } from "./mutex.js";
+import { BoundedQueue, type QueueBounds, type QueueRefusal } from "../../runtime/bounded-queue.js";
 import { MAINTENANCE_EVERY, maintenanceSteps } from "./maintenance-pglite.js";
 
 /** As long as PostgreSQL's pool lets callers wait; a transaction takes about a millisecond. */
-const TURN_BOUNDS: MutexBounds = { waitingMax: 256, waitMaxMs: 2000 };
+const QUEUE_BOUNDS = { queueMax: 256, waitMaxMs: 2000 };
 
 /** Lines of PostgreSQL's stderr that explain why it does not open. */
 const STDERR_LINES_KEPT = 3;
 
 export interface PgliteOptions {
-  readonly turns?: MutexBounds;
+  /** For transactions, which run one after the other. */
+  readonly queue?: Omit<QueueBounds, "concurrency">;
   readonly maintenanceEvery?: number;
   /** Syncs an open file to disk; fsync if left out. */
   readonly sync?: (descriptor: number) => void;
@@ -78,7 +79,7 @@ async function makeDatabase(emptyFolder: string): Promise<void> {
 class PgliteDatabase implements Database {
   readonly #client: PGlite;
   readonly #directory: DataDirectory;
-  readonly #turns: Mutex;
+  readonly #queue: BoundedQueue;
   readonly #maintenanceEvery: number;
   /** The current holder of each lock. */
   readonly #held = new Map<LockName, symbol>();
@@ -89,13 +90,14 @@ class PgliteDatabase implements Database {
   constructor(client: PGlite, directory: DataDirectory, options: PgliteOptions) {
     this.#client = client;
     this.#directory = directory;
-    this.#turns = new Mutex(options.turns ?? TURN_BOUNDS);
+    const bounds = { concurrency: 1, ...(options.queue ?? QUEUE_BOUNDS) };
+    this.#queue = new BoundedQueue(bounds, (why) => refusal(why, bounds));
     this.#maintenanceEvery = options.maintenanceEvery ?? MAINTENANCE_EVERY;
   }
 
   get pool(): PoolCounts {
-    const inUse = this.#turns.taken ? 1 : 0;
-    return { max: 1, inUse, idle: 1 - inUse, waiting: this.#turns.waiting };
+    const { running: inUse, queued: waiting } = this.#queue;
+    return { max: 1, inUse, idle: 1 - inUse, waiting };
   }
 
   async transaction<T>(scope: Scope, work: (queries: Queries) => Promise<T>): Promise<T> {
@@ -146,8 +148,8 @@ class PgliteDatabase implements Database {
     return this.#closing;
   }
 
-  /** Running and queued work ends first; PGlite itself waits for the query that runs. */
   async #close(): Promise<void> {
+    await this.#queue.close();
     await this.#maintenance;
     try {
       await this.#client.close();
@@ -157,20 +159,11 @@ class PgliteDatabase implements Database {
   }
 
   async #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    this.#refuseIfClosed();
-    const giveBack = await this.#turns.take();
     try {
-      this.#refuseIfClosed();
-      return await act();
+      return await this.#queue.run(act);
     } catch (error) {
       throw toDatabaseError(error);
-    } finally {
-      giveBack();
     }
-  }
-
-  #refuseIfClosed(): void {
-    if (this.#closing !== undefined) throw new DatabaseError("unavailable", "database: closed");
   }
 
   /** Other transactions run between the steps. A failed round is repeated by the next. */
@@ -182,4 +175,13 @@ class PgliteDatabase implements Database {
       return;
     }
   }
+}
+
+function refusal(why: QueueRefusal, { queueMax, waitMaxMs }: QueueBounds): DatabaseError {
+  const message = {
+    full: `the queue is full (${queueMax} transactions)`,
+    timeout: `no turn within ${waitMaxMs} ms`,
+    closed: "closed",
+  }[why];
+  return new DatabaseError("unavailable", `database: ${message}`);
 }

@@ -1,6 +1,6 @@
 import { hash, parseOptions, verify, type ParsedHashOptions } from "@node-rs/argon2";
 
-import { BoundedQueue, type QueueBounds } from "./bounded-queue.js";
+import { BoundedQueue, type QueueBounds, type QueueRefusal } from "../../runtime/bounded-queue.js";
 import { normalisedPassword } from "./password-form.js";
 import { PasswordHasherError, type PasswordHasher } from "./password-hasher.js";
 
@@ -39,7 +39,11 @@ export interface Argon2HasherOptions {
   readonly limits?: QueueBounds;
 }
 
-/** argon2id on libuv's threads, a few at a time: the event loop never waits for it. */
+/**
+ * argon2id on libuv's threads, a few at a time: the event loop never waits for it. It is the most
+ * expensive work that an anonymous client can cause: beyond the limits it is refused at once, not
+ * queued until its clients have timed out.
+ */
 export class Argon2PasswordHasher implements PasswordHasher {
   readonly #cost: HashingCost;
   readonly #queue: BoundedQueue;
@@ -48,12 +52,12 @@ export class Argon2PasswordHasher implements PasswordHasher {
   constructor(options: Argon2HasherOptions = {}) {
     this.#cost = options.cost ?? DEFAULT_HASHING_COST;
     requireUsable(this.#cost);
-    this.#queue = new BoundedQueue(options.limits ?? DEFAULT_HASHING_LIMITS);
+    this.#queue = new BoundedQueue(options.limits ?? DEFAULT_HASHING_LIMITS, refusal);
     this.#dummyHash = dummyHash(this.#cost);
   }
 
   get pending(): number {
-    return this.#queue.pending;
+    return this.#queue.running + this.#queue.queued;
   }
 
   get queued(): number {
@@ -114,6 +118,17 @@ export class Argon2PasswordHasher implements PasswordHasher {
  * A hash that no password matches: all zeros, for which no preimage can be found. It is written out
  * and not computed, so that the first unknown user takes no longer than the next.
  */
+function refusal(why: QueueRefusal): PasswordHasherError {
+  switch (why) {
+    case "full":
+      return new PasswordHasherError("queue_full", "too many passwords are waiting to be hashed");
+    case "timeout":
+      return new PasswordHasherError("queue_full", "not hashed in time: too many came before");
+    case "closed":
+      return new PasswordHasherError("closed", "the password hasher is closed");
+  }
+}
+
 function dummyHash({ memoryKiB, passes, lanes }: HashingCost): string {
   const zeros = (bytes: number): string =>
     Buffer.alloc(bytes).toString("base64").replace(/=+$/, "");
