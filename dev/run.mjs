@@ -71,12 +71,12 @@ const PROGRAMS = {
 const EXIT_CODES_OF_SIGNALS = 128;
 
 /**
- * What `npm test` runs if nothing is asked for. The end-to-end tests start whole deployments and judge
- * their times, so one file after the other; the others mostly wait.
+ * What `npm test` runs if nothing is asked for: two files at a time, because most of them wait. The
+ * end-to-end tests, which start whole deployments and judge their times, do not run beside the others.
  */
 const ALL_TESTS = [
   jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(attacks|e2e|guarantee)/"),
-  jest(JEST_REPORT_E2E, "--runInBand", "test/e2e"),
+  jest(JEST_REPORT_E2E, "--maxWorkers=2", "test/e2e"),
 ];
 
 const SLOWEST_MAX = 10;

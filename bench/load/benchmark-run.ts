@@ -72,7 +72,7 @@ async function overdue(limitMs: number, over: AbortSignal): Promise<never> {
   });
 }
 
-/** Settles with the first signal that asks to stop, or when whoever reads the output has gone. */
+/** Settles with the first signal that asks to stop, or when the reader of the output has gone. */
 async function signalled(over: AbortSignal): Promise<StopSignal> {
   return new Promise((resolve) => {
     for (const signal of SIGNALS) {

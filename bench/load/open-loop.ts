@@ -11,7 +11,7 @@
  *              it fails, or has been due for longer than allowed  -> failed
  *
  * The run is over when every request was sent and is no longer in flight. Nothing here keeps time:
- * whoever ticks does, and a tick that comes late sends everything that has become due.
+ * the caller of `tick` does, and a tick that comes late sends everything that has become due.
  */
 
 /** A request sent this much after its moment counts as late. */

@@ -19,10 +19,10 @@ export const sessionSetUpSchema = z.object({
 });
 export type SessionSetUp = z.infer<typeof sessionSetUpSchema>;
 
-/** Who asks: each session for itself in turn, the operator, or nobody that is known. */
+/** Who asks: each session for itself in turn, the operator, or a client without a token. */
 export const readSchema = z.object({
   path: z.string(),
-  by: z.enum(["sessions", "operator", "nobody"]),
+  by: z.enum(["sessions", "operator", "anonymous"]),
   /** Name of the list in the answer, and how many things it must have. */
   list: z.string(),
   length: z.number().int().positive(),

@@ -57,7 +57,7 @@ function phasesOf({ plan }: Measuring): readonly Phase[] {
     ),
     read("audit trail", "operator", `${ofTenant}/audit?limit=20`, "entries", 20),
     read("tenants", "operator", admin, "tenants", 2),
-    read("key set", "nobody", "/.well-known/jwks.json", "keys", 1),
+    read("key set", "anonymous", "/.well-known/jwks.json", "keys", 1),
   ];
 }
 

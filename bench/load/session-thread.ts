@@ -30,7 +30,7 @@ function refreshing(): StretchDependencies {
     },
     faultOf: (answer, index) => {
       const session = taken.get(index);
-      if (session === undefined) return "an answer that nobody asked for";
+      if (session === undefined) return "an answer to no request";
       taken.delete(index);
       const after = refreshed(answer, session);
       if (typeof after === "string") return after;

@@ -104,7 +104,7 @@ async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<C
   }
 }
 
-// Without a parent nobody reads the answers.
+// Without a parent the answers are read by no one.
 process.on("disconnect", () => process.exit());
 process.on("message", (message) => {
   carryOut(orderSchema.parse(message)).then(

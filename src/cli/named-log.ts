@@ -36,10 +36,10 @@ export async function readNamedLog(
   if (database instanceof DatabaseError) return unknown(database.message);
   if (database !== undefined) return askDatabase(database);
   if (isUnset(env["SEKISHO_SESSIONS_URL"]) && isUnset(env["SEKISHO_SESSIONS_TOKEN"])) {
-    return { kind: "unknown", why: NOBODY_TO_ASK };
+    return { kind: "unknown", why: NO_SERVICE_TO_ASK };
   }
   const path = readOperatorPath(env, false);
-  if (path.kind !== "service") return { kind: "unknown", why: NOBODY_TO_ASK };
+  if (path.kind !== "service") return { kind: "unknown", why: NO_SERVICE_TO_ASK };
   const answer = await askService(path.service, { method: "GET", path: "/v1/admin/nodes" });
   if (!answer.ok) return unknown(answer.message.split("\n")[0] ?? "");
   const parsed = answerSchema.safeParse(answer.body);
@@ -51,7 +51,7 @@ const answerSchema = z.object({
   log: nodesAnswerSchema.shape.log.pick({ recorded_generation: true }).required(),
 });
 
-const NOBODY_TO_ASK =
+const NO_SERVICE_TO_ASK =
   "which log the database names is unknown: set SEKISHO_DATABASE_URL or SEKISHO_DATA_DIR, or " +
   "SEKISHO_SESSIONS_URL and SEKISHO_SESSIONS_TOKEN";
 
