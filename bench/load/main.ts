@@ -6,6 +6,7 @@
  */
 import { addedLatency } from "./added-latency.js";
 import { USAGE } from "./arguments.js";
+import { BURST_USAGE, burst } from "./burst.js";
 import { SESSION_USAGE } from "./session-arguments.js";
 import { sessionService } from "./session-service.js";
 
@@ -14,14 +15,16 @@ const COMMON = ["--small", "--record"];
 
 const BOTH_USAGE = `usage: npm run bench [-- options]            both, one after the other; --small or --record
        npm run bench -- latency [options]   the added latency of the sidecar
-       npm run bench -- sessions [options]  the session service`;
+       npm run bench -- sessions [options]  the session service
+       npm run bench -- burst [options]     a burst of revocations at one node`;
 
 async function main(args: readonly string[]): Promise<number> {
   const [which, ...rest] = args;
   if (which === "latency") return addedLatency(rest);
   if (which === "sessions") return sessionService(rest);
+  if (which === "burst") return burst(rest);
   if (which === "--help" || which === "-h") {
-    process.stdout.write(`${[BOTH_USAGE, USAGE, SESSION_USAGE].join("\n\n")}\n`);
+    process.stdout.write(`${[BOTH_USAGE, USAGE, SESSION_USAGE, BURST_USAGE].join("\n\n")}\n`);
     return 0;
   }
   // The options of the first benchmark need no name before them.

@@ -9,7 +9,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { AuthzNode } from "../../dev/authz-node.js";
 import { formatMs, reportMeasured } from "./e2e-report.js";
 import { E2eDeployment } from "./e2e-deployment.js";
-import { SteadyChecks, expectUnharmed, measureBeside, type Attack } from "./steady-checks.js";
+import { ChecksSender } from "../../bench/load/checks-sender.js";
+import { expectUnharmed, measureBeside, type Attack } from "./steady-checks.js";
 
 const PERSON = { tenant: "acme", user: "ann", session: "ann-laptop" };
 /** What Kubernetes grants a probe if nothing else is said. */
@@ -19,9 +20,9 @@ const TEST_MS = 300_000;
 
 export class AttackedNode {
   readonly node: AuthzNode;
-  readonly #checks: SteadyChecks;
+  readonly #checks: ChecksSender;
 
-  private constructor(node: AuthzNode, checks: SteadyChecks) {
+  private constructor(node: AuthzNode, checks: ChecksSender) {
     this.node = node;
     this.#checks = checks;
   }
@@ -29,7 +30,7 @@ export class AttackedNode {
   static async start(deployment: E2eDeployment): Promise<AttackedNode> {
     const node = await deployment.addNode("attacked");
     await node.waitReady();
-    const checks = SteadyChecks.start({ address: node.listen, tokens: [deployment.token(PERSON)] });
+    const checks = ChecksSender.start({ address: node.listen, tokens: [deployment.token(PERSON)] });
     return new AttackedNode(node, checks);
   }
 

@@ -1,24 +1,22 @@
 /**
  * A steady load of checks on the gRPC port of a real sidecar, and how it fares beside an attack.
  *
- *   const checks = SteadyChecks.start({ address: node.listen, tokens: [token] });
+ *   const checks = ChecksSender.start({ address: node.listen, tokens: [token] });
  *   const beside = await measureBeside({ checks, pid: node.pid, attack });
  *   expectUnharmed(beside);
  *   checks.close();
  *
  * Calm and attacked slices take turns, so that what else the machine does meanwhile meets both.
  */
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { constants, setPriority } from "node:os";
-import { join } from "node:path";
 import { expect } from "@jest/globals";
 import { memoryOf } from "../../bench/load/process-usage.js";
-import { checksReportSchema, type ChecksOrder } from "../../bench/load/steady-checks.js";
+import {
+  runBeforeOthers,
+  type ChecksSender,
+  type SentChecks,
+} from "../../bench/load/checks-sender.js";
 import { percentileOf, spreadOf } from "../../bench/report/percentile.js";
-import { repositoryRoot } from "../../dev/repository.js";
 
-const RATE_PER_S = 300;
 const SLICE_MS = 1000;
 /** Calm and attacked ones in each round: 1,200 checks of either kind. */
 const SLICES = 4;
@@ -38,13 +36,6 @@ export interface Attack {
   begin(): Promise<() => Promise<void> | void>;
 }
 
-/** Checks that were allowed, in milliseconds from when each was due, and those that were not. */
-export interface SentChecks {
-  readonly latenciesMs: readonly number[];
-  readonly failures: number;
-  readonly firstFailure: string | undefined;
-}
-
 export interface BesideAttack {
   readonly calmP99Ms: number;
   readonly attackedP99Ms: number;
@@ -55,51 +46,9 @@ export interface BesideAttack {
   readonly rounds: number;
 }
 
-export class SteadyChecks {
-  readonly #child: ChildProcess;
-  readonly #target: Pick<ChecksOrder, "address" | "tokens">;
-  readonly #ended: Promise<never>;
-
-  private constructor(child: ChildProcess, target: Pick<ChecksOrder, "address" | "tokens">) {
-    this.#child = child;
-    this.#target = target;
-    this.#ended = once(child, "exit").then(() => {
-      throw new Error("the process that sends checks has ended");
-    });
-    this.#ended.catch(() => undefined);
-  }
-
-  /** @param target the gRPC port as SEKISHO_LISTEN has it, and tokens that are allowed there */
-  static start(target: {
-    readonly address: string;
-    readonly tokens: readonly string[];
-  }): SteadyChecks {
-    const program = join(repositoryRoot(), "dist", "bench", "load", "steady-checks.js");
-    // Without jest's own arguments for Node.
-    const child = fork(program, { execArgv: [], serialization: "json" });
-    runBeforeOthers(child.pid);
-    return new SteadyChecks(child, { ...target, tokens: [...target.tokens] });
-  }
-
-  /** Sends 300 checks/s for this long, one stretch at a time. Too many unanswered count as failed. */
-  async send(durationMs: number): Promise<SentChecks> {
-    const count = Math.round((RATE_PER_S * durationMs) / 1000);
-    const answered = new Promise((resolve) => this.#child.once("message", resolve));
-    const order: ChecksOrder = { ...this.#target, count, ratePerS: RATE_PER_S };
-    this.#child.send(order);
-    const report = checksReportSchema.parse(await Promise.race([answered, this.#ended]));
-    if (report.kind === "done") return { firstFailure: undefined, ...report };
-    return { latenciesMs: [], failures: count, firstFailure: report.message };
-  }
-
-  close(): void {
-    this.#child.kill("SIGKILL");
-  }
-}
-
 /** Warms up, then measures until a round is within the limits or its calm slices had no outlier. */
 export async function measureBeside(measured: {
-  readonly checks: SteadyChecks;
+  readonly checks: ChecksSender;
   /** Of the sidecar. */
   readonly pid: number | undefined;
   readonly attack: Attack;
@@ -120,15 +69,6 @@ export async function measureBeside(measured: {
   }
 }
 
-/** What else runs on the machine must not be taken for the attack's effect. Only root may ask so. */
-function runBeforeOthers(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_HIGHEST);
-  } catch {
-    // Then a busy machine shows in the calm slices.
-  }
-}
-
 /** As one value, so that a failure shows all of it. */
 export function expectUnharmed(beside: BesideAttack): void {
   expect({ ...beside, unharmed: isUnharmed(beside) }).toEqual({ ...beside, unharmed: true });
@@ -144,7 +84,7 @@ function isUnharmed({ calmP99Ms, attackedP99Ms, peakMB, failures }: BesideAttack
 }
 
 async function measureRound(
-  checks: SteadyChecks,
+  checks: ChecksSender,
   attack: Attack,
 ): Promise<{ readonly calm: readonly SentChecks[]; readonly attacked: readonly SentChecks[] }> {
   const [calm, attacked]: [SentChecks[], SentChecks[]] = [[], []];

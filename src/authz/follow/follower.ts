@@ -8,10 +8,11 @@ import { applyEntry } from "./apply-entry.js";
 import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase } from "./follower-state.js";
 import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
+import { CatchUp } from "./catch-up.js";
 import type { LocalState } from "./local-state-lru.js";
 import { clocksAgree, examineFacts, keptAge, wallClockJumped } from "./log-examination.js";
 import type { LogProblem, LogRequirements } from "./log-examination.js";
-import { advance, advancePage, judgeRead, tooFewReplicas } from "./log-order.js";
+import { advance, advancePage, judgeRead, OutOfStep, tooFewReplicas } from "./log-order.js";
 import type { Advance, ResyncCause } from "./log-order.js";
 import type { OnStale } from "../../revocation-log/on-stale.js";
 import {
@@ -77,17 +78,6 @@ export interface FollowerStatus {
   readonly problem: LogProblem | undefined;
   /** How many replicas a failover could promote without all revocations; 0: none. */
   readonly unprotectedReplicas: number;
-}
-
-/** The log is out of order: what this node had read proves nothing any more. */
-class OutOfStep extends Error {
-  readonly resyncCause: ResyncCause;
-
-  constructor(resyncCause: ResyncCause, why: string) {
-    super(why);
-    this.name = "OutOfStep";
-    this.resyncCause = resyncCause;
-  }
 }
 
 export class Follower {
@@ -235,13 +225,15 @@ export class Follower {
     if (facts === undefined) return;
     if (this.#state.phase.name === "paging") await this.#pageAndJoin(connection, facts);
     else await this.#readPending(connection, facts);
+    const catchUp = new CatchUp();
+    catchUp.note(joinedIn(this.#state).meta.seq, facts.sentAt);
     let before = momentOf(this.#options.clock);
     // The first read does not wait: without new entries it is a proof at once.
     for (let waitMs = 0; !this.#isClosing(); waitMs = READ_WAIT_MS) {
       const read = await connection.read(joinedIn(this.#state).group, READ_MAX_ENTRIES, waitMs);
       this.#checkClocks(before, read);
       before = read.receivedAt;
-      await this.#take(connection, read);
+      await this.#take(connection, read, catchUp);
     }
   }
 
@@ -311,7 +303,7 @@ export class Follower {
   }
 
   /** Applies what was read, judges what it proves, acknowledges it. */
-  async #take(connection: LogConnection, read: LogRead): Promise<void> {
+  async #take(connection: LogConnection, read: LogRead, catchUp: CatchUp): Promise<void> {
     const { required, state } = this.#options;
     const { meta } = joinedIn(this.#state);
     const seqBefore = this.#state.applied?.seq ?? 0;
@@ -321,8 +313,11 @@ export class Follower {
     if (verdict.kind === "resync") throw new OutOfStep(verdict.cause, verdict.why);
     if (typeof read.meta !== "string") this.#noteKept(read.meta, read);
     const { serverMs } = read;
-    if (verdict.kind === "fresh") {
-      await this.#prove(connection, read, verdict);
+    const earlier = catchUp.reached(seqAfter);
+    const provenAt = verdict.kind === "fresh" ? read.sentAt : earlier;
+    if (verdict.kind === "more") catchUp.note(verdict.meta.seq, read.sentAt);
+    if (verdict.kind !== "unproven" && provenAt !== undefined) {
+      await this.#prove(connection, read, { ...verdict, sentAt: provenAt });
     } else {
       await this.#acknowledge(connection, read.entries, { serverMs, quorum: 0 });
       if (verdict.kind === "unproven") this.#report(verdict.problem);
@@ -331,11 +326,14 @@ export class Follower {
     state.forgetPassed();
   }
 
-  /** Acknowledges what was read; the read is a proof if a quorum of replicas has that. */
+  /**
+   * Acknowledges what was read; it proves that everything published before `sentAt` is applied, if a
+   * quorum of replicas has that.
+   */
   async #prove(
     connection: LogConnection,
-    { entries, serverMs, sentAt, replication }: LogRead,
-    { meta, quorum }: { readonly meta: LogMeta; readonly quorum: number },
+    { entries, serverMs, replication }: LogRead,
+    { meta, quorum, sentAt }: Pick<LogRead, "sentAt"> & { meta: LogMeta; quorum: number },
   ): Promise<void> {
     const proof = { kind: "proven", sentAt, coversFromMs: meta.coversFromMs } as const;
     if (quorum === 0) this.#on(proof);

@@ -18,6 +18,17 @@ export type ResyncCause =
   | "log_changed"
   | "unexpected_reply";
 
+/** The log is out of order: what this node had read proves nothing any more. */
+export class OutOfStep extends Error {
+  readonly resyncCause: ResyncCause;
+
+  constructor(resyncCause: ResyncCause, why: string) {
+    super(why);
+    this.name = "OutOfStep";
+    this.resyncCause = resyncCause;
+  }
+}
+
 export interface Advance {
   /** Every entry that was read; all may be applied, in order or not. */
   readonly entries: readonly LogEntry[];
@@ -79,8 +90,8 @@ function firstSeqOf(raw: readonly RawEntry[]): number | undefined {
 export type ReadVerdict =
   /** Everything published before the read was sent has been applied, if a quorum confirms it. */
   | { readonly kind: "fresh"; readonly meta: LogMeta; readonly quorum: number }
-  /** In order, but there may be more. */
-  | { readonly kind: "more" }
+  /** In order, but there may be more. What was applied may still prove an earlier moment. */
+  | { readonly kind: "more"; readonly meta: LogMeta; readonly quorum: number }
   /** In order, but it may not be the log that publishers write to. */
   | { readonly kind: "unproven"; readonly problem: LogProblem }
   | { readonly kind: "resync"; readonly cause: ResyncCause; readonly why: string };
@@ -122,11 +133,11 @@ export function judgeRead(
     const fall = `from ${reached.seqBefore} to ${meta.seq}`;
     return resync("fall", `the log's sequence went backwards, ${fall}`);
   }
-  if (reached.full) return { kind: "more" };
-  if (reached.seqAfter < meta.seq) {
+  if (!reached.full && reached.seqAfter < meta.seq) {
     return resync("gap", `entry ${meta.seq} was published but not delivered`);
   }
-  return judgeServer(read, meta, required);
+  const verdict = judgeServer(read, meta, required);
+  return verdict.kind === "fresh" && reached.full ? { ...verdict, kind: "more" } : verdict;
 }
 
 /** Whether the server that answered must be the one that publishers write to. */

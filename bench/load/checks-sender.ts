@@ -1,0 +1,68 @@
+/** A process of its own that sends checks at a steady rate to a sidecar's gRPC port. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { constants, setPriority } from "node:os";
+import { join } from "node:path";
+
+import { repositoryRoot } from "../../dev/repository.js";
+import { checksReportSchema, type ChecksOrder } from "./steady-checks.js";
+
+const RATE_PER_S = 300;
+
+/** Checks that were allowed, in milliseconds from when each was due, and those that were not. */
+export interface SentChecks {
+  readonly latenciesMs: readonly number[];
+  readonly failures: number;
+  readonly firstFailure: string | undefined;
+}
+
+export class ChecksSender {
+  readonly #child: ChildProcess;
+  readonly #target: Pick<ChecksOrder, "address" | "tokens">;
+  readonly #ended: Promise<never>;
+
+  private constructor(child: ChildProcess, target: Pick<ChecksOrder, "address" | "tokens">) {
+    this.#child = child;
+    this.#target = target;
+    this.#ended = once(child, "exit").then(() => {
+      throw new Error("the process that sends checks has ended");
+    });
+    this.#ended.catch(() => undefined);
+  }
+
+  /** @param target the gRPC port as SEKISHO_LISTEN has it, and tokens that are allowed there */
+  static start(target: {
+    readonly address: string;
+    readonly tokens: readonly string[];
+  }): ChecksSender {
+    const program = join(repositoryRoot(), "dist", "bench", "load", "steady-checks.js");
+    // Without the parent's own arguments for Node.
+    const child = fork(program, { execArgv: [], serialization: "json" });
+    runBeforeOthers(child.pid);
+    return new ChecksSender(child, { ...target, tokens: [...target.tokens] });
+  }
+
+  /** Sends 300 checks/s for this long, one stretch at a time. Too many unanswered count as failed. */
+  async send(durationMs: number): Promise<SentChecks> {
+    const count = Math.round((RATE_PER_S * durationMs) / 1000);
+    const answered = new Promise((resolve) => this.#child.once("message", resolve));
+    const order: ChecksOrder = { ...this.#target, count, ratePerS: RATE_PER_S };
+    this.#child.send(order);
+    const report = checksReportSchema.parse(await Promise.race([answered, this.#ended]));
+    if (report.kind === "done") return { firstFailure: undefined, ...report };
+    return { latenciesMs: [], failures: count, firstFailure: report.message };
+  }
+
+  close(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+/** What else runs on the machine must not be taken for the effect of what is measured. Needs root. */
+export function runBeforeOthers(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_HIGHEST);
+  } catch {
+    // Then a busy machine shows in the results.
+  }
+}
