@@ -80,7 +80,7 @@ export async function startAuthz(
   const connections = new CheckConnections(connectionLimitsOf(config), observers.connections);
 
   const follower = new Follower({
-    log: revocationLogInRedis(redisConnections(config.redisUrl), partitionKeys(0), clock),
+    log: revocationLogInRedis(redisConnections(config.redis), partitionKeys(0), clock),
     state,
     clock,
     groupPrefix: `${config.nodeId}:${randomBytes(6).toString("hex")}`,

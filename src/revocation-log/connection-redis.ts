@@ -2,12 +2,22 @@
  * One connection to Redis that is never reconnected: no retries, no offline queue, no replay. The
  * caller decides what a lost connection means, and opens another one.
  */
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis, RedisOptions } from "ioredis";
+import type { RedisSettings } from "../runtime/config/redis-settings.js";
+import { parseRedisUrl, type HostPort } from "../runtime/config/redis-url.js";
+import { slotMaster } from "./cluster-slots-redis.js";
 import { toLogError } from "./error-redis.js";
+import { partitionKeys } from "./partition.js";
+import { redisClient, serverClient, shuffled } from "./client-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 /** How long opening a connection may take, with TLS and authentication. */
 const CONNECT_TIMEOUT_MS = 2000;
+
+/** Of a Sentinel, and of the master that it names: the next Sentinel may know a better one. */
+const SENTINEL_CONNECT_TIMEOUT_MS = 1000;
+
+const COMMAND_TIMEOUT_MS = 1000;
 
 const OPTIONS = {
   lazyConnect: true,
@@ -26,6 +36,8 @@ const OPTIONS = {
 
 export interface RedisConnection {
   readonly client: Redis;
+  /** `host:port` of the server that it leads to, for messages. */
+  readonly address: string;
   /**
    * The settled command, or a `RevocationLogError` after `withinMs` or any failure. If the command
    * does not settle in time, the connection is closed: a late reply could be taken for another's.
@@ -36,13 +48,48 @@ export interface RedisConnection {
 
 export type OpenRedisConnection = () => Promise<RedisConnection>;
 
-/** Opens connections to the server at `url` (`redis://` or `rediss://`). */
-export function redisConnections(url: string): OpenRedisConnection {
-  return () => open(url);
+/**
+ * Opens connections to the server that has the log: the one server; the master that the Sentinels name
+ * now; in a Redis Cluster, the master of the log's slot.
+ */
+export function redisConnections(settings: RedisSettings): OpenRedisConnection {
+  const address = parseRedisUrl(settings.url);
+  if (address.kind === "server") return () => open(redisClient(settings, OPTIONS));
+  if (address.kind === "sentinel") {
+    const options = { ...OPTIONS, connectTimeout: SENTINEL_CONNECT_TIMEOUT_MS };
+    const withinMs = (address.hosts.length + 1) * SENTINEL_CONNECT_TIMEOUT_MS;
+    return () => open(redisClient(settings, options), withinMs);
+  }
+  const connect = (server: HostPort) => open(serverClient(server, settings, OPTIONS));
+  return async () => connect(await logMaster(shuffled(address.hosts), connect));
 }
 
-async function open(url: string): Promise<RedisConnection> {
-  const client = new Redis(url, OPTIONS);
+/** Asks the servers of a cluster, one after the other, until one knows the log's master. */
+async function logMaster(
+  servers: readonly HostPort[],
+  connect: (server: HostPort) => Promise<RedisConnection>,
+): Promise<HostPort> {
+  let error: unknown;
+  for (const server of servers) {
+    try {
+      const connection = await connect(server);
+      try {
+        const { client } = connection;
+        const { log } = partitionKeys(0);
+        const asked = Promise.all([client.cluster("KEYSLOT", log), client.cluster("SLOTS")]);
+        const replies = await connection.within(COMMAND_TIMEOUT_MS, "CLUSTER SLOTS", asked);
+        return slotMaster(...replies, server);
+      } finally {
+        connection.close();
+      }
+    } catch (thrown) {
+      error = thrown;
+    }
+  }
+  throw toLogError("CLUSTER SLOTS", error);
+}
+
+async function open(client: Redis, connectWithinMs = CONNECT_TIMEOUT_MS): Promise<RedisConnection> {
   // Some causes, such as a refused password, arrive only here: the commands themselves reject with
   // "connection closed".
   let connectionError: Error | undefined;
@@ -59,12 +106,20 @@ async function open(url: string): Promise<RedisConnection> {
     }
   };
   try {
-    await run(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
-    return { client, within: run, close: () => disconnect(client) };
+    await run(connectWithinMs + 500, "connect", client.connect());
+    const address = addressOf(client);
+    return { client, address, within: run, close: () => disconnect(client) };
   } catch (error) {
     disconnect(client);
     throw error;
   }
+}
+
+/** Where a client of Sentinels leads to is known only by its socket. */
+function addressOf({ options, stream }: Redis): string {
+  if (!options.sentinels?.length) return `${options.host ?? "?"}:${options.port ?? "?"}`;
+  const { remoteAddress, remotePort } = stream;
+  return `${remoteAddress ?? "?"}:${remotePort ?? "?"}`;
 }
 
 /** The settled command, or a RevocationLogError and a closed connection once `withinMs` passed. */

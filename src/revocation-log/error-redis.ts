@@ -1,6 +1,12 @@
 /** Converts every error of ioredis into a RevocationLogError. */
 import { RevocationLogError, type RevocationLogErrorCode } from "./revocation-log.js";
 
+const CLIENT_CERTIFICATE =
+  "this Redis demands a certificate of its clients: set SEKISHO_REDIS_TLS_CERT_FILE and " +
+  "SEKISHO_REDIS_TLS_KEY_FILE to one that it accepts";
+const AUTHORITY =
+  "set SEKISHO_REDIS_TLS_CA_FILE to the authorities that Redis's certificate is from";
+
 /**
  * Errors of a server that is temporarily unavailable: the first word of Redis's error or Node's
  * error code, and what to do where that is known. What was read before stays valid. After any other
@@ -19,6 +25,16 @@ const PASSING: Readonly<Record<string, string>> = {
   WRONGPASS: "check user and password in SEKISHO_REDIS_URL and its password file",
   NOPERM: "the Redis user lacks a right: compare deploy/redis/users.acl",
   READONLY: "this Redis is a replica: point SEKISHO_REDIS_URL at the master",
+  MOVED:
+    "another server of the cluster has the log now: SEKISHO_REDIS_URL must begin with redis+cluster://",
+  ASK: "the log is being moved to another server of the cluster",
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: CLIENT_CERTIFICATE,
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: CLIENT_CERTIFICATE,
+  SELF_SIGNED_CERT_IN_CHAIN: AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: "the host in SEKISHO_REDIS_URL is not in Redis's certificate",
   ECONNREFUSED: "is Redis up, and is SEKISHO_REDIS_URL right?",
   ENOTFOUND: "is the host in SEKISHO_REDIS_URL right?",
   ETIMEDOUT: "is the address in SEKISHO_REDIS_URL right, and reachable?",

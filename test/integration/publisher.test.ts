@@ -252,7 +252,7 @@ describe("a publication that is refused", () => {
 
   it("does not wait one after the other while a replica is missing", async () => {
     await initLog(url);
-    await withPublisher({ minReplicas: 1, open: redisConnections(url) }, async (publish) => {
+    await withPublisher({ minReplicas: 1, open: redisConnections({ url }) }, async (publish) => {
       const many = (prefix: string) =>
         Promise.all(
           Array.from({ length: 32 }, async (_, i) =>
@@ -279,7 +279,7 @@ describe("a publication that is refused", () => {
     await initLog(url);
     const proxy = await TcpProxy.start(server.port);
     try {
-      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+      await withPublisher({ open: redisConnections({ url: proxy.url }) }, async (publish) => {
         expect(codeOf(await publish(endOf("s-1")))).toBe("published");
         proxy.swallowReplies();
         expect(await publish(endOf("s-2"))).toMatchObject({
