@@ -8,8 +8,8 @@ import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
 
+import { withTimeout } from "../src/runtime/with-timeout.js";
 import { waitFor } from "./wait-for.js";
 
 /** How many of a program's latest lines are buffered. */
@@ -161,14 +161,8 @@ export class StartedProcess {
   async stop(timeoutMs = STOP_TIMEOUT_MS, signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
     this.#child.kill(signal);
     this.resume();
-    const over = new AbortController();
-    const timeout = delay(timeoutMs, undefined, { signal: over.signal }).then(
-      () => "over" as const,
-      () => "over" as const,
-    );
-    const first = await Promise.race([this.exited, timeout]);
-    over.abort();
-    return first === "over" ? this.kill() : first;
+    const timeout = () => new Error(`still running after ${timeoutMs} ms`);
+    return withTimeout(this.exited, timeoutMs, timeout).catch(() => this.kill());
   }
 
   #buffer(line: string): void {

@@ -138,7 +138,7 @@ describe("the arrows between the rooms of src", () => {
     "authz/follow": ["runtime", "tokens", "revocation-log"],
     "authz/check": ["runtime", "tokens", "revocation-log", "authz/follow", "generated"],
     authz: ["runtime", "tokens", "revocation-log", "authz/follow", "authz/check"],
-    "sessions/database": [],
+    "sessions/database": ["runtime"],
     "sessions/passwords": [],
     "sessions/limits": ["revocation-log", "runtime"],
     "sessions/audit": ["runtime", "sessions/database"],
@@ -153,6 +153,7 @@ describe("the arrows between the rooms of src", () => {
     "sessions/login": [
       "runtime",
       "tokens",
+      "revocation-log",
       "sessions/audit",
       "sessions/database",
       "sessions/keys",
@@ -162,10 +163,10 @@ describe("the arrows between the rooms of src", () => {
     ],
     "sessions/admin": [
       "tokens",
+      "revocation-log",
       "sessions/audit",
       "sessions/database",
       "sessions/login",
-      "sessions/outbox",
       "sessions/passwords",
     ],
     "sessions/http": [

@@ -94,8 +94,14 @@ async function measure(
       redis: await redisVersion(deployment.redisUrl),
     },
     configuration: {
-      ...{ rounds, secondsPerSide, warmUpS, ratePerS, tokens: plan.tokens },
-      ...{ connectionsMax: CONNECTIONS_MAX, envoyThreads: 1, algorithm: "ES256" },
+      rounds,
+      secondsPerSide,
+      warmUpS,
+      ratePerS,
+      tokens: plan.tokens,
+      connectionsMax: CONNECTIONS_MAX,
+      envoyThreads: 1,
+      algorithm: "ES256",
     },
     ...measured,
   };

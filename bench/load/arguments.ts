@@ -54,8 +54,14 @@ export function readArguments(args: readonly string[]): Arguments {
     ({ values } = parseArgs({
       args: [...args],
       options: {
-        ...{ rounds: number, seconds: number, rate: number, tokens: number },
-        ...{ small: flag, micro: flag, record: flag, help: { ...flag, short: "h" } },
+        rounds: number,
+        seconds: number,
+        rate: number,
+        tokens: number,
+        small: flag,
+        micro: flag,
+        record: flag,
+        help: { ...flag, short: "h" },
       },
     }));
   } catch (error) {

@@ -36,7 +36,9 @@ export class HttpSender {
     const request = startRequest({
       agent: this.#agent,
       host: "127.0.0.1",
-      ...{ port, path, method },
+      port,
+      path,
+      method,
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(text === undefined ? {} : { "content-type": "application/json" }),

@@ -35,17 +35,39 @@ export type SessionArguments =
   | { readonly kind: "run"; readonly plan: SessionPlan };
 
 const FULL = {
-  ...{ rounds: 3, ratePerS: 200, refreshS: 8, readS: 3, warmUpS: 2 },
-  ...{ users: 40, sessionsPerUser: 8, revokedUsers: 10, nodes: 3 },
-  ...{ revocations: 40, revocationsPerS: 10, revocationS: 4, hashes: 20 },
-  ...{ steps: [100, 200, 300, 400, 600, 800], stepS: 4 },
+  rounds: 3,
+  ratePerS: 200,
+  refreshS: 8,
+  readS: 3,
+  warmUpS: 2,
+  users: 40,
+  sessionsPerUser: 8,
+  revokedUsers: 10,
+  nodes: 3,
+  revocations: 40,
+  revocationsPerS: 10,
+  revocationS: 4,
+  hashes: 20,
+  steps: [100, 200, 300, 400, 600, 800],
+  stepS: 4,
 } as const;
 
 const SMALL = {
-  ...{ rounds: 1, ratePerS: 40, refreshS: 1, readS: 1, warmUpS: 0 },
-  ...{ users: 6, sessionsPerUser: 5, revokedUsers: 2, nodes: 3 },
-  ...{ revocations: 4, revocationsPerS: 5, revocationS: 1, hashes: 2 },
-  ...{ steps: [40], stepS: 1 },
+  rounds: 1,
+  ratePerS: 40,
+  refreshS: 1,
+  readS: 1,
+  warmUpS: 0,
+  users: 6,
+  sessionsPerUser: 5,
+  revokedUsers: 2,
+  nodes: 3,
+  revocations: 4,
+  revocationsPerS: 5,
+  revocationS: 1,
+  hashes: 2,
+  steps: [40],
+  stepS: 1,
 } as const;
 
 export const SESSION_USAGE = `usage: npm run bench -- sessions [options]

@@ -110,9 +110,18 @@ async function measure(
 function configurationOf(plan: SessionPlan, { cores }: SessionsBenchDeployment) {
   const { rounds, ratePerS, refreshS, readS, users, sessionsPerUser, nodes } = plan;
   return {
-    ...{ rounds, ratePerS, refreshS, readS, users, sessionsPerUser, nodes },
-    ...{ revocationsPerS: plan.revocationsPerS, hashesMax: HASHES_MAX },
-    ...{ connectionsMax: CONNECTIONS_MAX, fsync: true, cores },
+    rounds,
+    ratePerS,
+    refreshS,
+    readS,
+    users,
+    sessionsPerUser,
+    nodes,
+    revocationsPerS: plan.revocationsPerS,
+    hashesMax: HASHES_MAX,
+    connectionsMax: CONNECTIONS_MAX,
+    fsync: true,
+    cores,
   };
 }
 

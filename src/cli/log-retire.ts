@@ -107,7 +107,8 @@ function set(
   to: RetirementRequest["to"],
 ): Promise<RetirementOutcome> {
   return setRetirement(redisConnections(redis), partitionKeys(0), {
-    ...{ to, generation },
+    to,
+    generation,
     minReplicas: Math.max(redisMinReplicas, minReplicas),
   });
 }

@@ -60,13 +60,18 @@ async function readFromRedis(redis: RedisSettings): Promise<Found> {
     }
     const { generation, seq, authority, keptMsAgo, retiredMsAgo } = reportLog(meta, found.serverMs);
     const nodes = reportNodes(found, meta).map((one) => ({
-      ...{ node: one.node, state: one.state, seq: one.seq, group: one.group },
+      node: one.node,
+      state: one.state,
+      seq: one.seq,
+      group: one.group,
       seen_ms_ago: one.seenMsAgo,
       max_staleness_ms: one.maxStalenessMs,
       on_stale: one.onStale,
     }));
     const log = {
-      ...{ generation, seq, authority },
+      generation,
+      seq,
+      authority,
       ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
       ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
     };

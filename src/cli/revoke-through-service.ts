@@ -19,7 +19,10 @@ const unconfirmedSchema = z
     reason: z.enum(UNCONFIRMED_REASONS).optional().catch(undefined),
   })
   .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason }) => ({
-    ...{ node, maxStalenessMs, onStale, reason },
+    node,
+    maxStalenessMs,
+    onStale,
+    reason,
   }));
 
 const answerSchema = z.object({

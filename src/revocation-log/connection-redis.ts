@@ -5,6 +5,7 @@
 import type { Redis, RedisOptions } from "ioredis";
 import type { RedisSettings } from "../runtime/config/redis-settings.js";
 import { parseRedisUrl, type HostPort } from "../runtime/config/redis-url.js";
+import { withTimeout } from "../runtime/with-timeout.js";
 import { slotMaster } from "./cluster-slots-redis.js";
 import { toLogError } from "./error-redis.js";
 import { partitionKeys } from "./partition.js";
@@ -98,7 +99,10 @@ async function open(client: Redis, connectWithinMs = CONNECT_TIMEOUT_MS): Promis
   });
   const run = async <T>(withinMs: number, what: string, command: Promise<T>): Promise<T> => {
     try {
-      return await within(client, withinMs, what, command);
+      return await withTimeout(command, withinMs, () => {
+        disconnect(client);
+        return new RevocationLogError("unavailable", `no answer to ${what} within ${withinMs} ms`);
+      });
     } catch (error) {
       const aborted = error instanceof Error && error.name === "AbortError";
       const lost = aborted || client.status !== "ready";
@@ -120,27 +124,6 @@ function addressOf({ options, stream }: Redis): string {
   if (!options.sentinels?.length) return `${options.host ?? "?"}:${options.port ?? "?"}`;
   const { remoteAddress, remotePort } = stream;
   return `${remoteAddress ?? "?"}:${remotePort ?? "?"}`;
-}
-
-/** The settled command, or a RevocationLogError and a closed connection once `withinMs` passed. */
-async function within<T>(
-  client: Redis,
-  withinMs: number,
-  what: string,
-  command: Promise<T>,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new RevocationLogError("unavailable", `no answer to ${what} within ${withinMs} ms`));
-      disconnect(client);
-    }, withinMs);
-  });
-  try {
-    return await Promise.race([command, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 const disconnecting = new WeakSet<Redis>();

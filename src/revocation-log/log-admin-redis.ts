@@ -15,7 +15,7 @@ import { SharedConnection, type SharedServer } from "./shared-connection-redis.j
 import { APPEND_MAX_ENTRIES, READ_BACK_MAX_ENTRIES } from "./log-admin.js";
 import type {
   BegunRestore,
-  KeeperFacts,
+  LogAdminFacts,
   LogAdmin,
   RestoredEntry,
   RestoredLog,
@@ -134,7 +134,7 @@ export class RedisLogAdmin implements LogAdmin {
     this.#keys = keys;
   }
 
-  facts(): Promise<KeeperFacts> {
+  facts(): Promise<LogAdminFacts> {
     return this.#shared.use("ROLE, TIME", async ({ connection, runId }) => {
       const transaction = connection.client.multi();
       transaction.call("ROLE");

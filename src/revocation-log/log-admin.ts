@@ -25,7 +25,7 @@ export const APPEND_MAX_ENTRIES = 500;
 export const READ_BACK_MAX_ENTRIES = 500;
 
 /** The server's own report of itself and of the log, at one moment. */
-export interface KeeperFacts {
+export interface LogAdminFacts {
   /** `master`, or the log cannot be written to. */
   readonly role: string;
   readonly serverRunId: string;
@@ -80,7 +80,7 @@ export interface TrimRequest {
 }
 
 export interface LogAdmin {
-  facts(): Promise<KeeperFacts>;
+  facts(): Promise<LogAdminFacts>;
   /**
    * Up to `count` entries (at most `READ_BACK_MAX_ENTRIES`) after the entry ID `id`, from the first
    * on if it is undefined; fewer than `count` means the end. Works during a restore, before `clear`.

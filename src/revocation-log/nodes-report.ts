@@ -27,7 +27,9 @@ export function reportLog(meta: LogMeta, serverMs: number): LogReport {
   const since = (ms: number | undefined) =>
     ms === undefined ? undefined : Math.max(0, serverMs - ms);
   return {
-    ...{ generation, seq, authority },
+    generation,
+    seq,
+    authority,
     keptMsAgo: authority === "database" ? since(keptAtMs) : undefined,
     retiredMsAgo: since(retiredAtMs),
   };
@@ -42,7 +44,8 @@ export function reportNodes(
     .map(({ node, group, row }): NodeReport => {
       const behind = hasApplied(row, log) ? "in_step" : "behind";
       return {
-        ...{ node, group },
+        node,
+        group,
         state: isSilent(row, serverMs) ? "silent" : behind,
         seq: row.seq,
         seenMsAgo: Math.max(0, serverMs - row.seenMs),

@@ -14,7 +14,7 @@ import { cutOffAheadMaxS } from "./horizon.js";
 import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
-import type { Publisher, PublishOutcome, PublishRefusal, PublishRequest } from "./publisher.js";
+import type { Publisher, PublishOutcome, PublishRefusal, DecidedRevocation } from "./publisher.js";
 import type { Authority } from "./revocation-log.js";
 import { REPLID_FUNCTION } from "./server-info-redis.js";
 import { SharedWait } from "./shared-wait-redis.js";
@@ -123,7 +123,7 @@ export class RedisPublisher implements Publisher {
     this.#shared = new SharedConnection(options.open);
   }
 
-  async publish(request: PublishRequest): Promise<PublishOutcome> {
+  async publish(request: DecidedRevocation): Promise<PublishOutcome> {
     const content = { ...request, origin: this.#origin };
     const unreadable = whyUnreadable(content, Math.floor(request.atMs));
     if (unreadable !== undefined) return refused("entry_unreadable", unreadable);
@@ -150,7 +150,7 @@ export class RedisPublisher implements Publisher {
 
   async #append(
     { connection, runId }: SharedServer,
-    request: PublishRequest,
+    request: DecidedRevocation,
   ): Promise<{ readonly outcome: PublishOutcome; readonly minReplicas: number }> {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
     const isDatabase = authority === "database" && !breakGlass;

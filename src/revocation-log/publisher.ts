@@ -8,11 +8,15 @@
  */
 import type { Revocation } from "./entry.js";
 
-export interface PublishRequest {
+/** What is published: a revocation, and who decided it when and why. */
+export interface DecidedRevocation {
   readonly revocation: Revocation;
   /** Names this revocation in logs and audits; unique. */
   readonly eventId: string;
-  /** When it was decided, Unix milliseconds; it may be published much later. */
+  /**
+   * When it was decided, Unix milliseconds; it may be published much later. The session service
+   * reads the time under the lock of that decision.
+   */
   readonly atMs: number;
   readonly reason: string | undefined;
   readonly actor: string | undefined;
@@ -65,6 +69,6 @@ export const PUBLISH_CLOCK_DIFFERENCE_MAX_MS = 30_000;
 
 export interface Publisher {
   /** Never rejects. Bounded in time. */
-  publish(request: PublishRequest): Promise<PublishOutcome>;
+  publish(request: DecidedRevocation): Promise<PublishOutcome>;
   close(): void;
 }

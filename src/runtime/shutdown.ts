@@ -1,5 +1,6 @@
 /** Closes a program's parts, each within its own time limit. */
 import type { Logger } from "./log.js";
+import { withTimeout } from "./with-timeout.js";
 
 export interface ShutdownStep {
   /** For the log. */
@@ -21,17 +22,10 @@ async function endOne(
   log: Pick<Logger, "warn">,
   { part, maxMs, end }: ShutdownStep,
 ): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`not within ${maxMs} ms`), maxMs);
-  });
   try {
-    const problem = await Promise.race([end().then(() => undefined), timeout]);
-    if (problem !== undefined) log.warn({ part, problem }, "did not end in order");
+    await withTimeout(end(), maxMs, () => new Error(`not within ${maxMs} ms`));
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
     log.warn({ part, problem }, "did not end in order");
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -2,6 +2,8 @@
  * What the session service needs before it can answer: tables, keys. The database may be away at
  * startup, so each step is retried until it succeeds, and reports why it fails.
  */
+import { PeriodicTask } from "./periodic-task.js";
+
 const RETRY_MS = 500;
 
 export interface StartupStep {
@@ -16,9 +18,7 @@ export class Startup {
   readonly #onDone: () => void;
   #problem: string | undefined;
   #done = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #trying: Promise<void> = Promise.resolve();
-  #closed = false;
+  readonly #task = new PeriodicTask(() => this.#try());
 
   /** `onProblem` is called once for each new problem. */
   constructor(
@@ -42,40 +42,34 @@ export class Startup {
   }
 
   start(): void {
-    this.#trying = this.#try(0);
+    void this.#task.start();
   }
 
   /** Resolves when no step is running any more. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#trying;
+  close(): Promise<void> {
+    return this.#task.close();
   }
 
-  async #try(from: number): Promise<void> {
-    let done = from;
+  async #try(): Promise<number | undefined> {
     try {
-      for (const { run } of this.#steps.slice(from)) {
-        if (this.#closed) return;
+      for (const { run } of this.#steps.slice(this.#done)) {
+        if (this.#task.closed) return undefined;
         await run();
-        done += 1;
-        this.#done = done;
+        this.#done += 1;
       }
     } catch (error) {
-      this.#failed(done, error);
-      return;
+      this.#failed(error);
+      return RETRY_MS;
     }
     this.#problem = undefined;
-    if (!this.#closed) this.#onDone();
+    if (!this.#task.closed) this.#onDone();
+    return undefined;
   }
 
-  #failed(done: number, error: unknown): void {
+  #failed(error: unknown): void {
+    if (this.#task.closed) return;
     const problem = error instanceof Error ? error.message : String(error);
-    if (this.#closed) return;
-    if (problem !== this.#problem) this.#onProblem(this.#steps[done]?.name ?? "", problem);
+    if (problem !== this.#problem) this.#onProblem(this.#steps[this.#done]?.name ?? "", problem);
     this.#problem = problem;
-    this.#timer = setTimeout(() => {
-      this.#trying = this.#try(done);
-    }, RETRY_MS);
   }
 }

@@ -23,7 +23,9 @@ export async function createFirstOperator(
     db = await openDatabase(config.database);
     await db.migrate();
     const parts = {
-      ...{ db, hasher, randomBytes },
+      db,
+      hasher,
+      randomBytes,
       clock: systemClock,
       newEventId: randomUUID,
       newUserId: randomUUID,

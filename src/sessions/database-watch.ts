@@ -5,6 +5,7 @@
  */
 import { momentOf, type Clock } from "../runtime/clock.js";
 import { clockOffsetMs, describeClockOffset } from "../runtime/clock-offset.js";
+import { PeriodicTask } from "../runtime/periodic-task.js";
 import type { Database } from "./database/database.js";
 
 const INTERVAL_MS = 1000;
@@ -28,9 +29,7 @@ export class DatabaseWatch {
   #problem: string | undefined;
   #clockAheadMs: number | undefined;
   #clockProblem: string | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
-  #closed = false;
+  readonly #task = new PeriodicTask(() => this.#look());
 
   constructor(options: DatabaseWatchOptions) {
     this.#options = options;
@@ -55,17 +54,15 @@ export class DatabaseWatch {
   }
 
   start(): void {
-    this.#looking = this.#look();
+    void this.#task.start();
   }
 
   /** Settles once no ping is in flight. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#looking;
+  close(): Promise<void> {
+    return this.#task.close();
   }
 
-  async #look(): Promise<void> {
+  async #look(): Promise<number> {
     const { db, clock, observer } = this.#options;
     const sentAt = momentOf(clock);
     const problem = await db.ping().then(
@@ -77,11 +74,8 @@ export class DatabaseWatch {
     );
     const changed = (problem === undefined) !== (this.#problem === undefined);
     this.#problem = problem;
-    if (this.#closed) return;
-    if (changed) observer.database(problem);
-    this.#timer = setTimeout(() => {
-      this.#looking = this.#look();
-    }, INTERVAL_MS);
+    if (changed && !this.#task.closed) observer.database(problem);
+    return INTERVAL_MS;
   }
 
   #compare(offsetMs: number): void {
@@ -91,6 +85,6 @@ export class DatabaseWatch {
     const problem = agree ? undefined : describeClockOffset("the database", offsetMs, skewMs);
     const changed = (problem === undefined) !== (this.#clockProblem === undefined);
     this.#clockProblem = problem;
-    if (changed && !this.#closed) observer.clock(problem);
+    if (changed && !this.#task.closed) observer.clock(problem);
   }
 }

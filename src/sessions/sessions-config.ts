@@ -120,8 +120,15 @@ export function readSessionsConfig(
   }
   return {
     ...rest,
-    ...{ listen, opsListen, database, redis, issuer, audience },
-    ...{ clockSkewS, maxTokenLifetimeS, tokenLifetimeS },
+    listen,
+    opsListen,
+    database,
+    redis,
+    issuer,
+    audience,
+    clockSkewS,
+    maxTokenLifetimeS,
+    tokenLifetimeS,
     // A token is dated back to the last search, and must still be valid for a while.
     refreshUnsearchedMaxS: Math.min(rest.refreshUnsearchedMaxS, Math.ceil(tokenLifetimeS / 2)),
     keys: { ...rest.keys, secret },

@@ -139,7 +139,12 @@ export function apiDependencies(
   return {
     sessions: {
       ...tools,
-      ...{ hasher, limits, mint: keys, verifier: keys, outbox, refusals },
+      hasher,
+      limits,
+      mint: keys,
+      verifier: keys,
+      outbox,
+      refusals,
       options: {
         idleMs: config.idleS * 1000,
         absoluteMs: config.maxAgeS * 1000,

@@ -3,7 +3,8 @@ import type { Issuer } from "./issuer.js";
 import type { VerificationKey } from "./json-web-key.js";
 import { type KeySet, type ParsedKeySet, parseKeySet } from "./jwks.js";
 import { loadKeySet } from "./key-location.js";
-import { type Schedule, systemSchedule } from "../runtime/schedule.js";
+import { PeriodicTask } from "../runtime/periodic-task.js";
+import type { Schedule } from "../runtime/schedule.js";
 
 /*
  * The keys of one issuer, loaded in the background and never within a request.
@@ -71,11 +72,9 @@ export class IssuerKeys {
   readonly #maxAgeMs: number;
   readonly #onRefresh: NonNullable<IssuerKeysOptions["onRefresh"]>;
   readonly #load: typeof loadKeySet;
-  readonly #schedule: Schedule;
+  readonly #task: PeriodicTask;
   readonly #random: () => number;
   readonly #closing = new AbortController();
-  #started: Promise<void> | undefined;
-  #cancelNext: () => void = () => undefined;
   #loaded: Loaded | undefined;
   #confirmedAt: Moment | undefined;
   #lastProblem: string | undefined;
@@ -91,19 +90,18 @@ export class IssuerKeys {
     this.#maxAgeMs = options.maxAgeMs;
     this.#onRefresh = options.onRefresh ?? (() => undefined);
     this.#load = options.load ?? loadKeySet;
-    this.#schedule = options.schedule ?? systemSchedule;
+    this.#task = new PeriodicTask(() => this.#refreshPeriodically(), options.schedule);
     this.#random = options.random ?? Math.random;
   }
 
   /** Resolves after the first load, good or not, and keeps loading until `close`. */
   start(): Promise<void> {
-    this.#started ??= this.#refreshAndScheduleNext();
-    return this.#started;
+    return this.#task.start();
   }
 
   /** Ends timers and aborts fetches. The set in use stays in use. */
   close(): void {
-    this.#cancelNext();
+    void this.#task.close();
     this.#closing.abort();
   }
 
@@ -136,15 +134,8 @@ export class IssuerKeys {
     return elapsedAtLeastMs(this.#confirmedAt, momentOf(this.#clock));
   }
 
-  async #refreshAndScheduleNext(): Promise<void> {
+  async #refreshPeriodically(): Promise<number> {
     await this.#refresh();
-    if (this.#closing.signal.aborted) return;
-    this.#cancelNext = this.#schedule(() => {
-      void this.#refreshAndScheduleNext();
-    }, this.#nextDelayMs());
-  }
-
-  #nextDelayMs(): number {
     const delayMs = this.current() === undefined ? this.#retryDelayMs() : this.#refreshDelayMs();
     return Math.round(delayMs * (1 - JITTER_SHARE * this.#random()));
   }

@@ -30,8 +30,11 @@ const messageSchema = z.object({
   name: z.string(),
   field: z.array(
     z.object({
-      ...{ name: z.string(), number: z.number(), label: z.string() },
-      ...{ type: z.string(), typeName: z.string() },
+      name: z.string(),
+      number: z.number(),
+      label: z.string(),
+      type: z.string(),
+      typeName: z.string(),
     }),
   ),
   get nestedType() {
@@ -334,7 +337,11 @@ type Package = ReturnType<typeof loadSync>;
 
 function load(includeDirs: string[]): Package {
   return loadSync(ROOT_FILE, {
-    ...{ includeDirs, keepCase: true, longs: Number, enums: String, oneofs: true },
+    includeDirs,
+    keepCase: true,
+    longs: Number,
+    enums: String,
+    oneofs: true,
   });
 }
 

@@ -152,7 +152,9 @@ describe.each(DATABASES)("$name", ({ start }) => {
         tenantId: "secretive",
         tokenHash: secret,
         sessionId: "hidden-session",
-        ...{ generation: 1, retries: 0, successorUsed: false },
+        generation: 1,
+        retries: 0,
+        successorUsed: false,
         issuedAt: AT,
         expiresAt: AT,
       });

@@ -12,7 +12,7 @@ import {
 import { systemClock } from "../../src/runtime/clock.js";
 import { afterRestore } from "../../src/sessions/outbox/after-restore.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../src/revocation-log/publisher.js";
 import { login } from "../../src/sessions/login/login.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { follow, initLog, KEYS, redis, type Following } from "../support/following.js";
@@ -102,9 +102,9 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       setPassword(given, by, { ...user, password: "a long enough password" }),
   };
   /** Each act on a user with a session, whose token must then be refused; and the next one not. */
-  const tryAll = async (user: StagedUser, on: Following): Promise<CommittedRevocation[]> => {
+  const tryAll = async (user: StagedUser, on: Following): Promise<DecidedRevocation[]> => {
     const publishing = outbox();
-    const committed: CommittedRevocation[] = [];
+    const committed: DecidedRevocation[] = [];
     for (const [name, act] of Object.entries(ACTS)) {
       const token = await open(user);
       expect([name, refuses(on, token)]).toEqual([name, false]);

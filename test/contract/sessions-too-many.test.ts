@@ -33,9 +33,15 @@ describe.each(DATABASES)("on $name a user's open sessions", ({ start }) => {
     const rows = Array.from({ length: count }, (_, index) => {
       const createdAt = new Date(nowMs + sinceMs + index * 1000);
       return {
-        ...{ tenantId: tenant, userId: user, sessionId: `${name} ${user} ${index}` },
-        ...{ deviceName: "a device", address: ADDRESS, lastUsedAddress: ADDRESS },
-        ...{ createdAt, lastUsedAt: createdAt, refreshGeneration: 0 },
+        tenantId: tenant,
+        userId: user,
+        sessionId: `${name} ${user} ${index}`,
+        deviceName: "a device",
+        address: ADDRESS,
+        lastUsedAddress: ADDRESS,
+        createdAt,
+        lastUsedAt: createdAt,
+        refreshGeneration: 0,
         idleExpiresAt: new Date(nowMs + idleMs),
         expiresAt: new Date(nowMs + 90 * DAY_MS),
         passwordChangeOnly: false,

@@ -48,8 +48,13 @@ const outsideToken = (org: string, sub: string, sid: string): string =>
   outside.mintFrom({
     header: { typ: "JWT" },
     claims: {
-      ...{ sub, org, sid },
-      ...{ tenant_id: undefined, user_id: undefined, session_id: undefined, user_epoch: undefined },
+      sub,
+      org,
+      sid,
+      tenant_id: undefined,
+      user_id: undefined,
+      session_id: undefined,
+      user_epoch: undefined,
     },
   });
 

@@ -91,7 +91,9 @@ describe("a WebSocket", () => {
     expect(said).toMatch(/^HTTP\/1\.1 101 /);
     expect(said).toMatch(/hello$/);
     expect(api.arrived.at(-1)).toMatchObject({
-      ...{ "x-auth-tenant-id": "acme", "x-auth-user-id": "ann", "x-auth-session-id": "laptop" },
+      "x-auth-tenant-id": "acme",
+      "x-auth-user-id": "ann",
+      "x-auth-session-id": "laptop",
       upgrade: "websocket",
     });
   });

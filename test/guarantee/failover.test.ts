@@ -112,7 +112,10 @@ async function find(link: TcpProxy, chosen: Member, afterMs: number): Promise<vo
 describe("the guarantee", () => {
   it("holds while a master with two replicas fails over again and again", async () => {
     const tokens = await expectGuarantee({
-      ...{ what: "failovers", deployment, pods, faults: faultCount(6, 30) },
+      what: "failovers",
+      deployment,
+      pods,
+      faults: faultCount(6, 30),
       publish: async (session) => (await publish(master.server.url, endOf(session))).published,
       next: failover,
       lastsMs: (random) => 500 + random(2500),

@@ -61,7 +61,10 @@ describe("the guarantee", () => {
   it("holds on a single Redis under faults at random", async () => {
     const kinds = faults();
     const tokens = await expectGuarantee({
-      ...{ what: "single Redis", deployment, pods, faults: faultCount(14, 60) },
+      what: "single Redis",
+      deployment,
+      pods,
+      faults: faultCount(14, 60),
       publish: async (session) => (await publish(deployment.redis.url, endOf(session))).published,
       next: (random) => {
         const fault = kinds[random(kinds.length)];

@@ -11,7 +11,7 @@ import { systemClock } from "../../src/runtime/clock.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../src/revocation-log/publisher.js";
 import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { KEYS, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";
@@ -89,7 +89,7 @@ function lead(link: TcpProxy, to: RedisServer): void {
   link.cutConnections();
 }
 
-const committed = new Map<string, CommittedRevocation>();
+const committed = new Map<string, DecidedRevocation>();
 
 /** Ends the session once, by one instance or the other; later asks whether it is in force by now. */
 async function publish(session: string): Promise<boolean> {
@@ -163,7 +163,11 @@ describe("the guarantee", () => {
   it("holds while the log moves, is lost, and an instance is led astray", async () => {
     const kinds = [move, misled, lost, cut];
     const tokens = await expectGuarantee({
-      ...{ what: "two Redis and a database", deployment, pods, faults: faultCount(6, 30), publish },
+      what: "two Redis and a database",
+      deployment,
+      pods,
+      faults: faultCount(6, 30),
+      publish,
       next: (random) => (kinds[random(kinds.length)] ?? cut)(random),
       lastsMs: (random) => 300 + random(1500),
       quietMs: (random) => 300 + random(1200),

@@ -10,8 +10,13 @@ import { InProcessSessions } from "../support/in-process-sessions.js";
 
 const PATH = "/v1/admin/nodes";
 const NODE: NodeReport = {
-  ...{ node: "node-1", state: "behind", seq: 3, seenMsAgo: 12, maxStalenessMs: 1000 },
-  ...{ onStale: "deny", group: "node-1:abc:1" },
+  node: "node-1",
+  state: "behind",
+  seq: 3,
+  seenMsAgo: 12,
+  maxStalenessMs: 1000,
+  onStale: "deny",
+  group: "node-1:abc:1",
 };
 const LOG = { generation: "g", seq: 4, authority: "database" } as const;
 
@@ -48,8 +53,13 @@ test("an operator sees the log and what each node has applied of it", async () =
     log: LOG,
     nodes: [
       {
-        ...{ node: "node-1", state: "behind", seq: 3, seen_ms_ago: 12, max_staleness_ms: 1000 },
-        ...{ on_stale: "deny", group: "node-1:abc:1" },
+        node: "node-1",
+        state: "behind",
+        seq: 3,
+        seen_ms_ago: 12,
+        max_staleness_ms: 1000,
+        on_stale: "deny",
+        group: "node-1:abc:1",
       },
     ],
   });

@@ -215,7 +215,10 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     ];
     const none = { epoch: undefined, issuedBefore: undefined };
     await breakGlass(endOf("ann-1"), {
-      ...{ kind: "user_revoked", tenant: "acme", user: "ben", ...none },
+      kind: "user_revoked",
+      tenant: "acme",
+      user: "ben",
+      ...none,
       epoch: 9,
     });
     await node.until("both", () => refused().length === 2);

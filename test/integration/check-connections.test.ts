@@ -30,7 +30,12 @@ type Handler = handleUnaryCall<CheckRequest, CheckResponse>;
 
 const TEST_MS = 60_000;
 const HTTP = {
-  ...{ id: "1", method: "GET", path: "/", host: "h", scheme: "http", protocol: "h2" },
+  id: "1",
+  method: "GET",
+  path: "/",
+  host: "h",
+  scheme: "http",
+  protocol: "h2",
   headerMap: undefined,
 };
 const NO_LIMITS: ConnectionLimits = {

@@ -168,7 +168,9 @@ describe("a Unix socket that is there already", () => {
     const path = join(folder, "check.sock");
     const code = `require("net").createServer().listen(${JSON.stringify(path)}, () => console.log("up"))`;
     const holder = new StartedProcess({
-      ...{ name: "holder", file: process.execPath, args: ["-e", code] },
+      name: "holder",
+      file: process.execPath,
+      args: ["-e", code],
     });
     await holder.waitForLine((line) => line === "up" || undefined, {
       what: "it listened",
@@ -192,7 +194,9 @@ describe("a Unix socket that is there already", () => {
       const server = require("net").createServer();
       server.listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => console.log("up"));`;
     const holder = new StartedProcess({
-      ...{ name: "holder", file: process.execPath, args: ["-e", code] },
+      name: "holder",
+      file: process.execPath,
+      args: ["-e", code],
     });
     await holder.waitForLine((line) => line === "up" || undefined, {
       what: "it listened",

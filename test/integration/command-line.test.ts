@@ -54,8 +54,12 @@ const initLog = () => withRedis(["log", "init"]);
 /** A log as `log init` opens it, without the time that a process takes. */
 async function openedLog(): Promise<void> {
   const outcome = await openLog(patientConnections(redis.url), KEYS, {
-    ...{ generation: "g-1", authority: "redis", horizonS: 970 },
-    ...{ nothingWasRevoked: false, replace: false, minReplicas: 0 },
+    generation: "g-1",
+    authority: "redis",
+    horizonS: 970,
+    nothingWasRevoked: false,
+    replace: false,
+    minReplicas: 0,
   });
   expect(outcome).toEqual(["opened"]);
 }

@@ -115,7 +115,9 @@ describe("a password of a file opens Redis", () => {
       expect([code, err]).toEqual([0, ""]);
     }
     const node = await AuthzNode.start({
-      ...{ nodeId: "node-1", redisUrl: redis.url, settings },
+      nodeId: "node-1",
+      redisUrl: redis.url,
+      settings,
       mint: { issuer: "https://issuer.example", audience: "api", jwksFile: "no-such-file.json" },
     });
     programs.push(node);
@@ -177,7 +179,9 @@ describe("a password of a file opens PostgreSQL", () => {
       expect([code, err]).toEqual([0, ""]);
     }
     const service = await SessionsService.start({
-      ...{ redisUrl: redis.url, database: { url }, settings },
+      redisUrl: redis.url,
+      database: { url },
+      settings,
     });
     programs.push(service);
     await service.waitReady();

@@ -14,7 +14,7 @@ import { systemClock } from "../../src/runtime/clock.js";
 import { DatabaseError, type Database } from "../../src/sessions/database/database.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import { tenants, users } from "../../src/sessions/database/schema-sql.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../src/revocation-log/publisher.js";
 import { endEverything } from "../../src/sessions/login/ending-sql.js";
 import { databasePublisher, seeLog, startRelaying, type Relaying } from "../support/relaying.js";
 
@@ -78,7 +78,11 @@ async function startPrimary(): Promise<PostgresServer> {
   );
   await database.transaction(IN_ACME, (queries) =>
     queries.insert(users).values({
-      ...{ tenantId: ANN.tenant, userId: ANN.user, login: "ann", role: "user", createdAt },
+      tenantId: ANN.tenant,
+      userId: ANN.user,
+      login: "ann",
+      role: "user",
+      createdAt,
     }),
   );
   const relay = startRelay();
@@ -107,7 +111,7 @@ async function cutStandby(primary: PostgresServer): Promise<PostgresServer> {
   return standby;
 }
 
-async function publish(committed: CommittedRevocation): Promise<void> {
+async function publish(committed: DecidedRevocation): Promise<void> {
   const publisher = databasePublisher(redis.url);
   try {
     expect(await publisher.publish(committed)).toMatchObject({ published: true });

@@ -120,7 +120,8 @@ describe("a primary that is demoted behind open connections", () => {
     }
     await fillPool();
     await waitUntil(async () => (await connectionsOf(former)) === 0, {
-      ...{ what: "the old connections to end", timeoutMs: UNTIL_MS },
+      what: "the old connections to end",
+      timeoutMs: UNTIL_MS,
     });
     expect(await connectionsOf(next)).toBe(POOL_MAX);
   });

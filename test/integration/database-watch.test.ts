@@ -16,7 +16,8 @@ function watching(ping: (clock: ManualClock) => Promise<number>) {
   const clock = new ManualClock();
   const watch = new DatabaseWatch({
     db: { ping: () => ping(clock) },
-    ...{ clock, skewMs: SKEW_MS },
+    clock,
+    skewMs: SKEW_MS,
     observer: {
       database: (problem) => told.push(["database", problem]),
       clock: (problem) => told.push(["clock", problem]),

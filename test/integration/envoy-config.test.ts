@@ -87,7 +87,8 @@ describe("a running Envoy", () => {
     authz = await StubAuthz.start();
     api = await EchoApi.start();
     envoy = await EnvoyProcess.start({
-      ...{ api: { port: api.port }, sekisho: { port: authz.port } },
+      api: { port: api.port },
+      sekisho: { port: authz.port },
       config: await patientEnvoyConfig(),
     });
   });
@@ -208,7 +209,9 @@ describe("a running Envoy", () => {
       expect(status).toBe(400);
       expect(api.requests).toBe(before);
       expect(await envoy.accessLogOf(requestId)).toMatchObject({
-        ...{ route: "ambiguous-path", details: "direct_response", upstream: null },
+        route: "ambiguous-path",
+        details: "direct_response",
+        upstream: null,
       });
     },
   );
@@ -224,7 +227,8 @@ describe("a running Envoy", () => {
     expect(status).toBe(500);
     expect(api.requests).toBe(before + 1);
     expect(await envoy.accessLogOf(requestId)).toMatchObject({
-      ...{ details: "ext_authz_invalid", reason: "allowed" },
+      details: "ext_authz_invalid",
+      reason: "allowed",
     });
   });
 
@@ -239,9 +243,18 @@ describe("a running Envoy", () => {
     });
     const entry = await envoy.accessLogOf(requestId);
     expect(entry).toMatchObject({
-      ...{ method: "GET", path: "/things", status: 200, route: "required", flags: "-" },
-      ...{ reason: "allowed", tenant: "acme", user: "ü", session: "s-1" },
-      ...{ client: "127.0.0.1", traceparent: "00-ab-cd-01", duration_ms: expect.any(Number) },
+      method: "GET",
+      path: "/things",
+      status: 200,
+      route: "required",
+      flags: "-",
+      reason: "allowed",
+      tenant: "acme",
+      user: "ü",
+      session: "s-1",
+      client: "127.0.0.1",
+      traceparent: "00-ab-cd-01",
+      duration_ms: expect.any(Number),
     });
     expect(JSON.stringify(entry)).not.toContain("hidden");
   });
@@ -255,8 +268,13 @@ describe("a running Envoy", () => {
     expect(answer.headers["content-type"]).toBe("application/problem+json");
     expect(api.requests).toBe(before);
     expect(await envoy.accessLogOf(answer.requestId)).toMatchObject({
-      ...{ status: 401, flags: "UAEX", upstream: null },
-      ...{ reason: "session_revoked", tenant: "acme", user: "u-1", session: null },
+      status: 401,
+      flags: "UAEX",
+      upstream: null,
+      reason: "session_revoked",
+      tenant: "acme",
+      user: "u-1",
+      session: null,
     });
   });
 
@@ -265,7 +283,10 @@ describe("a running Envoy", () => {
     const answer = await sendAsWritten(envoy, "/payments");
     expect(answer.status).toBe(503);
     expect(await envoy.accessLogOf(answer.requestId)).toMatchObject({
-      ...{ status: 503, flags: "UAEX", details: "ext_authz_error", reason: null },
+      status: 503,
+      flags: "UAEX",
+      details: "ext_authz_error",
+      reason: null,
     });
   });
 

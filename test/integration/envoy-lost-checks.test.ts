@@ -53,7 +53,8 @@ test.each([
   {
     what: "a refusal",
     decided: () => deny({ reason: "session_revoked" }),
-    ...{ status: 401, reached: 0 },
+    status: 401,
+    reached: 0,
   },
 ])(
   "a check whose connection is lost is asked once more, and then answered with $what",

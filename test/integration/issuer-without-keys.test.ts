@@ -88,7 +88,9 @@ const fileOf = (name: string): string => join(folder, `${name}.json`);
 
 async function start(names: readonly string[]): Promise<RunningAuthz> {
   const issuers = names.map((name) => ({
-    ...{ issuer: `https://${name}.example`, audience: "api", jwks_file: fileOf(name) },
+    issuer: `https://${name}.example`,
+    audience: "api",
+    jwks_file: fileOf(name),
     tenants: [`${name}-tenant`],
   }));
   const path = join(folder, "issuers.yaml");
@@ -110,13 +112,15 @@ async function readiness({ ops }: RunningAuthz): Promise<{ status: number; body:
 
 const until = (node: RunningAuthz, status: number) =>
   waitUntil(async () => (await readiness(node)).status === status, {
-    ...{ what: `/readyz to answer ${status}`, timeoutMs: DEADLINE_MS },
+    what: `/readyz to answer ${status}`,
+    timeoutMs: DEADLINE_MS,
   });
 
 /** Whether it is not the log that keeps it from being ready. */
 const untilFollowing = (node: RunningAuthz) =>
   waitUntil(async () => /"revocations": \{\s+"status": "ok"/.test((await readiness(node)).body), {
-    ...{ what: "the log to be read", timeoutMs: DEADLINE_MS },
+    what: "the log to be read",
+    timeoutMs: DEADLINE_MS,
   });
 
 async function answerTo({ listen }: RunningAuthz, token: string): Promise<string> {
@@ -159,7 +163,8 @@ describe("a node of two issuers, of which one has no keys", () => {
     clock.advance(AWAITED_MS);
     await until(node, 200);
     await waitUntil(() => captured.lines.some((line) => line.includes('"msg":"ready"')), {
-      ...{ what: "the line", timeoutMs: DEADLINE_MS },
+      what: "the line",
+      timeoutMs: DEADLINE_MS,
     });
     const told = captured.lines.filter((line) => line.includes("ready without the keys"));
     expect(told).toHaveLength(1);
@@ -183,7 +188,9 @@ describe("a node of two issuers, of which one has no keys", () => {
     await until(node, 200);
     await writeFile(fileOf("bad"), JSON.stringify(bad.jwks()));
     await waitUntil(async () => (await answerTo(node, tokenOf(bad, "bad"))) === "allowed", {
-      ...{ what: "the token to pass", timeoutMs: 60_000, everyMs: 100 },
+      what: "the token to pass",
+      timeoutMs: 60_000,
+      everyMs: 100,
     });
   });
 });

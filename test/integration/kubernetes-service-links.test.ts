@@ -53,7 +53,10 @@ const LINE = {
 describe("service links are ignored", () => {
   test("by the sidecar, which says so in one line", async () => {
     const node = await AuthzNode.start({
-      ...{ nodeId: "node-1", redisUrl: redis.url, mint: MINT, settings: LINKS },
+      nodeId: "node-1",
+      redisUrl: redis.url,
+      mint: MINT,
+      settings: LINKS,
     });
     programs.push(node);
     expect(ignored(node)).toEqual([expect.objectContaining(LINE)]);
@@ -63,7 +66,9 @@ describe("service links are ignored", () => {
     const folder = join(parent, "service");
     await copyPgliteTemplate(folder);
     const service = await SessionsService.start({
-      ...{ redisUrl: redis.url, database: { folder }, settings: LINKS },
+      redisUrl: redis.url,
+      database: { folder },
+      settings: LINKS,
     });
     programs.push(service);
     expect(ignored(service)).toEqual([expect.objectContaining(LINE)]);

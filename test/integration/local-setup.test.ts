@@ -404,7 +404,8 @@ describe("set-up", () => {
 describe("a script's settings", () => {
   const startScript = (args: readonly string[], settings: Readonly<Record<string, string>>): Run =>
     start([RUN, ...args], {
-      ...{ PATH: process.env["PATH"] ?? "", SEKISHO_ENVOY: process.env["SEKISHO_ENVOY"] ?? "" },
+      PATH: process.env["PATH"] ?? "",
+      SEKISHO_ENVOY: process.env["SEKISHO_ENVOY"] ?? "",
       SEKISHO_POSTGRES: process.env["SEKISHO_POSTGRES"] ?? "",
       ...settings,
     });

@@ -220,7 +220,11 @@ describe("a publication that is refused", () => {
 
   it("leaves room for the epoch to rise, but not the database's own", async () => {
     const raise = (epoch: number): Revocation => ({
-      ...{ kind: "user_revoked", tenant: "acme", user: "ann", epoch, issuedBefore: undefined },
+      kind: "user_revoked",
+      tenant: "acme",
+      user: "ann",
+      epoch,
+      issuedBefore: undefined,
     });
     await initLog(url);
     expect(codeOf(await publishOne(raise(2 ** 52)))).toBe("published");

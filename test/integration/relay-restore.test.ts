@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { sql } from "drizzle-orm";
 import { RedisServer } from "../../dev/redis-server.js";
 import { systemClock } from "../../src/runtime/clock.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../src/revocation-log/publisher.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
 import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import { endOf, follow, HORIZON_S, KEYS, redis, type Following } from "../support/following.js";
@@ -63,7 +63,7 @@ async function replId(): Promise<string> {
   return /master_replid:(\w+)/.exec(info)?.[1] ?? "";
 }
 const ends = (...sessions: readonly string[]) => commitEnds(started.database, ...sessions);
-const idsOf = (committed: readonly CommittedRevocation[]) =>
+const idsOf = (committed: readonly DecidedRevocation[]) =>
   committed.map(({ eventId }) => eventId).sort();
 /** Those in the log, each once: a publication whose record was lost may come a second time. */
 const idsInLog = async () => [...new Set((await seeLog(server.url)).eventIds)].sort();
@@ -232,7 +232,7 @@ describe("Redis that comes back", () => {
   it("gets what is pending within 250 ms", async () => {
     const one = relay();
     await one.untilRestored(1);
-    const committed: CommittedRevocation[] = [];
+    const committed: DecidedRevocation[] = [];
     const tookMs: number[] = [];
     for (const round of [1, 2, 3]) {
       await server.stop();
@@ -300,7 +300,7 @@ describe("a restored log", () => {
         onRecordingFailed: () => undefined,
       },
     });
-    const committed: CommittedRevocation[] = [];
+    const committed: DecidedRevocation[] = [];
     const acknowledged: boolean[] = [];
     const request = async (i: number, damaged: Promise<unknown>) => {
       const ended = await ends(`race-${i}`);

@@ -99,8 +99,14 @@ describe("revoke through the session service", () => {
     const { code, out, err } = await through(args);
     expect([code, err]).toEqual([0, ""]);
     expect(JSON.parse(out)).toMatchObject({
-      ...{ published: true, acknowledged: true, confirmed: true, nodes: 1, applied: 1 },
-      ...{ per_node: [{ node: "node-1" }], pending: [], silent: [] },
+      published: true,
+      acknowledged: true,
+      confirmed: true,
+      nodes: 1,
+      applied: 1,
+      per_node: [{ node: "node-1" }],
+      pending: [],
+      silent: [],
     });
     expect(await seen(ann)).toBe("401 user_epoch_superseded");
     const path = `/v1/admin/tenants/acme/audit?user=${ann.user}`;

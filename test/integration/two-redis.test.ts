@@ -12,13 +12,12 @@ import type { Database } from "../../src/sessions/database/database.js";
 import { openPostgres } from "../../src/sessions/database/database-postgres.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
 import { beginGeneration, readLogRecord } from "../../src/sessions/outbox/log-record-sql.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation, Publisher } from "../../src/revocation-log/publisher.js";
 import { PendingPublishing } from "../../src/sessions/outbox/pending-publishing.js";
 import { restoreLog } from "../../src/sessions/outbox/restore.js";
 import { pendingAfter } from "../../src/sessions/outbox/stored-revocations-sql.js";
 import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
 import type { LogAdmin } from "../../src/revocation-log/log-admin.js";
-import type { Publisher } from "../../src/revocation-log/publisher.js";
 import { HORIZON_S, KEYS, redis } from "../support/following.js";
 import { changedKeeper } from "../support/changed-log-admin.js";
 import { patientConnections } from "../support/patient-connections.js";
@@ -96,7 +95,7 @@ async function leaveLogOnX(): Promise<void> {
   await one.close();
 }
 
-const untilOnY = (relay: Relaying, committed: readonly CommittedRevocation[]): Promise<void> =>
+const untilOnY = (relay: Relaying, committed: readonly DecidedRevocation[]): Promise<void> =>
   relay.until("everything in Y's log", async () => {
     const seen = await seeLog(y.url).catch(() => undefined);
     return committed.every(({ eventId }) => seen?.eventIds.includes(eventId) === true);
@@ -125,7 +124,7 @@ describe("an instance whose Redis holds a log that the database no longer means"
     await onY.untilNextCycle();
     const { outbox, left } = requestsOnX();
     const sessions = Array.from({ length: 16 }, (_, i) => `s-${i}`);
-    const committed: CommittedRevocation[] = [];
+    const committed: DecidedRevocation[] = [];
     const acknowledged: boolean[] = [];
     for (const session of sessions) {
       const ended = await commitEnds(database, session);
@@ -172,7 +171,7 @@ describe("an instance whose Redis holds a log that the database no longer means"
     // So that there is a page, which is read before the act below.
     const early = await commitEnds(database, "early");
     const { outbox } = requestsOnX();
-    const late: CommittedRevocation[] = [];
+    const late: DecidedRevocation[] = [];
     const answers: unknown[] = [];
     const act = async (): Promise<void> => {
       late.push(...(await commitEnds(database, "late")));
@@ -277,7 +276,10 @@ describe("a relay that has lost its lock and does not know it", () => {
     };
     closing.push(() => publisher.close());
     const relaying = new PendingPublishing({
-      ...{ database, clock: systemClock, publisher, partition: 0 },
+      database,
+      clock: systemClock,
+      publisher,
+      partition: 0,
     });
     const first = await pending();
     const { published, refusal } = await relaying.pass(first, generation, () => undefined);

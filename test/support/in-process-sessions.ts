@@ -25,7 +25,8 @@ import type {
   TokenFacts,
 } from "../../src/sessions/keys/signing-keys.js";
 import type { Admission } from "../../src/sessions/limits/login-limits.js";
-import type { CommittedRevocation, Outbox } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../src/revocation-log/publisher.js";
+import type { Outbox } from "../../src/sessions/outbox/outbox.js";
 import { Argon2PasswordHasher } from "../../src/sessions/passwords/password-hasher-argon2.js";
 import { callerOf, type Caller } from "../../src/sessions/login/caller.js";
 import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
@@ -99,9 +100,9 @@ export class PlainMint implements AccessTokenMint, OwnTokenVerifier {
 }
 
 export class MemoryOutbox implements Outbox {
-  readonly published: CommittedRevocation[] = [];
+  readonly published: DecidedRevocation[] = [];
 
-  publish(committed: readonly CommittedRevocation[]) {
+  publish(committed: readonly DecidedRevocation[]) {
     this.published.push(...committed);
     return Promise.resolve({ published: true });
   }

@@ -5,15 +5,14 @@ import { waitUntil } from "../../dev/wait-for.js";
 import { systemClock, type Clock } from "../../src/runtime/clock.js";
 import type { Database } from "../../src/sessions/database/database.js";
 import type { Queries } from "../../src/sessions/database/queries-sql.js";
-import type { CommittedRevocation } from "../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation, Publisher } from "../../src/revocation-log/publisher.js";
 import type { RelayProblem } from "../../src/sessions/outbox/relay-decision.js";
 import { Relay } from "../../src/sessions/outbox/relay.js";
 import type { Restored } from "../../src/sessions/outbox/restore.js";
 import { recordRevocations } from "../../src/sessions/outbox/revocation-record-sql.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
 import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
-import type { KeeperFacts, LogAdmin } from "../../src/revocation-log/log-admin.js";
-import type { Publisher } from "../../src/revocation-log/publisher.js";
+import type { LogAdminFacts, LogAdmin } from "../../src/revocation-log/log-admin.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 import type { RecordedEntry } from "../../src/revocation-log/recorded-entry.js";
 import type { LogMeta } from "../../src/revocation-log/revocation-log.js";
@@ -133,8 +132,8 @@ export function databasePublisher(
 
 export function decided(
   revocation: Revocation,
-  change: Partial<CommittedRevocation> = {},
-): CommittedRevocation {
+  change: Partial<DecidedRevocation> = {},
+): DecidedRevocation {
   const [eventId, atMs] = [randomUUID(), Date.now()];
   return { eventId, revocation, atMs, reason: undefined, actor: undefined, ...change };
 }
@@ -142,8 +141,8 @@ export function decided(
 /** Decides them as a request does, without publishing. */
 export async function commit(
   database: Database,
-  ...revocations: readonly CommittedRevocation[]
-): Promise<readonly CommittedRevocation[]> {
+  ...revocations: readonly DecidedRevocation[]
+): Promise<readonly DecidedRevocation[]> {
   return database.transaction({ role: "tenant", tenant: "acme" }, (queries) =>
     recordRevocations(queries, revocations),
   );
@@ -153,7 +152,7 @@ export async function commit(
 export const commitEnds = (
   database: Database,
   ...sessions: readonly string[]
-): Promise<readonly CommittedRevocation[]> =>
+): Promise<readonly DecidedRevocation[]> =>
   commit(database, ...sessions.map((session) => decided(endOf(session))));
 
 /** As good as new, but for the audit trail; quicker than another database. */
@@ -196,7 +195,7 @@ async function rowsOf(
 }
 
 export interface SeenLog {
-  readonly facts: KeeperFacts;
+  readonly facts: LogAdminFacts;
   readonly meta: LogMeta;
   readonly entries: readonly RecordedEntry[];
   /** The ids of the revocations in it, in order. */

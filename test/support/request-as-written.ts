@@ -17,7 +17,11 @@ export async function sendAsWritten(
   }>((resolve, reject) => {
     const request = sendRequest(
       {
-        ...{ hostname, port, path, timeout: 30_000, agent: false },
+        hostname,
+        port,
+        path,
+        timeout: 30_000,
+        agent: false,
         headers: ["host", "example.com", ...(options.headers ?? [])],
       },
       (response) => {

@@ -74,18 +74,39 @@ export async function seedTenant(database: Database, tenantId: string): Promise<
     const credential = { tenantId, userId, passwordHash: "hash", oneTime: false, changedAt: AT };
     await queries.insert(credentials).values(credential);
     await queries.insert(sessions).values({
-      ...{ tenantId, sessionId, userId, deviceName: "laptop", address: "::1", createdAt: AT },
-      ...{ lastUsedAt: AT, lastUsedAddress: "::1", refreshGeneration: 1 },
-      ...{ idleExpiresAt: AT, expiresAt: AT, passwordChangeOnly: false },
+      tenantId,
+      sessionId,
+      userId,
+      deviceName: "laptop",
+      address: "::1",
+      createdAt: AT,
+      lastUsedAt: AT,
+      lastUsedAddress: "::1",
+      refreshGeneration: 1,
+      idleExpiresAt: AT,
+      expiresAt: AT,
+      passwordChangeOnly: false,
     });
     const tokenHash = new Uint8Array(32).fill(tenantId.length);
     await queries.insert(refreshTokens).values({
-      ...{ tenantId, tokenHash, sessionId, generation: 1, issuedAt: AT, expiresAt: AT },
-      ...{ retries: 0, successorUsed: false },
+      tenantId,
+      tokenHash,
+      sessionId,
+      generation: 1,
+      issuedAt: AT,
+      expiresAt: AT,
+      retries: 0,
+      successorUsed: false,
     });
     await queries.insert(revocations).values({
-      ...{ tenantId, eventId: "00000000-0000-4000-8000-000000000000", partition: 0, at: AT },
-      ...{ kind: "session_revoked", sessionId, userId, origin: "service" },
+      tenantId,
+      eventId: "00000000-0000-4000-8000-000000000000",
+      partition: 0,
+      at: AT,
+      kind: "session_revoked",
+      sessionId,
+      userId,
+      origin: "service",
     });
     await queries
       .insert(audit)
@@ -99,8 +120,14 @@ export async function seedTenant(database: Database, tenantId: string): Promise<
 export async function seedShared(database: Database): Promise<void> {
   await database.transaction({ role: "keys" }, async (queries) => {
     await queries.insert(signingKeys).values({
-      ...{ kid: "kid", algorithm: "EdDSA", publicJwk: {}, privateKey: new Uint8Array(1) },
-      ...{ createdAt: AT, signsFrom: AT, signsUntil: AT, publishedUntil: AT },
+      kid: "kid",
+      algorithm: "EdDSA",
+      publicJwk: {},
+      privateKey: new Uint8Array(1),
+      createdAt: AT,
+      signsFrom: AT,
+      signsUntil: AT,
+      publishedUntil: AT,
     });
   });
   await database.transaction({ role: "relay" }, async (queries) => {

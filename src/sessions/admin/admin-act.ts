@@ -7,7 +7,7 @@
  */
 import { actorName } from "../audit/audit-trail.js";
 import type { Database } from "../database/database.js";
-import type { CommittedRevocation } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { PasswordHasher } from "../passwords/password-hasher.js";
 import type { Caller } from "../login/caller.js";
 import type { Act, EndingDependencies } from "../login/ending-sql.js";
@@ -39,7 +39,7 @@ export interface UserTarget {
 
 /** What to publish, now that it is committed. */
 export interface Revoked {
-  readonly committed: readonly CommittedRevocation[];
+  readonly committed: readonly DecidedRevocation[];
   /**
    * Who made the same request earlier. Set: it was done before, and there is nothing to publish.
    */

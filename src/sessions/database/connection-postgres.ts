@@ -2,8 +2,8 @@
  * Connections to PostgreSQL: how they are made, and how they are closed even if the server hangs.
  */
 import { Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import { Client, type ClientConfig } from "pg";
+import { withTimeout } from "../../runtime/with-timeout.js";
 
 /** For a free connection of the pool, and for making one. */
 export const CONNECT_TIMEOUT_MS = 2000;
@@ -26,11 +26,8 @@ export class Sockets {
 
   /** Waits for `end`, for END_TIMEOUT_MS at most; then destroys every open socket. */
   async closeAfter(end: Promise<unknown>): Promise<void> {
-    const ended = new AbortController();
-    const timeout = delay(END_TIMEOUT_MS, undefined, { signal: ended.signal });
-    await Promise.race([end, timeout]).catch(() => undefined);
-    ended.abort();
-    await timeout.catch(() => undefined);
+    const timeout = () => new Error(`not ended within ${END_TIMEOUT_MS} ms`);
+    await withTimeout(end, END_TIMEOUT_MS, timeout).catch(() => undefined);
     for (const socket of this.#open) socket.destroy();
   }
 }

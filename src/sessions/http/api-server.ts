@@ -30,25 +30,23 @@ export interface ApiOptions {
 export interface ApiBounds {
   readonly connectionsMax: number;
   readonly bodyMaxBytes: number;
-  /** For the request line and all headers. A path with three ids may take 9 KiB. */
-  readonly headersMaxBytes: number;
   /** For the whole request to arrive. */
   readonly requestTimeoutMs: number;
-  /** Between two requests on a connection. */
-  readonly keepAliveMs: number;
-  /** On a connection without traffic, even while we are waiting for the nodes. */
-  readonly silenceMaxMs: number;
   /** For running requests when the server closes. */
   readonly closeMaxMs: number;
 }
 
+/** For the request line and all headers. A path with three ids may take 9 KiB. */
+const HEADERS_MAX_BYTES = 16 * 1024;
+/** Between two requests on a connection. */
+const KEEP_ALIVE_MS = 60_000;
+/** On a connection without traffic, even while we are waiting for the nodes. */
+const SILENCE_MAX_MS = 90_000;
+
 const DEFAULT_API_BOUNDS: ApiBounds = {
   connectionsMax: 4096,
   bodyMaxBytes: 64 * 1024,
-  headersMaxBytes: 16 * 1024,
   requestTimeoutMs: 10_000,
-  keepAliveMs: 60_000,
-  silenceMaxMs: 90_000,
   closeMaxMs: 15_000,
 };
 
@@ -121,13 +119,13 @@ function newServer(bounds: ApiBounds, problems: ProblemResponder): FastifyInstan
     genReqId: () => randomUUID(),
     bodyLimit: bounds.bodyMaxBytes,
     requestTimeout: bounds.requestTimeoutMs,
-    keepAliveTimeout: bounds.keepAliveMs,
-    connectionTimeout: bounds.silenceMaxMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionTimeout: SILENCE_MAX_MS,
     forceCloseConnections: "idle",
     // RequestGate answers instead, with a problem.
     return503OnClosing: false,
     http: {
-      maxHeaderSize: bounds.headersMaxBytes,
+      maxHeaderSize: HEADERS_MAX_BYTES,
       headersTimeout: bounds.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(1000, bounds.requestTimeoutMs),
     },

@@ -48,7 +48,8 @@ export function addNodes(routes: Routes, reader: NodesReader): void {
     if (found === undefined) return refused("log_unavailable", { retryAfterS: RETRY_AFTER_S });
     const { log, nodes, former = [] } = found;
     return answered(200, {
-      ...{ log: logBody(log), nodes: nodes.map(nodeBody) },
+      log: logBody(log),
+      nodes: nodes.map(nodeBody),
       ...(former.length === 0 ? {} : { former_nodes: former.map(formerBody) }),
     });
   });
@@ -63,7 +64,9 @@ function logBody(
 ): z.input<typeof nodesAnswer>["log"] {
   const { generation, seq, authority, recordedGeneration, keptMsAgo, retiredMsAgo } = log;
   return {
-    ...{ generation, seq, authority },
+    generation,
+    seq,
+    authority,
     ...(recordedGeneration === undefined ? {} : { recorded_generation: recordedGeneration }),
     ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
     ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
@@ -74,7 +77,10 @@ type NodeBody = z.input<typeof nodesAnswer>["nodes"][number];
 
 function nodeBody({ node, state, seq, group, ...times }: NodeReport): NodeBody {
   return {
-    ...{ node, state, seq, group },
+    node,
+    state,
+    seq,
+    group,
     seen_ms_ago: times.seenMsAgo,
     max_staleness_ms: times.maxStalenessMs,
     on_stale: times.onStale,

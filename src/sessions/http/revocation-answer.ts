@@ -1,5 +1,6 @@
 /** A revocation is answered with its receipt, with the fields of `sekisho revoke --json`. */
-import type { CommittedRevocation, Outbox, RevocationReceipt } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
+import type { Outbox, RevocationReceipt } from "../outbox/outbox.js";
 import type { UnconfirmedNode } from "../../revocation-log/receipt.js";
 import type { RevocationBody } from "./answer-schemas.js";
 
@@ -12,7 +13,7 @@ export interface AnsweredRevocation {
 /** Publishes what was committed and waits for the nodes. Never rejects. */
 export async function publishAndAnswer(
   outbox: Outbox,
-  committed: readonly CommittedRevocation[],
+  committed: readonly DecidedRevocation[],
   waitMs: number,
 ): Promise<AnsweredRevocation> {
   // Nothing was ended, so there is nothing to wait for.
@@ -25,7 +26,7 @@ export async function publishAndAnswer(
 /** The same for an act that may have been done before: then nothing is published again. */
 export async function answerEnded(
   outbox: Outbox,
-  ended: { readonly committed: readonly CommittedRevocation[]; readonly repeatedBy?: string },
+  ended: { readonly committed: readonly DecidedRevocation[]; readonly repeatedBy?: string },
   waitMs: number,
 ): Promise<AnsweredRevocation> {
   const { committed, repeatedBy: actor } = ended;

@@ -56,7 +56,7 @@ export interface RoutePlan<
 }
 
 /** A validated request. */
-export interface Asked<Path, Query, Body> {
+export interface ReadRequest<Path, Query, Body> {
   readonly path: Path;
   readonly query: Query;
   readonly body: Body;
@@ -64,7 +64,7 @@ export interface Asked<Path, Query, Body> {
   readonly address: string;
 }
 
-export interface AskedByCaller<Path, Query, Body> extends Asked<Path, Query, Body> {
+export interface CallerRequest<Path, Query, Body> extends ReadRequest<Path, Query, Body> {
   readonly caller: Caller;
 }
 
@@ -114,17 +114,17 @@ export interface RouteDependencies {
 
 export class Routes {
   readonly #app: FastifyInstance;
-  readonly #tools: RouteDependencies;
+  readonly #services: RouteDependencies;
 
-  constructor(app: FastifyInstance, tools: RouteDependencies) {
+  constructor(app: FastifyInstance, services: RouteDependencies) {
     this.#app = app;
-    this.#tools = tools;
+    this.#services = services;
   }
 
   /** A route without authentication. */
   open<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, A extends Answers>(
     plan: RoutePlan<P, Q, B, A>,
-    handle: (asked: Asked<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
+    handle: (asked: ReadRequest<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
   ): void {
     this.#app.route({
       method: plan.method,
@@ -141,7 +141,7 @@ export class Routes {
   /** A route for authenticated callers. */
   guarded<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, A extends Answers>(
     plan: RoutePlan<P, Q, B, A> & { readonly need: RequiredScope },
-    handle: (asked: AskedByCaller<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
+    handle: (asked: CallerRequest<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer<A>>,
   ): void {
     const callers = new WeakMap<FastifyRequest, Caller>();
     this.#app.route({
@@ -151,7 +151,7 @@ export class Routes {
       // Before the body is read: an unauthenticated client's body must cost no memory.
       onRequest: async (request, reply) => {
         const caller = await this.#admitted(request, plan);
-        if ("problem" in caller) return this.#tools.problems.answer(reply, caller.problem);
+        if ("problem" in caller) return this.#services.problems.answer(reply, caller.problem);
         callers.set(request, caller);
         return undefined;
       },
@@ -159,14 +159,14 @@ export class Routes {
         const caller = callers.get(request);
         if (caller === undefined) throw new Error("guarded handler called without a caller");
         // The client decides how long its body takes, so the session may have ended meanwhile.
-        if (request.body !== undefined && !(await isCallerActive(this.#tools.callers, caller))) {
+        if (request.body !== undefined && !(await isCallerActive(this.#services.callers, caller))) {
           const answer = refused("invalid_token");
           return this.#sendTo(request, reply, { plan, caller, answer });
         }
         const asked = this.#read(plan, request);
-        if ("problem" in asked) return this.#tools.problems.answer(reply, asked.problem);
+        if ("problem" in asked) return this.#services.problems.answer(reply, asked.problem);
         if (plan.limited === true) {
-          const retryAfterS = await actLimitedForS(this.#tools.acts, caller, asked.address);
+          const retryAfterS = await actLimitedForS(this.#services.acts, caller, asked.address);
           if (retryAfterS !== undefined) {
             return this.#send(reply, refused("rate_limited", { retryAfterS }));
           }
@@ -180,7 +180,7 @@ export class Routes {
   async #admitted(request: FastifyRequest, plan: GuardedPlan): Promise<Caller | Refused> {
     const bearer = bearerOf(request.raw.headersDistinct["authorization"] ?? []);
     if ("refused" in bearer) return { problem: bearer.refused };
-    const caller = await callerOf(this.#tools.callers, bearer.token);
+    const caller = await callerOf(this.#services.callers, bearer.token);
     if (caller === undefined) return refused("invalid_token");
     const problem = refusalOf(caller, plan.need, tenantIn(request.params));
     if (problem === undefined) return caller;
@@ -213,14 +213,14 @@ export class Routes {
     if (kind === undefined) return;
     const { params, body } = request;
     const address = this.#addressOf(request);
-    this.#tools.refusals.record(refusedAct({ kind, need, caller, code, address, params, body }));
+    this.#services.refusals.record(refusedAct({ kind, need, caller, code, address, params, body }));
   }
 
   /** The validated request, or everything that is wrong with it. */
   #read<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
     plan: { readonly path: P; readonly query: Q; readonly body: B },
     request: FastifyRequest,
-  ): Asked<z.output<P>, z.output<Q>, z.output<B>> | Refused {
+  ): ReadRequest<z.output<P>, z.output<Q>, z.output<B>> | Refused {
     const path = plan.path.safeParse(request.params, IN_OUR_WORDS);
     const query = plan.query.safeParse(request.query, IN_OUR_WORDS);
     // A missing body counts as an empty one, so that its missing fields are named.
@@ -236,11 +236,11 @@ export class Routes {
   #addressOf({ socket, headers }: FastifyRequest): string {
     const header = headers["x-forwarded-for"];
     const forwardedFor = Array.isArray(header) ? header.join(",") : header;
-    return clientAddress({ address: socket.remoteAddress, forwardedFor }, this.#tools.trusted);
+    return clientAddress({ address: socket.remoteAddress, forwardedFor }, this.#services.trusted);
   }
 
   #send(reply: FastifyReply, answer: Answered | Refused): FastifyReply {
-    if ("problem" in answer) return this.#tools.problems.answer(reply, answer.problem);
+    if ("problem" in answer) return this.#services.problems.answer(reply, answer.problem);
     const { status, body, headers } = answer;
     return reply
       .code(status)

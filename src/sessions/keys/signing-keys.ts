@@ -5,7 +5,8 @@ import { mintAccessToken, type TokenFacts } from "../../tokens/access-token-mint
 import type { CurrentKeys } from "../../tokens/issuer-keys.js";
 import type { Algorithm } from "../../tokens/algorithms.js";
 import { OwnTokenVerification } from "../../tokens/own-token-verification.js";
-import { type Schedule, systemSchedule } from "../../runtime/schedule.js";
+import { PeriodicTask } from "../../runtime/periodic-task.js";
+import type { Schedule } from "../../runtime/schedule.js";
 import { type KeySecrets, requireSecrets } from "./key-encryption.js";
 import { generateSigningKey } from "./key-generation.js";
 import {
@@ -70,8 +71,6 @@ export interface SigningKeysOptions extends RotationSchedule, KeySecrets {
   readonly schedule?: Schedule;
   /** From 0 to 1, for the jitter. */
   readonly random?: () => number;
-  /** A new `jti` for each token. */
-  readonly newTokenId?: () => string;
 }
 
 export interface SigningKeysStatus {
@@ -94,18 +93,15 @@ export interface SigningKeysStatus {
 export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
   readonly #options: SigningKeysOptions;
   readonly #clock: Clock;
-  readonly #schedule: Schedule;
   readonly #random: () => number;
-  readonly #newTokenId: () => string;
   readonly #verification: OwnTokenVerification;
+  readonly #task: PeriodicTask;
   #keys: readonly ReadableKey[] = [];
   #current: CurrentKeys | undefined;
   #seenAt: Moment | undefined;
   #lastProblem: string | undefined;
   #reloading: Promise<void> | undefined;
   #unknownKidAtMs = Number.NEGATIVE_INFINITY;
-  #cancelNext: (() => void) | undefined;
-  #closed = false;
 
   /** @throws {SigningKeyError} `secret_malformed`, `schedule_impossible` */
   constructor(options: SigningKeysOptions) {
@@ -114,9 +110,8 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     if (fault !== undefined) throw new SigningKeyError("schedule_impossible", fault);
     this.#options = options;
     this.#clock = options.clock;
-    this.#schedule = options.schedule ?? systemSchedule;
+    this.#task = new PeriodicTask(() => this.#reloadAgain(), options.schedule);
     this.#random = options.random ?? Math.random;
-    this.#newTokenId = options.newTokenId ?? randomUUID;
     this.#verification = new OwnTokenVerification({
       issuer: options.issuer,
       audience: options.audience,
@@ -132,20 +127,19 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
    */
   async start(): Promise<void> {
     await this.#reload();
-    if (this.#cancelNext === undefined) this.#scheduleNext();
+    void this.#task.start(this.#nextDelayMs());
   }
 
   /** Resolves when nothing uses the database any more. The loaded keys stay in use. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#cancelNext?.();
+    await this.#task.close();
     await this.#reloading?.catch(() => undefined);
   }
 
   async mint(facts: TokenFacts): Promise<{ readonly token: string; readonly expiresInS: number }> {
     const { issuer, audience, tokenLifetimeS: lifetimeS } = this.#options;
     const terms = { issuer, audience, lifetimeS };
-    const token = await mintAccessToken(facts, this.#signingKey(), terms, this.#newTokenId());
+    const token = await mintAccessToken(facts, this.#signingKey(), terms, randomUUID());
     return { token, expiresInS: lifetimeS };
   }
 
@@ -209,7 +203,7 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
 
   /** Reloads for an unknown `kid`, unless that was just done. Whether the reload succeeded. */
   async #lookForKid(): Promise<boolean> {
-    if (this.#closed) return false;
+    if (this.#task.closed) return false;
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#unknownKidAtMs >= UNKNOWN_KID_RELOAD_MIN_MS) this.#unknownKidAtMs = nowMs;
     // Callers during a reload share it.
@@ -220,17 +214,14 @@ export class SigningKeys implements AccessTokenMint, OwnTokenVerifier {
     );
   }
 
-  #scheduleNext(): void {
-    if (this.#closed) return;
+  async #reloadAgain(): Promise<number> {
+    await this.#reload().catch(() => undefined);
+    return this.#nextDelayMs();
+  }
+
+  #nextDelayMs(): number {
     const delayMs = this.#lastProblem === undefined ? REFRESH_MS : RETRY_MS;
-    this.#cancelNext = this.#schedule(
-      () => {
-        void this.#reload()
-          .catch(() => undefined)
-          .then(() => this.#scheduleNext());
-      },
-      Math.round(delayMs * (1 - JITTER_SHARE * this.#random())),
-    );
+    return Math.round(delayMs * (1 - JITTER_SHARE * this.#random()));
   }
 
   /** One at a time; callers during a reload share it. */

@@ -19,6 +19,7 @@ import { clusterClient, redisClient } from "../../revocation-log/client-redis.js
 import { systemClock, type Clock } from "../../runtime/clock.js";
 import type { RedisSettings } from "../../runtime/config/redis-settings.js";
 import { parseRedisUrl } from "../../runtime/config/redis-url.js";
+import { withTimeout } from "../../runtime/with-timeout.js";
 import { MemoryCounters } from "./counters-memory.js";
 import { RedisCounters } from "./counters-redis.js";
 import { countAct, countLogin, countRefresh, takeBack, type Counters } from "./counters.js";
@@ -167,18 +168,9 @@ export class RedisLoginLimits implements LoginLimits {
     this.#options.onFallback(reasonOf(this.#connectionError ?? error));
   }
 
-  async #within<T>(answer: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        reject(new Error(`no answer within ${this.#answerMaxMs} ms`));
-      }, this.#answerMaxMs);
-    });
-    try {
-      return await Promise.race([answer, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+  #within<T>(answer: Promise<T>): Promise<T> {
+    const maxMs = this.#answerMaxMs;
+    return withTimeout(answer, maxMs, () => new Error(`no answer within ${maxMs} ms`));
   }
 }
 

@@ -8,7 +8,7 @@ import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import { nextSecond, type Clock } from "../../runtime/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
-import type { CommittedRevocation } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
 import { readRevocation } from "../outbox/stored-revocations-sql.js";
 
@@ -28,9 +28,9 @@ export interface EndingDependencies {
 }
 
 export type EndedSession =
-  | { readonly kind: "ended"; readonly committed: CommittedRevocation }
+  | { readonly kind: "ended"; readonly committed: DecidedRevocation }
   /** Earlier, by this revocation; undefined: it was purged, since every token of it has expired. */
-  | { readonly kind: "ended_before"; readonly committed: CommittedRevocation | undefined };
+  | { readonly kind: "ended_before"; readonly committed: DecidedRevocation | undefined };
 
 /**
  * Ends one session of one user. undefined: this tenant's user has no such session. A session that
@@ -76,7 +76,7 @@ export async function endOtherSessions(
   target: { readonly tenant: string; readonly user: string; readonly keep: string },
   act: Act & { readonly endedBy: string },
   tools: EndingDependencies,
-): Promise<readonly CommittedRevocation[]> {
+): Promise<readonly DecidedRevocation[]> {
   const { tenant, user, keep } = target;
   // The user's row first: a concurrent login is waited for, and ended as well.
   if ((await lockUser(queries, tenant, user)) === undefined) return [];
@@ -111,7 +111,7 @@ export async function endOldestSessions(
   target: { readonly tenant: string; readonly user: string; readonly keep: number },
   act: Act & { readonly endedBy: string },
   tools: EndingDependencies,
-): Promise<readonly { readonly session: string; readonly committed: CommittedRevocation }[]> {
+): Promise<readonly { readonly session: string; readonly committed: DecidedRevocation }[]> {
   const { tenant, user, keep } = target;
   const atMs = tools.clock.wallMs();
   const now = new Date(atMs);
@@ -182,7 +182,7 @@ export async function endEverything(
   target: { readonly tenant: string; readonly user: string },
   act: Act & { readonly endedBy: string },
   tools: EndingDependencies,
-): Promise<CommittedRevocation | undefined> {
+): Promise<DecidedRevocation | undefined> {
   const { tenant, user } = target;
   const locked = await lockUser(queries, tenant, user);
   if (locked === undefined) return undefined;
@@ -220,7 +220,7 @@ function endOf(
   },
   atMs: number,
   act: Act,
-): CommittedRevocation {
+): DecidedRevocation {
   const { eventId, ...target } = ended;
   if (eventId === null) throw new Error("a session was ended without an event");
   const revocation = { kind: "session_revoked", ...target } as const;
@@ -228,10 +228,10 @@ function endOf(
 }
 
 function decide(
-  revocation: CommittedRevocation["revocation"],
+  revocation: DecidedRevocation["revocation"],
   atMs: number,
   { actor, reason }: Act,
   { newEventId }: Pick<EndingDependencies, "newEventId">,
-): CommittedRevocation {
+): DecidedRevocation {
   return { eventId: newEventId(), revocation, atMs, reason, actor };
 }

@@ -6,7 +6,7 @@
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
-import type { CommittedRevocation } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "./caller.js";
 import { endOtherSessions, endSession, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
@@ -20,7 +20,7 @@ export interface OwnSessionDependencies extends EndingDependencies {
 /** What was revoked and has to be published. */
 export interface Ended {
   readonly kind: "ended";
-  readonly committed: readonly CommittedRevocation[];
+  readonly committed: readonly DecidedRevocation[];
   /**
    * Who made the same request earlier. Set: it was done before, and there is nothing to publish.
    */

@@ -12,7 +12,7 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { LoginLimits } from "../limits/login-limits.js";
-import type { CommittedRevocation } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { normalisedPassword } from "../passwords/password-form.js";
 import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
@@ -45,7 +45,7 @@ export interface PasswordChangeRequest {
 export type PasswordProblem = PasswordFault | "password_unchanged";
 
 export type PasswordChangeOutcome =
-  | { readonly kind: "changed"; readonly committed: readonly CommittedRevocation[] }
+  | { readonly kind: "changed"; readonly committed: readonly DecidedRevocation[] }
   | Limited
   | Refused;
 

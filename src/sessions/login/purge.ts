@@ -14,7 +14,8 @@
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
-import { systemSchedule, type Schedule } from "../../runtime/schedule.js";
+import { PeriodicTask } from "../../runtime/periodic-task.js";
+import type { Schedule } from "../../runtime/schedule.js";
 import type { LockoutSettings } from "./lockout.js";
 import {
   nextPartition,
@@ -45,16 +46,15 @@ export interface PurgerOptions {
   readonly random: () => number;
   readonly observer: PurgeObserver;
   readonly lockout: Pick<LockoutSettings, "windowMs">;
-  /** Between two runs, ±10 %; a minute by default. */
-  readonly intervalMs?: number;
   readonly schedule?: Schedule;
   /** Rows per transaction; 500 by default. */
   readonly batchRows?: number;
 }
 
+/** Between two runs, ±10 %. */
 const INTERVAL_MS = 60_000;
 const BATCH_ROWS = 500;
-/** Per table and run: 600,000 rows an hour with the default interval. */
+/** Per table and run: 600,000 rows an hour. */
 const BATCHES_MAX = 20;
 /** Longer than the largest SEKISHO_MAX_TOKEN_LIFETIME_S and the clock skew. */
 const SESSIONS_KEPT_MS = 25 * 3_600_000;
@@ -63,43 +63,34 @@ const REVOCATIONS_KEPT_MS = 35 * 86_400_000;
 /** Runs periodically, never concurrently. */
 export class Purger {
   readonly #options: PurgerOptions;
-  #state: "new" | "started" | "closed" = "new";
-  #cancel: () => void = () => undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #task: PeriodicTask;
 
   constructor(options: PurgerOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(() => this.#run(), options.schedule);
   }
 
   start(): void {
-    if (this.#state !== "new") return;
-    this.#state = "started";
-    this.#scheduleNext();
+    void this.#task.start(this.#nextDelayMs());
   }
 
   /** Settles once the running transaction, if any, has ended. */
-  async close(): Promise<void> {
-    this.#state = "closed";
-    this.#cancel();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#task.close();
   }
 
-  #scheduleNext(): void {
-    if (this.#state !== "started") return;
-    const { schedule = systemSchedule, intervalMs = INTERVAL_MS, random } = this.#options;
-    const delayMs = Math.round(intervalMs * (0.9 + 0.2 * random()));
-    this.#cancel = schedule(() => {
-      this.#running = this.#run().then(() => this.#scheduleNext());
-    }, delayMs);
+  #nextDelayMs(): number {
+    return Math.round(INTERVAL_MS * (0.9 + 0.2 * this.#options.random()));
   }
 
-  async #run(): Promise<void> {
+  async #run(): Promise<number> {
     const { observer } = this.#options;
     try {
       observer.onPurged(await this.#purge());
     } catch (error) {
       observer.onPurgeFailed(error);
     }
+    return this.#nextDelayMs();
   }
 
   async #purge(): Promise<PurgedRows> {
@@ -132,7 +123,7 @@ export class Purger {
   }
 
   async #nextPartition(after: number): Promise<number | undefined> {
-    if (this.#state === "closed") return undefined;
+    if (this.#task.closed) return undefined;
     return this.#options.db.transaction({ role: "purge" }, (queries) =>
       nextPartition(queries, after),
     );
@@ -141,7 +132,7 @@ export class Purger {
   async #inBatches(batch: (queries: Queries, max: number) => Promise<number>): Promise<number> {
     const { db, batchRows = BATCH_ROWS } = this.#options;
     let count = 0;
-    for (let turn = 0; turn < BATCHES_MAX && this.#state !== "closed"; turn += 1) {
+    for (let turn = 0; turn < BATCHES_MAX && !this.#task.closed; turn += 1) {
       const deleted = await db.transaction({ role: "purge" }, (queries) =>
         batch(queries, batchRows),
       );

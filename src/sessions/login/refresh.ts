@@ -18,7 +18,8 @@ import type { Queries } from "../database/queries-sql.js";
 import type { AccessTokenMint } from "../keys/signing-keys.js";
 import type { LoginLimits } from "../limits/login-limits.js";
 import { readUnsearchedMs } from "../outbox/log-record-sql.js";
-import type { CommittedRevocation, Outbox } from "../outbox/outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
+import type { Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";
 import type { RefreshObserver, RefreshRefusal } from "./observers.js";
@@ -127,7 +128,7 @@ type Done =
       /** undefined: the token is unknown or purged. */
       readonly whose?: { readonly tenant: string; readonly user: string; readonly session: string };
     }
-  | { readonly kind: "reused"; readonly committed: CommittedRevocation }
+  | { readonly kind: "reused"; readonly committed: DecidedRevocation }
   | { readonly kind: "unsearched" }
   | UsedSession;
 
@@ -175,7 +176,8 @@ async function refreshOrEnd(
   // Without a log there is nothing to search.
   const unsearchedMs = (await readUnsearchedMs(queries)) ?? 0;
   const issuedAtMs = issueTimeMs({
-    ...{ nowMs, unsearchedMs },
+    nowMs,
+    unsearchedMs,
     sessionCreatedAtMs: session.createdAtMs,
     unsearchedMaxMs: dependencies.options.refreshUnsearchedMaxMs,
   });

@@ -47,8 +47,12 @@ export async function insertSession(
     expiresAt,
   });
   await insertRefreshToken(queries, opened, {
-    ...{ tokenHash, generation: FIRST_GENERATION, predecessor: undefined, retries: 0 },
-    ...{ issuedAtMs: nowMs, expiresAtMs: idleExpiresAt.getTime() },
+    tokenHash,
+    generation: FIRST_GENERATION,
+    predecessor: undefined,
+    retries: 0,
+    issuedAtMs: nowMs,
+    expiresAtMs: idleExpiresAt.getTime(),
   });
 }
 

@@ -8,7 +8,7 @@ export type SystemFault = "database" | "hashing_queue" | "keys" | "internal";
 /** `internal`: will not pass by itself and needs investigation. */
 export function faultOf(error: unknown): SystemFault {
   if (error instanceof DatabaseError) {
-    return error.code === "unavailable" ? "database" : "internal";
+    return error.code === "unavailable" || error.code === "failed_over" ? "database" : "internal";
   }
   if (error instanceof PasswordHasherError) {
     return error.code === "queue_full" || error.code === "closed" ? "hashing_queue" : "internal";

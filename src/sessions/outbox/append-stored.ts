@@ -2,7 +2,7 @@
 import type { Database } from "../database/database.js";
 import { whyUnreadable } from "../../revocation-log/entry-fields.js";
 import { APPEND_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { LogRequirements } from "./relay-decision.js";
 import { done, RestoreError } from "./restore-error.js";
 import { decidedAfter, type StoredRevocation } from "./stored-revocations-sql.js";
@@ -23,11 +23,11 @@ export interface Appended {
   readonly seq: number;
   readonly pending: readonly AppendedRow[];
   /** Revocations that no node could read: left out, so the log covers only what came after. */
-  readonly unreadable: readonly CommittedRevocation[];
+  readonly unreadable: readonly DecidedRevocation[];
 }
 
 export interface AppendedRow {
-  readonly committed: CommittedRevocation;
+  readonly committed: DecidedRevocation;
   readonly seq: number;
 }
 
@@ -46,7 +46,7 @@ export async function appendAll(
   check: () => void,
 ): Promise<Appended> {
   const pending: AppendedRow[] = [];
-  const unreadable: CommittedRevocation[] = [];
+  const unreadable: DecidedRevocation[] = [];
   let { seq } = plan;
   let page = await readPage(dependencies, plan.sinceMs, undefined);
   while (page.length > 0) {
@@ -109,7 +109,7 @@ async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly
 function readPage(
   { database, partition }: AppendDependencies,
   sinceMs: number,
-  after: CommittedRevocation | undefined,
+  after: DecidedRevocation | undefined,
 ): Promise<readonly StoredRevocation[]> {
   return database.transaction({ role: "relay" }, (queries) =>
     decidedAfter(queries, { partition, sinceMs }, after, PAGE_MAX_ROWS),

@@ -4,7 +4,7 @@
  * read. So one connection is in use, however many ask.
  */
 import type { Database } from "../database/database.js";
-import { meansGeneration } from "./log-record-sql.js";
+import { isCurrentGeneration } from "./log-record-sql.js";
 
 /** undefined: the database did not answer. */
 export type GenerationAnswer = boolean | undefined;
@@ -22,7 +22,7 @@ export class GenerationCheck {
   }
 
   /** As of a moment after this call. Never rejects; bounded in time like any transaction. */
-  isMeant(generation: string): Promise<GenerationAnswer> {
+  isCurrent(generation: string): Promise<GenerationAnswer> {
     const shared = this.#next.get(generation);
     if (shared !== undefined) return shared;
     const read = this.#last.then(() => {
@@ -37,7 +37,7 @@ export class GenerationCheck {
   async #read(generation: string): Promise<GenerationAnswer> {
     try {
       return await this.#database.transaction({ role: "relay" }, (queries) =>
-        meansGeneration(queries, this.#partition, generation),
+        isCurrentGeneration(queries, this.#partition, generation),
       );
     } catch {
       return undefined;

@@ -7,9 +7,9 @@ import { nextSecond } from "../../runtime/clock.js";
 import { NAMED_EPOCH_MAX } from "../../tokens/identifier.js";
 import type { Revocation } from "../../revocation-log/entry.js";
 import type { RecordedRevocation } from "../../revocation-log/recorded-entry.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
-export interface ImportedRevocation extends CommittedRevocation {
+export interface ImportedRevocation extends DecidedRevocation {
   readonly entryId: string;
   /** Published past the session service, according to the entry. */
   readonly breakGlass: boolean;

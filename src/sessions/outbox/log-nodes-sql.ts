@@ -119,7 +119,10 @@ export async function readFormerNodes(
   return {
     generation,
     nodes: nodes.map(({ node, maxStalenessMs, onStale, retired }) => ({
-      ...{ node, maxStalenessMs, onStale, retired },
+      node,
+      maxStalenessMs,
+      onStale,
+      retired,
     })),
   };
 }

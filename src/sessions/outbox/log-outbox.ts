@@ -15,10 +15,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import { partitionOf, PARTITIONS } from "../../revocation-log/partition.js";
-import type { Publisher } from "../../revocation-log/publisher.js";
+import type { Publisher, DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { EntryAddress, Receipt } from "../../revocation-log/receipt.js";
 import { GenerationCheck } from "./generation-check.js";
-import type { CommittedRevocation, Outbox, RevocationReceipt } from "./outbox.js";
+import type { Outbox, RevocationReceipt } from "./outbox.js";
 import { readLogRecord } from "./log-record-sql.js";
 import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishCircuitBreaker, type BreakerOutcome } from "./publish-circuit-breaker.js";
@@ -37,7 +37,7 @@ export interface OutboxPartition {
   readonly publisher: Publisher;
   readonly receipts: ReceiptWaiter;
   /** Whether a generation is the current one. Left out: asks the database. */
-  readonly check?: Pick<GenerationCheck, "isMeant">;
+  readonly check?: Pick<GenerationCheck, "isCurrent">;
 }
 
 export interface OutboxObserver {
@@ -64,7 +64,7 @@ type LogLocation = EntryAddress & { readonly partition: number };
 
 interface Attempt {
   readonly partition: number;
-  readonly committed: CommittedRevocation;
+  readonly committed: DecidedRevocation;
   readonly outcome: BreakerOutcome | Unconfirmed;
 }
 
@@ -78,7 +78,7 @@ export class LogOutbox implements Outbox {
   readonly #database: Database;
   readonly #partitions: readonly (OutboxPartition & {
     readonly breaker: PublishCircuitBreaker;
-    readonly check: Pick<GenerationCheck, "isMeant">;
+    readonly check: Pick<GenerationCheck, "isCurrent">;
   })[];
   readonly #recorder: PublicationRecorder;
   readonly #waiters = new WaiterQuota();
@@ -101,7 +101,7 @@ export class LogOutbox implements Outbox {
   }
 
   async publish(
-    committed: readonly CommittedRevocation[],
+    committed: readonly DecidedRevocation[],
     waitMs: number,
   ): Promise<RevocationReceipt> {
     const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
@@ -124,7 +124,7 @@ export class LogOutbox implements Outbox {
   }
 
   async receiptAgain(
-    committed: CommittedRevocation,
+    committed: DecidedRevocation,
     { waitMs, actor }: { readonly waitMs: number; readonly actor: string },
   ): Promise<RevocationReceipt> {
     const waits = waitMs > 0 && this.#waiters.take(actor);
@@ -150,20 +150,20 @@ export class LogOutbox implements Outbox {
     await this.#recorder.close();
   }
 
-  async #attempt(committed: CommittedRevocation): Promise<Attempt> {
+  async #attempt(committed: DecidedRevocation): Promise<Attempt> {
     const partition = partitionOf(committed.revocation.tenant);
     const parts = this.#partitions[partition];
     if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
     const outcome = await parts.breaker.publish(committed);
     if (!outcome.published) return { partition, committed, outcome };
-    const isMeant = await parts.check.isMeant(outcome.generation);
-    if (isMeant === true) return { partition, committed, outcome };
-    const code = isMeant === false ? "generation_differs" : "database_unavailable";
+    const isCurrent = await parts.check.isCurrent(outcome.generation);
+    if (isCurrent === true) return { partition, committed, outcome };
+    const code = isCurrent === false ? "generation_differs" : "database_unavailable";
     return { partition, committed, outcome: { published: false, code } };
   }
 
   /** A token issued after the answer must not be revoked by the cut-off. */
-  async #cutOffsToPass(committed: readonly CommittedRevocation[]): Promise<void> {
+  async #cutOffsToPass(committed: readonly DecidedRevocation[]): Promise<void> {
     const latestS = committed.reduce((latest, { revocation }) => {
       const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
       return Math.max(latest, cutOffS ?? 0);
@@ -213,7 +213,7 @@ export class LogOutbox implements Outbox {
    * The log's known seq is recorded together with the publication: it is the entry's own or a later
    * one. The entry's ID is not recorded; the relay records that of the last entry it has seen.
    */
-  #lookAgain({ eventId, revocation: { tenant } }: CommittedRevocation): Promise<{
+  #lookAgain({ eventId, revocation: { tenant } }: DecidedRevocation): Promise<{
     readonly published: boolean;
     readonly locations: readonly LogLocation[];
   }> {

@@ -121,7 +121,7 @@ export async function readUnsearchedMs(queries: Queries): Promise<number | undef
  * Whether this generation is the current one and no other is being made. A statement of its own, so
  * it sees everything committed before it began.
  */
-export async function meansGeneration(
+export async function isCurrentGeneration(
   queries: Queries,
   partition: number,
   generation: string,
@@ -162,7 +162,8 @@ export async function recordGeneration(
   const rows = await queries
     .update(logRecords)
     .set({
-      ...{ generation, seq },
+      generation,
+      seq,
       restoringGeneration: null,
       importedEntryId: null,
       restoredAt: null,

@@ -6,24 +6,8 @@
  * that was still current in the database after the write (`restore.ts` explains why that is
  * enough).
  */
-import type { Revocation } from "../../revocation-log/entry.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { UnconfirmedNode } from "../../revocation-log/receipt.js";
-
-/** A revocation as it is in the database. */
-export interface CommittedRevocation {
-  /** A UUID. */
-  readonly eventId: string;
-  readonly revocation: Revocation;
-  /** When it was decided, Unix milliseconds, read under the lock of that decision. */
-  readonly atMs: number;
-  readonly reason: string | undefined;
-  readonly actor: string | undefined;
-  /**
-   * The generation of the log that was current at the commit: no other one is written to. Left out
-   * or undefined: none.
-   */
-  readonly generation?: string | undefined;
-}
 
 export interface RevocationReceipt {
   /** In the log, on the required number of replicas: in force. */
@@ -47,14 +31,14 @@ export interface Outbox {
    * not silent has applied it. One receipt for all: published only if every one is. Never rejects;
    * bounded by `waitMs` and the publisher's own limits.
    */
-  publish(committed: readonly CommittedRevocation[], waitMs: number): Promise<RevocationReceipt>;
+  publish(committed: readonly DecidedRevocation[], waitMs: number): Promise<RevocationReceipt>;
   /**
    * The receipt of an earlier commit, for an actor who asks for it again: publishes nothing. Waits
    * up to `waitMs` until it is published and every node that is not silent has applied it. Rejects
    * with a DatabaseError.
    */
   receiptAgain(
-    committed: CommittedRevocation,
+    committed: DecidedRevocation,
     wait: { readonly waitMs: number; readonly actor: string },
   ): Promise<RevocationReceipt>;
 }

@@ -7,7 +7,7 @@
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import type { Publisher, PublishOutcome } from "../../revocation-log/publisher.js";
-import { meansGeneration, recordSeq } from "./log-record-sql.js";
+import { isCurrentGeneration, recordSeq } from "./log-record-sql.js";
 import { furthest } from "./publication-recorder.js";
 import {
   markPublished,
@@ -135,7 +135,7 @@ export class PendingPublishing {
     if (published.length === 0) return true;
     const { database, clock, partition } = this.#dependencies;
     return database.transaction({ role: "relay" }, async (queries) => {
-      if (!(await meansGeneration(queries, partition, generation))) return false;
+      if (!(await isCurrentGeneration(queries, partition, generation))) return false;
       await markPublished(queries, published, clock.wallMs());
       for (const one of furthest(published)) await recordSeq(queries, one.partition, one);
       return true;

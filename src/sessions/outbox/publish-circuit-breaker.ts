@@ -7,7 +7,11 @@
  * cool-down succeeds. A refused call loses nothing: the relay publishes it.
  */
 import type { Clock } from "../../runtime/clock.js";
-import type { Publisher, PublishOutcome, PublishRequest } from "../../revocation-log/publisher.js";
+import type {
+  Publisher,
+  PublishOutcome,
+  DecidedRevocation,
+} from "../../revocation-log/publisher.js";
 
 const IN_FLIGHT_MAX = 32;
 const WAITING_MAX = 4096;
@@ -44,7 +48,7 @@ export class PublishCircuitBreaker {
   }
 
   /** Never rejects. Attempts begin in the order of the calls. */
-  async publish(request: PublishRequest): Promise<BreakerOutcome> {
+  async publish(request: DecidedRevocation): Promise<BreakerOutcome> {
     if (this.#isOpen()) return OPEN;
     if (this.#inFlight < IN_FLIGHT_MAX) this.#inFlight += 1;
     else if (this.#waiting.length >= WAITING_MAX) return OVERLOADED;
@@ -64,7 +68,7 @@ export class PublishCircuitBreaker {
     return this.#probing || this.#clock.monotonicMs() - this.#failedAtMs < COOLDOWN_MS;
   }
 
-  async #attempt(request: PublishRequest): Promise<PublishOutcome> {
+  async #attempt(request: DecidedRevocation): Promise<PublishOutcome> {
     const isProbe = this.#failedAtMs !== undefined;
     if (isProbe) this.#probing = true;
     try {

@@ -6,7 +6,7 @@
  * normal: an instance stopped between publishing and recording.
  */
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
-import type { KeeperFacts } from "../../revocation-log/log-admin.js";
+import type { LogAdminFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
@@ -82,7 +82,7 @@ export type LogJudgement =
 
 /** `record`: undefined if the database has never had a log for this partition. */
 export function judgeLog(
-  facts: KeeperFacts,
+  facts: LogAdminFacts,
   record: LogRecord | undefined,
   requirements: LogRequirements,
   nowMs: number,
@@ -109,7 +109,7 @@ export function judgeLog(
 
 /** Why the log in this server can be neither kept nor restored now; undefined: it can. */
 function whyUnusable(
-  { role, serverMs, meta }: KeeperFacts,
+  { role, serverMs, meta }: LogAdminFacts,
   requirements: LogRequirements,
   nowMs: number,
 ): RelayProblem | undefined {
@@ -141,7 +141,7 @@ const OTHER_LOG: ReadonlySet<RestoreCause> = new Set([
  * nothing, or a restore is running.
  */
 export function judgeFromAside(
-  facts: KeeperFacts,
+  facts: LogAdminFacts,
   record: LogRecord | undefined,
   requirements: LogRequirements,
   nowMs: number,
@@ -160,7 +160,7 @@ export function judgeFromAside(
   };
 }
 
-function retirementOf(meta: KeeperFacts["meta"]): string | undefined {
+function retirementOf(meta: LogAdminFacts["meta"]): string | undefined {
   if (typeof meta === "string" || meta.retiredAtMs === undefined) return undefined;
   return (
     `the log in this Redis was retired at ${new Date(meta.retiredAtMs).toISOString()}: point ` +
@@ -183,7 +183,7 @@ export function coversOnlyFromMs(nowMs: number): number {
  * what that log still contains can be imported.
  */
 export function inheritedCoversFromMs(
-  facts: KeeperFacts,
+  facts: LogAdminFacts,
   record: LogRecord | undefined,
   nowMs: number,
 ): number {
@@ -209,7 +209,7 @@ function isOwnLog(meta: LogMeta, record: LogRecord | undefined): boolean {
  * from the first on, because the record is about another log, or about more than is left of it.
  */
 export function searchedUpTo(
-  facts: KeeperFacts,
+  facts: LogAdminFacts,
   record: LogRecord | undefined,
 ): string | undefined {
   const { meta } = facts;

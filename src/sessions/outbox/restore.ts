@@ -40,11 +40,11 @@
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import type { KeeperFacts, LogAdmin } from "../../revocation-log/log-admin.js";
+import type { LogAdminFacts, LogAdmin } from "../../revocation-log/log-admin.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { beginGeneration, recordCoverageGap, recordGeneration } from "./log-record-sql.js";
 import {
   coversOnlyFromMs,
@@ -72,7 +72,7 @@ export interface RestoreDependencies {
 
 /** The state that made the restore necessary. */
 export interface FoundLog {
-  readonly facts: KeeperFacts;
+  readonly facts: LogAdminFacts;
   readonly record: LogRecord | undefined;
   readonly cause: RestoreCause;
   /** When its facts were compared with this machine's clock. */
@@ -149,14 +149,18 @@ export async function restoreLog(
 /** For revocations that cannot be written to the log: older tokens are then answered as stale. */
 async function leftOut(
   { database, clock, partition }: RestoreDependencies,
-  unreadable: readonly CommittedRevocation[],
+  unreadable: readonly DecidedRevocation[],
 ): Promise<number> {
   const atMs = clock.wallMs();
   const [first] = unreadable;
   return database.transaction({ role: "relay" }, async (queries) => {
     await recordAudit(queries, {
-      ...{ tenant: "sekisho", atMs, kind: "log_restored", outcome: "failed" },
-      ...{ reason: "unreadable_revocation", actor: "sekisho" },
+      tenant: "sekisho",
+      atMs,
+      kind: "log_restored",
+      outcome: "failed",
+      reason: "unreadable_revocation",
+      actor: "sekisho",
       detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
     });
     return recordCoverageGap(queries, partition, coversOnlyFromMs(atMs));

@@ -3,7 +3,7 @@ import { DatabaseError } from "../database/database.js";
 import { revocations, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { partitionOf } from "../../revocation-log/partition.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
 /** A statement can have 65,535 parameters; a row has thirteen. */
 const ROWS_PER_STATEMENT_MAX = 1000;
@@ -17,8 +17,8 @@ const ROWS_PER_STATEMENT_MAX = 1000;
  */
 export async function recordRevocations(
   queries: Queries,
-  decided: readonly CommittedRevocation[],
-): Promise<readonly CommittedRevocation[]> {
+  decided: readonly DecidedRevocation[],
+): Promise<readonly DecidedRevocation[]> {
   const inserted = await insertRevocations(queries, decided);
   if (inserted.some(({ isSearched }) => !isSearched)) {
     throw new DatabaseError(
@@ -33,7 +33,7 @@ export async function recordRevocations(
 /** The same without that check. */
 export async function insertRevocations(
   queries: Queries,
-  decided: readonly CommittedRevocation[],
+  decided: readonly DecidedRevocation[],
 ): Promise<readonly InsertedRevocation[]> {
   const inserted: InsertedRevocation[] = [];
   for (let from = 0; from < decided.length; from += ROWS_PER_STATEMENT_MAX) {
@@ -53,7 +53,7 @@ export async function insertRevocations(
 }
 
 interface InsertedRevocation {
-  readonly committed: CommittedRevocation;
+  readonly committed: DecidedRevocation;
   /** The log was searched on the database's current timeline, or there is no log yet. */
   readonly isSearched: boolean;
 }
@@ -69,7 +69,7 @@ const IS_SEARCHED = sql<boolean | null>`(
 
 /** Still to be published. `origin`: `log` for an imported one. */
 export function revocationRow(
-  { eventId, revocation, atMs, reason, actor }: CommittedRevocation,
+  { eventId, revocation, atMs, reason, actor }: DecidedRevocation,
   origin: "service" | "log",
 ): typeof revocations.$inferInsert {
   return {

@@ -4,9 +4,9 @@ import { z } from "zod";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { Revocation } from "../../revocation-log/entry.js";
-import type { CommittedRevocation } from "./outbox.js";
+import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
-export interface StoredRevocation extends CommittedRevocation {
+export interface StoredRevocation extends DecidedRevocation {
   /** Not known to be published. */
   readonly pending: boolean;
 }
@@ -15,7 +15,7 @@ export interface StoredRevocation extends CommittedRevocation {
 export function pendingAfter(
   queries: Queries,
   partition: number,
-  after: CommittedRevocation | undefined,
+  after: DecidedRevocation | undefined,
   count: number,
 ): Promise<readonly StoredRevocation[]> {
   return readAfter(queries, after, {
@@ -33,7 +33,7 @@ export function pendingAfter(
 export async function decidedAfter(
   queries: Queries,
   window: { readonly partition: number; readonly sinceMs: number },
-  after: CommittedRevocation | undefined,
+  after: DecidedRevocation | undefined,
   count: number,
 ): Promise<readonly StoredRevocation[]> {
   await queries.execute(
@@ -50,7 +50,7 @@ export async function decidedAfter(
 
 async function readAfter(
   queries: Queries,
-  after: CommittedRevocation | undefined,
+  after: DecidedRevocation | undefined,
   wanted: { readonly count: number; readonly where: SQL | undefined },
 ): Promise<readonly StoredRevocation[]> {
   const beyond =
@@ -105,7 +105,7 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
 /** A revocation written into a log that was still current in the database afterwards. */
 export interface Publication {
   readonly partition: number;
-  readonly committed: CommittedRevocation;
+  readonly committed: DecidedRevocation;
   readonly generation: string;
   readonly seq: number;
   /** In the stream; left out: not known, and no receipt is waited for. */
@@ -144,7 +144,7 @@ export async function markPublished(
   }
 }
 
-function keyOf({ eventId, revocation: { tenant } }: CommittedRevocation) {
+function keyOf({ eventId, revocation: { tenant } }: DecidedRevocation) {
   return { eventId, tenant };
 }
 

@@ -1,6 +1,6 @@
 import { PasswordHasherError } from "./password-hasher.js";
 
-export interface HashingQueueOptions {
+export interface QueueBounds {
   /** The maximum of running pieces of work. */
   readonly concurrency: number;
   /** The maximum of waiting ones. */
@@ -20,13 +20,13 @@ interface Waiting {
  * queued until its clients have timed out.
  */
 export class BoundedQueue {
-  readonly #options: HashingQueueOptions;
+  readonly #options: QueueBounds;
   readonly #waiting: Waiting[] = [];
   #running = 0;
   #closed = false;
   #whenIdle: (() => void)[] = [];
 
-  constructor(options: HashingQueueOptions) {
+  constructor(options: QueueBounds) {
     requireWhole("concurrency", options.concurrency, 1);
     requireWhole("queueMax", options.queueMax, 0);
     requireWhole("waitMaxMs", options.waitMaxMs, 1);

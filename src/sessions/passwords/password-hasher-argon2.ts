@@ -1,6 +1,6 @@
 import { hash, parseOptions, verify, type ParsedHashOptions } from "@node-rs/argon2";
 
-import { BoundedQueue, type HashingQueueOptions } from "./bounded-queue.js";
+import { BoundedQueue, type QueueBounds } from "./bounded-queue.js";
 import { normalisedPassword } from "./password-form.js";
 import { PasswordHasherError, type PasswordHasher } from "./password-hasher.js";
 
@@ -20,7 +20,7 @@ export const DEFAULT_HASHING_COST: HashingCost = { memoryKiB: 19 * 1024, passes:
  * libuv has four threads by default, and signing tokens and resolving names need some of them too.
  * Two threads work through a queue of 64 in about half a second.
  */
-export const DEFAULT_HASHING_LIMITS: HashingQueueOptions = {
+export const DEFAULT_HASHING_LIMITS: QueueBounds = {
   concurrency: 2,
   queueMax: 64,
   waitMaxMs: 5000,
@@ -36,7 +36,7 @@ const FORM = "$argon2id$v=19$";
 
 export interface Argon2HasherOptions {
   readonly cost?: HashingCost;
-  readonly limits?: HashingQueueOptions;
+  readonly limits?: QueueBounds;
 }
 
 /** argon2id on libuv's threads, a few at a time: the event loop never waits for it. */

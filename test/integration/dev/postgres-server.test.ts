@@ -92,8 +92,11 @@ describe("a PostgreSQL server for tests", () => {
     );
     expect(rows).toEqual([
       {
-        ...{ role: SERVICE_ROLE, rolsuper: false, rolbypassrls: false },
-        ...{ rolcreatedb: false, rolcreaterole: true },
+        role: SERVICE_ROLE,
+        rolsuper: false,
+        rolbypassrls: false,
+        rolcreatedb: false,
+        rolcreaterole: true,
       },
     ]);
     await client.query("CREATE TABLE kept (value int)");

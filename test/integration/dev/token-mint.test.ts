@@ -35,8 +35,13 @@ test("a token is signed by the key in the file and says whose it is", async () =
   const { payload, protectedHeader } = await verify(token);
   expect(protectedHeader.kid).toBe("local-1");
   expect(payload).toMatchObject({
-    ...{ tenant_id: "acme", user_id: "ann", session_id: "s-1", user_epoch: 3, sub: "ann" },
-    ...{ iat: 1_900_000_000, exp: 1_900_000_900 },
+    tenant_id: "acme",
+    user_id: "ann",
+    session_id: "s-1",
+    user_epoch: 3,
+    sub: "ann",
+    iat: 1_900_000_000,
+    exp: 1_900_000_900,
   });
   expect(payload).not.toHaveProperty("scope");
 });

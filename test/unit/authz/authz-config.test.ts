@@ -88,11 +88,21 @@ describe("the sidecar's configuration", () => {
     expect(config).toMatchObject({
       listen: { kind: "unix", path: "/a" },
       opsListen: { kind: "unix", path: "/b" },
-      ...{ listenMode: 0o600, connectionsMax: 68, connectionMaxIdleS: 69, connectionMaxAgeS: 70 },
+      listenMode: 0o600,
+      connectionsMax: 68,
+      connectionMaxIdleS: 69,
+      connectionMaxAgeS: 70,
       issuers: [{ keyLocation: { kind: "file", path: "keys.json" }, algorithms: ["EdDSA"] }],
-      ...{ jwksMaxAgeS: 61, maxTokenLifetimeS: 62, clockSkewS: 3, maxStalenessMs: 764 },
-      ...{ onStale: "error", revocationsMaxEntries: 65, tokenCacheMaxEntries: 66 },
-      ...{ verificationsMaxPending: 67, nodeId: "n", logLevel: "debug" },
+      jwksMaxAgeS: 61,
+      maxTokenLifetimeS: 62,
+      clockSkewS: 3,
+      maxStalenessMs: 764,
+      onStale: "error",
+      revocationsMaxEntries: 65,
+      tokenCacheMaxEntries: 66,
+      verificationsMaxPending: 67,
+      nodeId: "n",
+      logLevel: "debug",
     });
   });
 

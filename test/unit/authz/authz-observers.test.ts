@@ -53,8 +53,15 @@ describe("a denial is one line", () => {
     });
     expect(lines()).toEqual([
       {
-        ...{ level: 30, msg: "denied", decision: "deny", reason: "session_revoked" },
-        ...{ tenant: "acme", user: "ann", session: "s-1", request_id: "r-1", trace_id: "t-1" },
+        level: 30,
+        msg: "denied",
+        decision: "deny",
+        reason: "session_revoked",
+        tenant: "acme",
+        user: "ann",
+        session: "s-1",
+        request_id: "r-1",
+        trace_id: "t-1",
         duration_ms: 1.235,
       },
     ]);

@@ -10,10 +10,14 @@ function componentsIn(situation: Partial<SessionsState> & { readonly prepared?: 
   const { prepared = true, ...state } = situation;
   return sessionsComponents({
     life: { prepared, closing: false },
-    ...{ tablesUpToDate: prepared, tablesProblem: undefined },
-    ...{ databaseProblem: undefined, clockProblem: undefined },
-    ...{ keysProblem: undefined },
-    ...{ logProblem: undefined, pending: undefined, limitsProblem: undefined },
+    tablesUpToDate: prepared,
+    tablesProblem: undefined,
+    databaseProblem: undefined,
+    clockProblem: undefined,
+    keysProblem: undefined,
+    logProblem: undefined,
+    pending: undefined,
+    limitsProblem: undefined,
     gatedAfterMs: undefined,
     ...state,
   });

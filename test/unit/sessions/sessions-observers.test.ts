@@ -86,7 +86,9 @@ describe("logins and refreshes", () => {
     observers.sessions.onLockout(from);
     expect(lines()).toEqual([
       {
-        ...{ level: WARN, ...from, event_id: "e-1" },
+        level: WARN,
+        ...from,
+        event_id: "e-1",
         msg: expect.stringContaining("refresh token was used again"),
       },
       { level: WARN, ...from, msg: expect.stringContaining("locked") },
@@ -152,8 +154,15 @@ describe("the relay", () => {
     const { observers, lines, counted } = setUp();
     observers.relay.onLock(true);
     observers.relay.onRestored({
-      ...{ cause: "log_missing", partition: 0, seq: 9, entries: 8, generation: "g" },
-      ...{ imported: 1, unreadable: 0, coversFromMs: 0, tookMs: 12.6 },
+      cause: "log_missing",
+      partition: 0,
+      seq: 9,
+      entries: 8,
+      generation: "g",
+      imported: 1,
+      unreadable: 0,
+      coversFromMs: 0,
+      tookMs: 12.6,
     });
     observers.relay.onProblem({ code: "redis_unavailable", message: "refused" }, 0);
     observers.relay.onProblem(undefined, 0);
@@ -161,11 +170,20 @@ describe("the relay", () => {
     expect(lines()).toEqual([
       { level: INFO, msg: "this instance relays" },
       {
-        ...{ level: WARN, cause: "log_missing", partition: 0, seq: 9, entries: 8, imported: 1 },
-        ...{ took_ms: 13, msg: "restored the revocation log" },
+        level: WARN,
+        cause: "log_missing",
+        partition: 0,
+        seq: 9,
+        entries: 8,
+        imported: 1,
+        took_ms: 13,
+        msg: "restored the revocation log",
       },
       {
-        ...{ level: WARN, partition: 0, code: "redis_unavailable", problem: "refused" },
+        level: WARN,
+        partition: 0,
+        code: "redis_unavailable",
+        problem: "refused",
         msg: "the revocation log cannot be kept up to date",
       },
       { level: INFO, partition: 0, msg: "the revocation log is complete" },

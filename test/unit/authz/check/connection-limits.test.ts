@@ -15,7 +15,12 @@ const MIB = 1024 * 1024;
 function factsWith(parts: Partial<ConnectionFacts> = {}): ConnectionFacts {
   const long = NOW_MS - 60_000;
   return {
-    ...{ sinceMs: long, usedMs: NOW_MS, open: 0, answered: 5, answeredMs: NOW_MS, resets: 0 },
+    sinceMs: long,
+    usedMs: NOW_MS,
+    open: 0,
+    answered: 5,
+    answeredMs: NOW_MS,
+    resets: 0,
     ...parts,
   };
 }

@@ -64,8 +64,14 @@ export function requestWith(parts: {
     })),
   };
   const http = {
-    ...{ id: "1", method: "GET", path: "/", host: "api.example", scheme: "http" },
-    ...{ protocol: "HTTP/1.1", headers: { ...parts.headers }, headerMap },
+    id: "1",
+    method: "GET",
+    path: "/",
+    host: "api.example",
+    scheme: "http",
+    protocol: "HTTP/1.1",
+    headers: { ...parts.headers },
+    headerMap,
   };
   const attributes = { request: { http }, contextExtensions: { ...parts.route } };
   return CheckRequest.decode(CheckRequest.encode({ attributes }).finish());

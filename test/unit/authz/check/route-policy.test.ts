@@ -37,8 +37,10 @@ describe("a route's policy", () => {
     ],
     [
       {
-        ...{ "sekisho.auth": "optional", "sekisho.tenant": "acme" },
-        ...{ "sekisho.scopes": "read", "sekisho.on_stale": "error" },
+        "sekisho.auth": "optional",
+        "sekisho.tenant": "acme",
+        "sekisho.scopes": "read",
+        "sekisho.on_stale": "error",
       },
       { auth: "optional", tenant: "acme", scopes: ["read"], onStale: "error" },
     ],

@@ -28,6 +28,7 @@ describe("what was thrown", () => {
     [database("unexpected"), "internal_error", undefined],
     [new PasswordHasherError("queue_full", "secret"), "overloaded", 1],
     [new PasswordHasherError("closed", "secret"), "overloaded", 1],
+    [new PasswordHasherError("hashing_failed", "secret"), "overloaded", 1],
     [new PasswordHasherError("hash_unreadable", "secret"), "internal_error", undefined],
     [new SigningKeyError("no_key", "secret"), "keys_unavailable", 1],
     [new SigningKeyError("overloaded", "secret"), "overloaded", 1],

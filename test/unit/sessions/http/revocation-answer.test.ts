@@ -1,13 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 
 import { answerEnded, publishAndAnswer } from "../../../../src/sessions/http/revocation-answer.js";
-import type {
-  CommittedRevocation,
-  Outbox,
-  RevocationReceipt,
-} from "../../../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../../../src/revocation-log/publisher.js";
+import type { Outbox, RevocationReceipt } from "../../../../src/sessions/outbox/outbox.js";
 
-const committed: readonly CommittedRevocation[] = ["e1", "e2"].map((eventId) => ({
+const committed: readonly DecidedRevocation[] = ["e1", "e2"].map((eventId) => ({
   eventId,
   revocation: { kind: "session_revoked", tenant: "t", user: "u", session: eventId },
   atMs: 1,
@@ -25,12 +22,12 @@ class OneReceipt implements Outbox {
     this.#receipt = receipt;
   }
 
-  publish(_committed: readonly CommittedRevocation[], waitMs: number) {
+  publish(_committed: readonly DecidedRevocation[], waitMs: number) {
     this.waits.push(waitMs);
     return Promise.resolve(this.#receipt);
   }
 
-  receiptAgain({ eventId }: CommittedRevocation, wait: { waitMs: number; actor: string }) {
+  receiptAgain({ eventId }: DecidedRevocation, wait: { waitMs: number; actor: string }) {
     this.again.push(`${eventId} for ${wait.actor}, ${wait.waitMs} ms`);
     return Promise.resolve(this.#receipt);
   }

@@ -7,6 +7,7 @@ import { faultOf } from "../../../../src/sessions/login/system-fault.js";
 
 test.each([
   ["database", new DatabaseError("unavailable", "away")],
+  ["database", new DatabaseError("failed_over", "another timeline")],
   ["internal", new DatabaseError("not_allowed", "a bug")],
   ["hashing_queue", new PasswordHasherError("queue_full", "too many")],
   ["hashing_queue", new PasswordHasherError("closed", "shutting down")],

@@ -7,14 +7,16 @@ import {
   searchedUpTo,
   type LogRecord,
 } from "../../../../src/sessions/outbox/relay-decision.js";
-import type { KeeperFacts } from "../../../../src/revocation-log/log-admin.js";
+import type { LogAdminFacts } from "../../../../src/revocation-log/log-admin.js";
 import type { LogMeta, MetaReply } from "../../../../src/revocation-log/revocation-log.js";
 
 const NOW = 1_800_000_000_000;
 /** What a lost cut-off may reach into the future. */
 const MARGIN_MS = 2000;
 const DEMANDS = {
-  ...{ horizonS: 970, partitions: 1, minReplicas: 0 },
+  horizonS: 970,
+  partitions: 1,
+  minReplicas: 0,
   clockDifferenceMaxMs: 30_000,
 };
 
@@ -46,7 +48,7 @@ const RECORD: LogRecord = {
   restoreRequestedAtMs: undefined,
   restoredAtMs: NOW,
 };
-const facts = (meta: MetaReply, change: Partial<KeeperFacts> = {}): KeeperFacts => ({
+const facts = (meta: MetaReply, change: Partial<LogAdminFacts> = {}): LogAdminFacts => ({
   role: "master",
   serverRunId: "run-1",
   serverReplId: "repl-1",
@@ -54,7 +56,7 @@ const facts = (meta: MetaReply, change: Partial<KeeperFacts> = {}): KeeperFacts 
   meta,
   ...change,
 });
-const judge = (found: KeeperFacts, record: LogRecord | undefined = RECORD) =>
+const judge = (found: LogAdminFacts, record: LogRecord | undefined = RECORD) =>
   judgeLog(found, record, DEMANDS, NOW);
 
 describe("a log", () => {
@@ -122,7 +124,7 @@ describe("a log", () => {
 });
 
 describe("a log, as an instance sees it while another one relays", () => {
-  const seen = (found: KeeperFacts, record: LogRecord | undefined) =>
+  const seen = (found: LogAdminFacts, record: LogRecord | undefined) =>
     judgeFromAside(found, record, DEMANDS, NOW)?.code;
 
   it.each<[string, MetaReply]>([
@@ -153,7 +155,7 @@ describe("a log, as an instance sees it while another one relays", () => {
 
 describe("what a restore owns up to", () => {
   const foreign = { ...META, generation: "g-9" };
-  it.each<[string, KeeperFacts, LogRecord | undefined, number]>([
+  it.each<[string, LogAdminFacts, LogRecord | undefined, number]>([
     ["nothing for the first log ever", facts("missing"), undefined, 0],
     ["nothing for a log of its own that is gone", facts("missing"), RECORD, 0],
     ["nothing for its own that was cleared", facts("restoring"), RECORD, 0],
@@ -185,7 +187,7 @@ describe("what a restore owns up to", () => {
 });
 
 describe("the search of the old log", () => {
-  it.each<[string, KeeperFacts, LogRecord | undefined, string | undefined]>([
+  it.each<[string, LogAdminFacts, LogRecord | undefined, string | undefined]>([
     ["goes on where it was", facts(META), RECORD, "5-0"],
     ["goes on in a marked one", facts({ ...META, restoring: true }), RECORD, "5-0"],
     ["begins anew in one that fell", facts({ ...META, seq: 9 }), RECORD, undefined],

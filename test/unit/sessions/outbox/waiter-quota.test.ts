@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 
 import { waitUntil } from "../../../../dev/wait-for.js";
 import { LogOutbox } from "../../../../src/sessions/outbox/log-outbox.js";
-import type { CommittedRevocation } from "../../../../src/sessions/outbox/outbox.js";
+import type { DecidedRevocation } from "../../../../src/revocation-log/publisher.js";
 import { WaiterQuota } from "../../../../src/sessions/outbox/waiter-quota.js";
 import type { Receipt } from "../../../../src/revocation-log/receipt.js";
 import { ManualClock } from "../../../support/manual-clock.js";
@@ -56,7 +56,7 @@ describe("the outbox", () => {
             },
             close: () => undefined,
           },
-          check: { isMeant: () => Promise.resolve(true) },
+          check: { isCurrent: () => Promise.resolve(true) },
           receipts: {
             waitFor: () =>
               new Promise((done, fail) => {
@@ -71,8 +71,11 @@ describe("the outbox", () => {
         onRecordingFailed: () => undefined,
       },
     });
-    const by = (actor: string): CommittedRevocation => ({
-      ...{ eventId: "one", atMs: 0, reason: undefined, actor },
+    const by = (actor: string): DecidedRevocation => ({
+      eventId: "one",
+      atMs: 0,
+      reason: undefined,
+      actor,
       revocation: { kind: "session_revoked", tenant: "acme", user: "ann", session: "hers" },
     });
     return { outbox, waiting, publishBy: (actor: string) => outbox.publish([by(actor)], 10_000) };
