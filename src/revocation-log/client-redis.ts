@@ -13,12 +13,10 @@ type ClientOptions = Omit<RedisOptions, "replyMapping" | "host" | "port" | "path
 
 /** For a Sentinel's answer: the next one is asked after that. */
 const SENTINEL_TIMEOUT_MS = 500;
-/** Between attempts to hear from a Sentinel of a switch to another master. */
-const SENTINEL_RETRY_MS = 1000;
 
 /**
- * A client of the one server, or of the master that a Sentinel names at each connection; it is
- * disconnected when a Sentinel announces another master.
+ * A client of the one server, or of the master that a Sentinel names at each connection. It does not
+ * hear of a switch to another master: a demoted one refuses writes and closes its connections.
  */
 export function redisClient(settings: RedisSettings, options: ClientOptions): Redis {
   const address = parseRedisUrl(settings.url);
@@ -37,10 +35,19 @@ export function redisClient(settings: RedisSettings, options: ClientOptions): Re
     sentinelPassword: sentinel?.password,
     sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     sentinelRetryStrategy: () => null,
-    sentinelReconnectStrategy: () => SENTINEL_RETRY_MS,
     updateSentinels: false,
-    failoverDetector: true,
   });
+}
+
+/** A client of one Sentinel, with the Sentinels' own credentials and TLS. */
+export function sentinelClient(
+  { host, port }: HostPort,
+  { sentinel, tlsFiles }: RedisSettings,
+  options: ClientOptions,
+): Redis {
+  const login = { username: sentinel?.user, password: sentinel?.password };
+  const tls = sentinel?.tls === true ? { tls: tlsOptions(tlsFiles) } : {};
+  return new Redis({ ...options, ...login, ...tls, host, port });
 }
 
 /** A client of this server, whatever it is. */

@@ -9,14 +9,12 @@ import { withTimeout } from "../runtime/with-timeout.js";
 import { slotMaster } from "./cluster-slots-redis.js";
 import { toLogError } from "./error-redis.js";
 import { partitionKeys } from "./partition.js";
-import { redisClient, serverClient, shuffled } from "./client-redis.js";
+import { serverClient, shuffled } from "./client-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
+import { MasterWatch } from "./sentinels-redis.js";
 
 /** How long opening a connection may take, with TLS and authentication. */
 const CONNECT_TIMEOUT_MS = 2000;
-
-/** Of a Sentinel, and of the master that it names: the next Sentinel may know a better one. */
-const SENTINEL_CONNECT_TIMEOUT_MS = 1000;
 
 const COMMAND_TIMEOUT_MS = 1000;
 
@@ -55,13 +53,9 @@ export type OpenRedisConnection = () => Promise<RedisConnection>;
  */
 export function redisConnections(settings: RedisSettings): OpenRedisConnection {
   const address = parseRedisUrl(settings.url);
-  if (address.kind === "server") return () => open(redisClient(settings, OPTIONS));
-  if (address.kind === "sentinel") {
-    const options = { ...OPTIONS, connectTimeout: SENTINEL_CONNECT_TIMEOUT_MS };
-    const withinMs = (address.hosts.length + 1) * SENTINEL_CONNECT_TIMEOUT_MS;
-    return () => open(redisClient(settings, options), withinMs);
-  }
-  const connect = (server: HostPort) => open(serverClient(server, settings, OPTIONS));
+  const connect = (server: HostPort) => open(serverClient(server, settings, OPTIONS), server);
+  if (address.kind === "server") return () => connect(address.hosts[0]);
+  if (address.kind === "sentinel") return () => openWatched(new MasterWatch(settings), connect);
   return async () => connect(await logMaster(shuffled(address.hosts), connect));
 }
 
@@ -90,7 +84,26 @@ async function logMaster(
   throw toLogError("CLUSTER SLOTS", error);
 }
 
-async function open(client: Redis, connectWithinMs = CONNECT_TIMEOUT_MS): Promise<RedisConnection> {
+/** A connection to the master that ends as soon as a Sentinel announces another one. */
+async function openWatched(
+  watch: MasterWatch,
+  connect: (server: HostPort) => Promise<RedisConnection>,
+): Promise<RedisConnection> {
+  try {
+    const connection = await connect(await watch.master());
+    const { client } = connection;
+    watch.switched.addEventListener("abort", () => connection.close(), { once: true });
+    client.once("end", () => watch.close());
+    if (!watch.switched.aborted && client.status === "ready") return connection;
+    connection.close();
+    throw new RevocationLogError("unavailable", "the Sentinels announce another master");
+  } catch (error) {
+    watch.close();
+    throw error;
+  }
+}
+
+async function open(client: Redis, server: HostPort): Promise<RedisConnection> {
   // Some causes, such as a refused password, arrive only here: the commands themselves reject with
   // "connection closed".
   let connectionError: Error | undefined;
@@ -110,20 +123,13 @@ async function open(client: Redis, connectWithinMs = CONNECT_TIMEOUT_MS): Promis
     }
   };
   try {
-    await run(connectWithinMs + 500, "connect", client.connect());
-    const address = addressOf(client);
+    await run(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
+    const address = `${server.host}:${server.port}`;
     return { client, address, within: run, close: () => disconnect(client) };
   } catch (error) {
     disconnect(client);
     throw error;
   }
-}
-
-/** Where a client of Sentinels leads to is known only by its socket. */
-function addressOf({ options, stream }: Redis): string {
-  if (!options.sentinels?.length) return `${options.host ?? "?"}:${options.port ?? "?"}`;
-  const { remoteAddress, remotePort } = stream;
-  return `${remoteAddress ?? "?"}:${remotePort ?? "?"}`;
 }
 
 const disconnecting = new WeakSet<Redis>();

@@ -40,18 +40,48 @@ const PASSING: Readonly<Record<string, string>> = {
   ETIMEDOUT: "is the address in SEKISHO_REDIS_URL right, and reachable?",
 };
 
+const SENTINEL_CREDENTIALS =
+  "set SEKISHO_REDIS_SENTINEL_PASSWORD_FILE, and SEKISHO_REDIS_SENTINEL_USER where the Sentinels have users";
+
+/** What to do about errors of Sentinels, where it differs. */
+const OF_SENTINELS: Readonly<Record<string, string>> = {
+  ...PASSING,
+  NOAUTH: SENTINEL_CREDENTIALS,
+  WRONGPASS: SENTINEL_CREDENTIALS,
+  NOPERM:
+    "the user at the Sentinels needs +sentinel|get-master-addr-by-name +subscribe &+switch-master",
+  ECONNREFUSED: "are the Sentinels up, and are they those in SEKISHO_REDIS_URL?",
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    "the host in SEKISHO_REDIS_URL is not in the Sentinel's certificate",
+};
+
+/** Where no Sentinel names the master: it may be known again at any time. */
+export function toSentinelError(what: string, error: unknown): RevocationLogError {
+  const { message } = describeError(error, OF_SENTINELS);
+  return new RevocationLogError("unavailable", `${what}: ${message}`, error);
+}
+
 /** `what`: the command or step that failed, for the message. */
 export function toLogError(what: string, error: unknown): RevocationLogError {
   if (error instanceof RevocationLogError) return error;
-  const cause = innermost(error);
-  const text = textOf(cause);
-  const word = wordOf(cause, text);
-  const advice = word === undefined ? "" : (PASSING[word] ?? "");
-  const message = `${what}: ${text}${advice === "" ? "" : ` (${advice})`}`;
+  const described = describeError(error, PASSING);
+  const { cause, word } = described;
+  const message = `${what}: ${described.message}`;
   const isReply = cause instanceof Error && cause.name === "ReplyError";
   const code: RevocationLogErrorCode =
     isReply && !(word !== undefined && word in PASSING) ? "unexpected" : "unavailable";
   return new RevocationLogError(code, message, error);
+}
+
+function describeError(
+  error: unknown,
+  advices: Readonly<Record<string, string>>,
+): { readonly message: string; readonly cause: unknown; readonly word: string | undefined } {
+  const cause = innermost(error);
+  const text = textOf(cause);
+  const word = wordOf(cause, text);
+  const advice = word === undefined ? "" : (advices[word] ?? "");
+  return { message: `${text}${advice === "" ? "" : ` (${advice})`}`, cause, word };
 }
 
 /** A discarded transaction (EXECABORT) has its cause in the errors of the queued commands. */
