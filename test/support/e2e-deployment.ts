@@ -183,7 +183,15 @@ export class E2eDeployment {
 
   /** Runs a command of `sekisho` to its end; the last of what it printed is in `said`. */
   async sekisho(...args: string[]): Promise<{ readonly exit: Exit; readonly said: string }> {
-    return runSekisho(this.redis.url, args);
+    return this.sekishoOn(this.redis.url, ...args);
+  }
+
+  /** The same on another Redis than the deployment's own. */
+  async sekishoOn(
+    redisUrl: string,
+    ...args: string[]
+  ): Promise<{ readonly exit: Exit; readonly said: string }> {
+    return runSekisho(redisUrl, args);
   }
 
   async stopPollers(): Promise<void> {
