@@ -1,4 +1,5 @@
 /** Converts every error of ioredis into a RevocationLogError. */
+import { isNativeError } from "node:util/types";
 import { RevocationLogError, type RevocationLogErrorCode } from "./revocation-log.js";
 
 const CLIENT_CERTIFICATE =
@@ -67,7 +68,7 @@ export function toLogError(what: string, error: unknown): RevocationLogError {
   const described = describeError(error, PASSING);
   const { cause, word } = described;
   const message = `${what}: ${described.message}`;
-  const isReply = cause instanceof Error && cause.name === "ReplyError";
+  const isReply = isNativeError(cause) && cause.name === "ReplyError";
   const code: RevocationLogErrorCode =
     isReply && !(word !== undefined && word in PASSING) ? "unexpected" : "unavailable";
   return new RevocationLogError(code, message, error);
@@ -86,7 +87,7 @@ function describeError(
 
 /** A discarded transaction (EXECABORT) has its cause in the errors of the queued commands. */
 function innermost(error: unknown): unknown {
-  if (!(error instanceof Error) || !("previousErrors" in error)) return error;
+  if (!isNativeError(error) || !("previousErrors" in error)) return error;
   const { previousErrors } = error;
   return Array.isArray(previousErrors) && previousErrors.length > 0
     ? innermost(previousErrors[0])
@@ -94,14 +95,16 @@ function innermost(error: unknown): unknown {
 }
 
 function wordOf(error: unknown, text: string): string | undefined {
-  if (error instanceof Error && "code" in error && typeof error.code === "string") {
+  if (isNativeError(error) && "code" in error && typeof error.code === "string") {
     return error.code;
   }
   return /^[A-Z]+(?= |$)/.exec(text)?.[0];
 }
 
 function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!isNativeError(error)) return String(error);
+  // OpenSSL's whole message has its file names and line numbers.
+  if ("reason" in error && typeof error.reason === "string") return `TLS: ${error.reason}`;
   // A script's error ends with the script's digest and line, which help no operator.
   if (error.message !== "") return error.message.replace(/ script: [0-9a-f]{40}, on .*$/s, "");
   // A connection refused on several addresses is an AggregateError without a message.
