@@ -6,6 +6,7 @@ import { StartedProcess } from "../../dev/child-process.js";
 import { takeFreePort } from "../../dev/free-port.js";
 import { RedisServer, answersPing } from "../../dev/redis-server.js";
 import { z } from "zod";
+import type { Authority, CertificateFiles } from "./certificates.js";
 import { redis } from "./following.js";
 import {
   REPLICATION_ARGS,
@@ -20,9 +21,11 @@ export const MASTER_NAME = "mymaster";
 const REPLICAS = 2;
 const SENTINELS = 3;
 
+type SentinelTls = CertificateFiles & Pick<Authority, "ca">;
+
 export interface SentinelSetOptions {
-  /** Further lines of the Sentinels' configuration. */
-  readonly sentinelLines?: (port: number) => readonly string[];
+  /** The Sentinels listen with TLS, too, and demand no certificate of clients. */
+  readonly sentinelTls?: SentinelTls;
 }
 
 export class SentinelSet implements RedisTopology {
@@ -86,20 +89,33 @@ export class SentinelSet implements RedisTopology {
 const addressSchema = z.tuple([z.string(), z.coerce.number()]);
 const pairsSchema = z.array(z.string());
 
+function tlsLines(port: number, files: SentinelTls | undefined): readonly string[] {
+  if (files === undefined) return [];
+  const own = [`tls-cert-file ${files.cert}`, `tls-key-file ${files.key}`];
+  return [`tls-port ${port}`, ...own, `tls-ca-cert-file ${files.ca}`, "tls-auth-clients no"];
+}
+
 export class Sentinel {
   readonly port: number;
+  /** Where it listens with TLS, if it does. */
+  readonly tlsPort: number;
   readonly process: StartedProcess;
   readonly #folder: string;
 
-  private constructor(port: number, process: StartedProcess, folder: string) {
+  private constructor(
+    { port, tlsPort }: { readonly port: number; readonly tlsPort: number },
+    process: StartedProcess,
+    folder: string,
+  ) {
     this.port = port;
+    this.tlsPort = tlsPort;
     this.process = process;
     this.#folder = folder;
   }
 
   static async start(masterPort: number, options: SentinelSetOptions): Promise<Sentinel> {
     const folder = await mkdtemp(join(tmpdir(), "sekisho-sentinel-"));
-    const port = await takeFreePort();
+    const [port, tlsPort] = [await takeFreePort(), await takeFreePort()];
     const file = join(folder, "sentinel.conf");
     const lines = [
       ...["bind 127.0.0.1", `port ${port}`, `dir ${folder}`],
@@ -107,14 +123,14 @@ export class Sentinel {
       `sentinel down-after-milliseconds ${MASTER_NAME} 1000`,
       `sentinel failover-timeout ${MASTER_NAME} 3000`,
       `sentinel parallel-syncs ${MASTER_NAME} ${REPLICAS}`,
-      ...(options.sentinelLines?.(port) ?? []),
+      ...tlsLines(tlsPort, options.sentinelTls),
     ];
     await writeFile(file, `${lines.join("\n")}\n`);
     const name = `Sentinel on port ${port}`;
     const process = new StartedProcess({ name, file: "redis-server", args: [file, "--sentinel"] });
     const bounds = { what: "its first answer to PING", timeoutMs: TOPOLOGY_TIMEOUT_MS };
     await process.waitFor(async () => (await answersPing(port)) || undefined, bounds);
-    return new Sentinel(port, process, folder);
+    return new Sentinel({ port, tlsPort }, process, folder);
   }
 
   async ask(...args: readonly string[]): Promise<unknown> {
