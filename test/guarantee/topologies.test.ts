@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { ClusterSet } from "../support/cluster-set.js";
 import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
-import { endOf, initLog, publish, redis } from "../support/following.js";
+import { endOf, publish, redis } from "../support/following.js";
 import { expectGuarantee, faultCount, type Fault, type Random } from "../support/guarantee.js";
 import { SentinelSet } from "../support/sentinel-set.js";
 import type { RedisServer } from "../../dev/redis-server.js";
@@ -72,10 +72,8 @@ describe.each([
 
   beforeAll(async () => {
     topology = await start();
-    await initLog(topology.url, { minReplicas: 1 });
-    deployment = await E2eDeployment.open({ withoutLog: true });
-    const options = { redisUrl: topology.url };
-    pods = await Promise.all(["node-1", "node-2"].map((name) => deployment.addPod(name, options)));
+    deployment = await E2eDeployment.open({ servers: { url: topology.url, minReplicas: 1 } });
+    pods = await deployment.addPods("node-1", "node-2");
   }, 120_000);
   afterAll(async () => {
     await deployment.close();

@@ -28,6 +28,8 @@ export const REDIS_URL_FORMS =
 
 const FORM = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(.*)$/is;
 const HOSTS_MAX = 32;
+const CREDENTIALS_ONCE =
+  "name and password belong before the first server, once for all (a comma in the name is %2C)";
 const PORTS = { server: 6379, sentinel: 26_379, cluster: 6379 };
 
 /**
@@ -40,6 +42,8 @@ export function faultOfRedisUrl(text: string): UrlFault | undefined {
   const kind = kindOf(form[2]);
   if (kind === "server") return faultOfServer(text);
   const { credentials, hosts, path } = split(form[3] ?? "");
+  // Otherwise `h1,name:password@h2` would be the user "h1,name" at one host.
+  if (/^[^:@]*,/.test(credentials)) return { detail: CREDENTIALS_ONCE };
   if (hosts.length > HOSTS_MAX) return { detail: `it names more than ${HOSTS_MAX} servers` };
   for (const host of hosts) {
     const fault = faultOfServer(`redis://${credentials}${host}`);
