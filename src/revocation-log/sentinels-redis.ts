@@ -9,12 +9,15 @@ import type { Redis, RedisOptions } from "ioredis";
 import { z } from "zod";
 import type { RedisSettings } from "../runtime/config/redis-settings.js";
 import { parseRedisUrl, type HostPort } from "../runtime/config/redis-url.js";
+import { withTimeout } from "../runtime/with-timeout.js";
 import { sentinelClient } from "./client-redis.js";
 import { toSentinelError } from "./error-redis.js";
 import { parse } from "./replies-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
 
 const SWITCH_MASTER = "+switch-master";
+/** For connecting and one answer; longer than the client's own time-outs. */
+const ANSWER_TIMEOUT_MS = 2000;
 /** Between attempts to subscribe to a Sentinel again. */
 const RETRY_MS = 1000;
 
@@ -68,13 +71,14 @@ export class MasterWatch {
     const left = new Set(this.#watched);
     let error: unknown;
     while (left.size > 0) {
-      const first = await firstSubscribed([...left]).catch((thrown: unknown) => {
+      const subscribing = withTimeout(firstSubscribed([...left]), ANSWER_TIMEOUT_MS, noAnswer);
+      const first = await subscribing.catch((thrown: unknown) => {
         error ??= thrown;
       });
       if (first === undefined) break;
       left.delete(first);
       try {
-        return await this.#ask(first.sentinel);
+        return await withTimeout(this.#ask(first.sentinel), ANSWER_TIMEOUT_MS, noAnswer);
       } catch (thrown) {
         error = thrown;
       }
@@ -93,6 +97,7 @@ export class MasterWatch {
     });
     const subscribed = new Promise<void>((resolve, reject) => {
       client.on("error", reject);
+      client.on("close", () => reject(new Error("the connection was closed")));
       client.on("ready", () => {
         client.subscribe(SWITCH_MASTER).then(() => resolve(), reject);
       });
@@ -132,6 +137,8 @@ async function firstSubscribed(watched: readonly Watched[]): Promise<Watched> {
     throw error instanceof AggregateError ? error.errors[0] : error;
   });
 }
+
+const noAnswer = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS} ms`);
 
 function disconnect(client: Redis): void {
   if (client.status !== "end") client.disconnect();

@@ -1,5 +1,6 @@
 /** The log and the limits through Sentinels and in a Redis Cluster, as users with few rights. */
 import { readFile, mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -180,6 +181,29 @@ describe("a connection through Sentinels", () => {
     await expect(open({ url })).rejects.toThrow('the master "other": it knows no such master');
     const nobody = `redis+sentinel://127.0.0.1:${await takeFreePort()}/mymaster`;
     await expect(open({ url: nobody })).rejects.toThrow("are the Sentinels up");
+  });
+
+  it.each([
+    ["answers nothing", () => undefined],
+    ["hangs up", (socket: Socket) => socket.destroy()],
+  ])("fails in time where the only Sentinel %s", async (_what, onConnection) => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => {
+      sockets.push(socket.on("error", () => undefined));
+      onConnection(socket);
+    });
+    const port = await takeFreePort();
+    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+    try {
+      const url = `redis+sentinel://127.0.0.1:${port}/${MASTER_NAME}`;
+      for (const sentinel of [undefined, { ...SENTINEL_USER, tls: false }]) {
+        const settings = sentinel === undefined ? { url } : { url, sentinel };
+        await expect(open(settings)).rejects.toThrow(`the master "${MASTER_NAME}"`);
+      }
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
   });
 
   it("does without a Sentinel that is away, and the program's output says nothing of it", async () => {
