@@ -140,7 +140,7 @@ describe("the arrows between the rooms of src", () => {
     authz: ["runtime", "tokens", "revocation-log", "authz/follow", "authz/check"],
     "sessions/database": ["runtime"],
     "sessions/passwords": ["runtime"],
-    "sessions/limits": ["runtime"],
+    "sessions/limits": ["revocation-log", "runtime"],
     "sessions/audit": ["runtime", "sessions/database"],
     "sessions/keys": ["runtime", "tokens", "sessions/audit", "sessions/database"],
     "sessions/outbox": [

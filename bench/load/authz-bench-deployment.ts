@@ -45,7 +45,7 @@ export class AuthzBenchDeployment {
     const { url } = await (given === undefined
       ? closing.keep(RedisServer.start(), (redis) => redis.close())
       : closing.keep(ExternalRedis.take(given), (redis) => redis.close()));
-    const open = redisConnections(url);
+    const open = redisConnections({ url });
     const keys = LOG_KEYS;
     const [outcome] = await openLog(open, keys, {
       generation: randomUUID(),

@@ -192,7 +192,7 @@ async function measureStart(
 
 /** What the publish script writes, many at a time. Returns the last seq. */
 async function append(redisUrl: string, entries: number): Promise<number> {
-  const connection = await redisConnections(redisUrl)();
+  const connection = await redisConnections({ url: redisUrl })();
   try {
     let seq = 0;
     for (let left = entries; left > 0; left -= AT_ONCE) {

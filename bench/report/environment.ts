@@ -50,7 +50,7 @@ export async function sekishoVersion(): Promise<string> {
 }
 
 export async function redisVersion(url: string): Promise<string> {
-  const connection = await redisConnections(url)();
+  const connection = await redisConnections({ url })();
   try {
     const asking = connection.client.info("server");
     const info = await connection.within(COMMAND_TIMEOUT_MS, "INFO", asking);

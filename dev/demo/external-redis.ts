@@ -28,7 +28,7 @@ export class ExternalRedis {
   /** @throws LogInUse when there is a log in it */
   static async take(url: string): Promise<ExternalRedis> {
     const { log, meta, nodes } = LOG_KEYS;
-    const connection = await redisConnections(url)();
+    const connection = await redisConnections({ url })();
     try {
       const looking = connection.client.exists(log, meta, nodes);
       const found = await connection.within(COMMAND_TIMEOUT_MS, "EXISTS", looking);
@@ -42,7 +42,7 @@ export class ExternalRedis {
   /** Removes the log. The session service must have ended, or it would restore the log. */
   async close(): Promise<void> {
     const { log, meta, nodes } = LOG_KEYS;
-    const connection = await redisConnections(this.url)();
+    const connection = await redisConnections({ url: this.url })();
     try {
       const removing = connection.client.unlink(log, meta, nodes);
       await connection.within(COMMAND_TIMEOUT_MS, "UNLINK", removing);

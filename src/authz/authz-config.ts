@@ -4,7 +4,7 @@ import type { OnStale } from "../revocation-log/on-stale.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { readIssuers } from "./issuers-config.js";
-import { readRedisUrl } from "../runtime/config/password-file.js";
+import { readRedisSettings, type RedisSettings } from "../runtime/config/redis-settings.js";
 import {
   VariableReader,
   type ConfigFault,
@@ -20,7 +20,7 @@ export interface AuthzConfig {
   readonly connectionMaxIdleS: number;
   /** 0: connections do not age. */
   readonly connectionMaxAgeS: number;
-  readonly redisUrl: string;
+  readonly redis: RedisSettings;
   readonly redisMinReplicas: number;
   /** 0: for ever. */
   readonly logUnkeptMaxS: number;
@@ -44,7 +44,7 @@ export interface AuthzConfig {
 export function readAuthzConfig(env: Environment, unknown: readonly ConfigFault[]): AuthzConfig {
   const read = new VariableReader(AUTHZ_VARIABLES, env, unknown);
   const values = {
-    redisUrl: readRedisUrl(read),
+    redis: readRedisSettings(read),
     redisMinReplicas: read.value("SEKISHO_REDIS_MIN_REPLICAS"),
     logUnkeptMaxS: read.value("SEKISHO_LOG_UNKEPT_MAX_S"),
     listen: read.value("SEKISHO_LISTEN"),

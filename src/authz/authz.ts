@@ -79,7 +79,7 @@ export async function startAuthz(
   const connections = new CheckConnections(connectionLimitsOf(config), observers.connections);
 
   const follower = new Follower({
-    log: revocationLogInRedis(redisConnections(config.redisUrl), LOG_KEYS, clock),
+    log: revocationLogInRedis(redisConnections(config.redis), LOG_KEYS, clock),
     state,
     clock,
     groupPrefix: `${config.nodeId}:${randomBytes(6).toString("hex")}`,

@@ -3,6 +3,7 @@ import { readOperatorConfig, type OperatorConfig } from "./operator-config.js";
 import { DatabaseError, type Database } from "../sessions/database/database.js";
 import { recordRetirement, retireFormerNodes } from "../sessions/outbox/log-nodes-sql.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
+import type { RedisSettings } from "../runtime/config/redis-settings.js";
 import { objectionToReopening, objectionToRetiring } from "../revocation-log/log-retirement.js";
 import {
   setRetirement,
@@ -30,7 +31,7 @@ export async function retireLog(env: NodeJS.ProcessEnv, options: RetireOptions):
     throw error;
   });
   try {
-    const found = await readLog(config.redisUrl);
+    const found = await readLog(config.redis);
     const { meta } = found;
     if (typeof meta === "string") return refused(STATES[meta]);
     const named = await readNamedLog(env, database);
@@ -91,8 +92,8 @@ function refused(why: string, advice?: string): ExitCode {
   return EXIT.failed;
 }
 
-async function readLog(redisUrl: string): Promise<NodesAndLog> {
-  const reader = new RedisNodeRows(redisConnections(redisUrl), LOG_KEYS);
+async function readLog(redis: RedisSettings): Promise<NodesAndLog> {
+  const reader = new RedisNodeRows(redisConnections(redis), LOG_KEYS);
   try {
     return await reader.nodeRows();
   } finally {
@@ -101,11 +102,11 @@ async function readLog(redisUrl: string): Promise<NodesAndLog> {
 }
 
 function set(
-  { redisUrl, redisMinReplicas }: OperatorConfig,
+  { redis, redisMinReplicas }: OperatorConfig,
   { generation, minReplicas }: LogMeta,
   to: RetirementRequest["to"],
 ): Promise<RetirementOutcome> {
-  return setRetirement(redisConnections(redisUrl), LOG_KEYS, {
+  return setRetirement(redisConnections(redis), LOG_KEYS, {
     to,
     generation,
     minReplicas: Math.max(redisMinReplicas, minReplicas),

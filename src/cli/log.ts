@@ -69,7 +69,7 @@ function readReplicas(text: string): number {
 async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<ExitCode> {
   const config = readOperatorConfig(env);
   try {
-    const outcome = await openLog(redisConnections(config.redisUrl), LOG_KEYS, {
+    const outcome = await openLog(redisConnections(config.redis), LOG_KEYS, {
       generation: randomUUID(),
       authority: "redis",
       horizonS: config.horizonS,

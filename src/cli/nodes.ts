@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { z } from "zod";
 import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
+import type { RedisSettings } from "../runtime/config/redis-settings.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
 import { nodesAnswerSchema } from "../revocation-log/api-answers.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
@@ -23,7 +24,7 @@ export function addNodesCommand(program: Command, context: CommandContext): void
       const found =
         path.kind === "service"
           ? await readFromService(path.service)
-          : await readFromRedis(path.redis.redisUrl);
+          : await readFromRedis(path.redis.redis);
       context.end(report(found, json === true));
     });
 }
@@ -47,8 +48,8 @@ async function readFromService(service: ServiceAddress): Promise<Found> {
   return { problem: "the session service's answer is not understood: is it another version?" };
 }
 
-async function readFromRedis(redisUrl: string): Promise<Found> {
-  const reader = new RedisNodeRows(redisConnections(redisUrl), LOG_KEYS);
+async function readFromRedis(redis: RedisSettings): Promise<Found> {
+  const reader = new RedisNodeRows(redisConnections(redis), LOG_KEYS);
   try {
     const found = await reader.nodeRows();
     const { meta } = found;

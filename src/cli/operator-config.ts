@@ -1,12 +1,12 @@
 /** The configuration of the operators' commands (`log`, `revoke`, `nodes`). */
 import { horizonS } from "../revocation-log/horizon.js";
 import { ConfigError } from "../runtime/config/config-error.js";
-import { readRedisUrl } from "../runtime/config/password-file.js";
+import { readRedisSettings, type RedisSettings } from "../runtime/config/redis-settings.js";
 import { VariableReader, type Environment } from "../runtime/config/read-variables.js";
 import { COMMAND_VARIABLES, faultsOfNames } from "./variables.js";
 
 export interface OperatorConfig {
-  readonly redisUrl: string;
+  readonly redis: RedisSettings;
   readonly redisMinReplicas: number;
   readonly clockSkewS: number;
   /** How long a log opened now has to remember. */
@@ -49,13 +49,13 @@ export function readOperatorPath(env: Environment, breakGlass: boolean): Operato
 export function readOperatorConfig(env: Environment): OperatorConfig {
   const read = new VariableReader(COMMAND_VARIABLES, env, faultsOfNames(env));
   const { faults } = read;
-  const redisUrl = readRedisUrl(read);
+  const redis = readRedisSettings(read);
   const redisMinReplicas = read.value("SEKISHO_REDIS_MIN_REPLICAS");
   const clockSkewS = read.value("SEKISHO_CLOCK_SKEW_S");
   const maxTokenLifetimeS = read.value("SEKISHO_MAX_TOKEN_LIFETIME_S");
   if (
     faults.length > 0 ||
-    redisUrl === undefined ||
+    redis === undefined ||
     redisMinReplicas === undefined ||
     clockSkewS === undefined ||
     maxTokenLifetimeS === undefined
@@ -63,7 +63,7 @@ export function readOperatorConfig(env: Environment): OperatorConfig {
     throw new ConfigError(faults);
   }
   return {
-    redisUrl,
+    redis,
     redisMinReplicas,
     clockSkewS,
     horizonS: horizonS(maxTokenLifetimeS, clockSkewS),

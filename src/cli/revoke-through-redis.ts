@@ -28,7 +28,7 @@ export async function revokeThroughRedis(
   config: OperatorConfig,
   request: RedisRevocation,
 ): Promise<ExitCode> {
-  const open = redisConnections(config.redisUrl);
+  const open = redisConnections(config.redis);
   const keys = LOG_KEYS;
   const clock = systemClock;
   const publisher = new RedisPublisher({

@@ -2,13 +2,21 @@
  * One connection to Redis that is never reconnected: no retries, no offline queue, no replay. The
  * caller decides what a lost connection means, and opens another one.
  */
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis, RedisOptions } from "ioredis";
+import type { RedisSettings } from "../runtime/config/redis-settings.js";
+import { parseRedisUrl, type HostPort } from "../runtime/config/redis-url.js";
 import { withTimeout } from "../runtime/with-timeout.js";
+import { slotMaster } from "./cluster-slots-redis.js";
 import { toLogError } from "./error-redis.js";
+import { LOG_KEYS } from "./partition.js";
+import { serverClient, shuffled } from "./client-redis.js";
 import { RevocationLogError } from "./revocation-log.js";
+import { MasterWatch } from "./sentinels-redis.js";
 
 /** How long opening a connection may take, with TLS and authentication. */
 const CONNECT_TIMEOUT_MS = 2000;
+
+const COMMAND_TIMEOUT_MS = 1000;
 
 const OPTIONS = {
   lazyConnect: true,
@@ -27,6 +35,8 @@ const OPTIONS = {
 
 export interface RedisConnection {
   readonly client: Redis;
+  /** `host:port` of the server that it leads to, for messages. */
+  readonly address: string;
   /**
    * The settled command, or a `RevocationLogError` after `withinMs` or any failure. If the command
    * does not settle in time, the connection is closed: a late reply could be taken for another's.
@@ -37,13 +47,63 @@ export interface RedisConnection {
 
 export type OpenRedisConnection = () => Promise<RedisConnection>;
 
-/** Opens connections to the server at `url` (`redis://` or `rediss://`). */
-export function redisConnections(url: string): OpenRedisConnection {
-  return () => open(url);
+/**
+ * Opens connections to the server that has the log: the one server; the master that the Sentinels name
+ * now; in a Redis Cluster, the master of the log's slot.
+ */
+export function redisConnections(settings: RedisSettings): OpenRedisConnection {
+  const address = parseRedisUrl(settings.url);
+  const connect = (server: HostPort) => open(serverClient(server, settings, OPTIONS), server);
+  if (address.kind === "server") return () => connect(address.hosts[0]);
+  if (address.kind === "sentinel") return () => openWatched(new MasterWatch(settings), connect);
+  return async () => connect(await logMaster(shuffled(address.hosts), connect));
 }
 
-async function open(url: string): Promise<RedisConnection> {
-  const client = new Redis(url, OPTIONS);
+/** Asks the servers of a cluster, one after the other, until one knows the log's master. */
+async function logMaster(
+  servers: readonly HostPort[],
+  connect: (server: HostPort) => Promise<RedisConnection>,
+): Promise<HostPort> {
+  let error: unknown;
+  for (const server of servers) {
+    try {
+      const connection = await connect(server);
+      try {
+        const { client } = connection;
+        const { log } = LOG_KEYS;
+        const asked = Promise.all([client.cluster("KEYSLOT", log), client.cluster("SLOTS")]);
+        const replies = await connection.within(COMMAND_TIMEOUT_MS, "CLUSTER SLOTS", asked);
+        return slotMaster(...replies, server);
+      } finally {
+        connection.close();
+      }
+    } catch (thrown) {
+      error = thrown;
+    }
+  }
+  throw toLogError("CLUSTER SLOTS", error);
+}
+
+/** A connection to the master that ends as soon as a Sentinel announces another one. */
+async function openWatched(
+  watch: MasterWatch,
+  connect: (server: HostPort) => Promise<RedisConnection>,
+): Promise<RedisConnection> {
+  try {
+    const connection = await connect(await watch.master());
+    const { client } = connection;
+    watch.switched.addEventListener("abort", () => connection.close(), { once: true });
+    client.once("end", () => watch.close());
+    if (!watch.switched.aborted && client.status === "ready") return connection;
+    connection.close();
+    throw new RevocationLogError("unavailable", "the Sentinels announce another master");
+  } catch (error) {
+    watch.close();
+    throw error;
+  }
+}
+
+async function open(client: Redis, server: HostPort): Promise<RedisConnection> {
   // Some causes, such as a refused password, arrive only here: the commands themselves reject with
   // "connection closed".
   let connectionError: Error | undefined;
@@ -64,7 +124,8 @@ async function open(url: string): Promise<RedisConnection> {
   };
   try {
     await run(CONNECT_TIMEOUT_MS + 500, "connect", client.connect());
-    return { client, within: run, close: () => disconnect(client) };
+    const address = `${server.host}:${server.port}`;
+    return { client, address, within: run, close: () => disconnect(client) };
   } catch (error) {
     disconnect(client);
     throw error;

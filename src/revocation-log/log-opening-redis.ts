@@ -10,7 +10,7 @@ import { ENTRY_VERSION } from "./entry.js";
 import { CUT_OFF_MARGIN_S } from "./horizon.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { parse } from "./replies-redis.js";
-import { REPLID_FUNCTION, addressOf, assertIdentified, serverIn } from "./server-info-redis.js";
+import { REPLID_FUNCTION, assertIdentified, serverIn } from "./server-info-redis.js";
 import type { Authority } from "./revocation-log.js";
 
 const TIMEOUT_MS = 2000;
@@ -108,7 +108,7 @@ export async function openLog(
     const { client } = connection;
     const asked = Promise.all([client.info("server"), client.info("replication")]);
     const [server, replication] = await connection.within(TIMEOUT_MS, "INFO", asked);
-    assertIdentified(serverIn(server, replication, addressOf(client.options)));
+    assertIdentified(serverIn(server, replication, connection.address));
     const command = client.eval(
       OPEN_SCRIPT,
       3,

@@ -1,7 +1,6 @@
 /** Replies of Redis to the commands that nodes and log admins share. */
 import type { ChainableCommander } from "ioredis";
 import { z } from "zod";
-import type { RedisConnection } from "./connection-redis.js";
 import { toLogError } from "./error-redis.js";
 import type { RawEntry } from "./entry.js";
 import { RevocationLogError } from "./revocation-log.js";
@@ -18,7 +17,7 @@ export const entriesSchema = z.array(
 
 /** The replies of a pipeline or transaction; the first error in it is thrown. */
 export async function runAll(
-  connection: RedisConnection,
+  connection: { within<T>(withinMs: number, what: string, command: Promise<T>): Promise<T> },
   withinMs: number,
   what: string,
   pipeline: ChainableCommander,

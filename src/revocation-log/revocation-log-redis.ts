@@ -20,7 +20,7 @@ import type {
   Quorum,
   RevocationLog,
 } from "./revocation-log.js";
-import { addressOf, replicationIn, serverIn } from "./server-info-redis.js";
+import { replicationIn, serverIn } from "./server-info-redis.js";
 import { removeGroups, removeSilentGroups } from "./silent-groups-redis.js";
 
 /** How long a read, or an acknowledgement between two reads, may take beyond what it waits. */
@@ -71,7 +71,7 @@ class RedisLogConnection implements LogConnection {
       server: serverIn(
         parse("INFO", z.string(), server),
         parse("INFO", z.string(), replication),
-        addressOf(this.#redis.client.options),
+        this.#redis.address,
       ),
       meta: parseMeta(meta),
       sentAt,

@@ -30,15 +30,6 @@ local function replid()
 end
 `;
 
-/** `host:port` of a client's server, or the path of its socket. */
-export function addressOf(options: {
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly path?: string | undefined;
-}): string {
-  return options.path ?? `${options.host ?? "?"}:${options.port ?? "?"}`;
-}
-
 /** Throws a RevocationLogError where the server reports no identity. */
 export function assertIdentified(server: LogServer): { readonly runId: string } {
   const { runId } = server;

@@ -7,7 +7,7 @@
  */
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { toLogError } from "./error-redis.js";
-import { addressOf, assertIdentified, serverIn } from "./server-info-redis.js";
+import { assertIdentified, serverIn } from "./server-info-redis.js";
 
 const INFO_TIMEOUT_MS = 1000;
 
@@ -62,7 +62,7 @@ export class SharedConnection {
       const { client } = connection;
       const asked = Promise.all([client.info("server"), client.info("replication")]);
       const [server, replication] = await connection.within(INFO_TIMEOUT_MS, "INFO", asked);
-      const address = addressOf(client.options);
+      const address = connection.address;
       return { connection, ...assertIdentified(serverIn(server, replication, address)) };
     } catch (error) {
       connection.close();

@@ -4,8 +4,13 @@ import { faultOfSchedule } from "./keys/key-rotation.js";
 import { horizonS } from "../revocation-log/horizon.js";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { readBoundedFile } from "../runtime/config/bounded-file.js";
-import { databaseUrlFiles, databaseUrlWithPassword } from "../runtime/config/connection-url.js";
-import { readRedisUrl, urlWithPassword } from "../runtime/config/password-file.js";
+import {
+  databaseUrlFiles,
+  databaseUrlHasPassword,
+  databaseUrlWithPassword,
+} from "../runtime/config/connection-url.js";
+import { urlWithPassword } from "../runtime/config/password-file.js";
+import { readRedisSettings, type RedisSettings } from "../runtime/config/redis-settings.js";
 import {
   VariableReader,
   type ConfigFault,
@@ -26,7 +31,7 @@ export interface SessionsConfig {
   readonly opsListen: ListenAddress;
   readonly listenMode: number;
   readonly database: DatabaseLocation;
-  readonly redisUrl: string;
+  readonly redis: RedisSettings;
   readonly redisMinReplicas: number;
   readonly clockSkewS: number;
   readonly maxTokenLifetimeS: number;
@@ -97,7 +102,7 @@ export function readSessionsConfig(
   const listen = read.value("SEKISHO_SESSIONS_LISTEN");
   const opsListen = read.value("SEKISHO_SESSIONS_OPS_LISTEN");
   const database = readDatabasePlace(read);
-  const redisUrl = readRedisUrl(read);
+  const redis = readRedisSettings(read);
   const issuer = read.required("SEKISHO_ISSUER");
   const audience = read.required("SEKISHO_AUDIENCE");
   const secret = read.required("SEKISHO_SESSIONS_KEY_SECRET");
@@ -106,7 +111,7 @@ export function readSessionsConfig(
     listen === undefined ||
     opsListen === undefined ||
     database === undefined ||
-    redisUrl === undefined ||
+    redis === undefined ||
     issuer === undefined ||
     audience === undefined ||
     secret === undefined
@@ -118,7 +123,7 @@ export function readSessionsConfig(
     listen,
     opsListen,
     database,
-    redisUrl,
+    redis,
     issuer,
     audience,
     clockSkewS,
@@ -243,6 +248,11 @@ export function readDatabaseUrl(
     const problem = `names a file in its parameter ${parameter} that ${certificate.problem}`;
     faults.push({ where: "SEKISHO_DATABASE_URL", value: named, problem });
   }
-  const password = { variable: file, path, insert: databaseUrlWithPassword };
+  const password = {
+    variable: file,
+    path,
+    hasPassword: databaseUrlHasPassword,
+    insert: databaseUrlWithPassword,
+  };
   return urlWithPassword({ variable: "SEKISHO_DATABASE_URL", url }, password, faults);
 }

@@ -45,7 +45,7 @@ export function wireRevocationLog(
   observers: SessionsObservers,
 ): WiredLog {
   const clock = systemClock;
-  const open = redisConnections(config.redisUrl);
+  const open = redisConnections(config.redis);
   const newPublisher = (): RedisPublisher =>
     new RedisPublisher({
       open,
@@ -104,7 +104,7 @@ export function loginLimits(
 ): { readonly limits: RedisLoginLimits; readonly problem: () => string | undefined } {
   let problem: string | undefined;
   const limits = new RedisLoginLimits({
-    url: config.redisUrl,
+    redis: config.redis,
     settings: limitSettings(config),
     onFallback: (reason) => {
       problem = reason;

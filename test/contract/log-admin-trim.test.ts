@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   await redis(server.url, "FLUSHALL");
-  logAdmin = new RedisLogAdmin(redisConnections(server.url), KEYS);
+  logAdmin = new RedisLogAdmin(redisConnections({ url: server.url }), KEYS);
   const marker = randomUUID();
   await logAdmin.beginRestore(marker);
   await logAdmin.clear(marker);

@@ -108,7 +108,7 @@ describe("the facts", () => {
   it("are an error within a bound where Redis does not answer", async () => {
     const paused = await RedisServer.start();
     try {
-      const logAdmin = keeperOf(paused.url, redisConnections);
+      const logAdmin = keeperOf(paused.url, (url) => redisConnections({ url }));
       const answer = () => logAdmin.facts().catch(() => undefined);
       await waitFor(answer, { what: "the facts", timeoutMs: 30_000 });
       paused.pause();

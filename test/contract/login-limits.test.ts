@@ -23,7 +23,7 @@ afterAll(async () => {
 
 async function inRedis(settings: LimitSettings): Promise<LoginLimits> {
   const limits = new RedisLoginLimits({
-    url: server.url,
+    redis: { url: server.url },
     settings,
     onFallback: (reason) => {
       throw new Error(`fell back: ${reason}`);

@@ -55,7 +55,7 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
     await one.close();
   };
   const outbox = (publisher: Publisher = databasePublisher(server.url)) => {
-    const nodes = new RedisNodeRows(redisConnections(server.url), KEYS);
+    const nodes = new RedisNodeRows(redisConnections({ url: server.url }), KEYS);
     const seen = { published: 0, left: Array.of<string>(), failed: 0 };
     const one = new LogOutbox({
       database: started.database,
@@ -145,7 +145,7 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
 
   it("answers many at once within a single timeout when Redis hangs", async () => {
     await openLog();
-    const asTheService = redisConnections(server.url);
+    const asTheService = redisConnections({ url: server.url });
     const { publish } = outbox(databasePublisher(server.url, false, asTheService));
     expect(await publish(await commitEnds(started.database, "a"), 0)).toEqual({ published: true });
     const committed = await commitEnds(

@@ -30,7 +30,7 @@ beforeAll(async () => {
   deployment = await E2eDeployment.open();
   startedMs = performance.now();
   pod = await deployment.addPod("node-1");
-  const opening = redisConnections(deployment.redis.url)();
+  const opening = redisConnections({ url: deployment.redis.url })();
   counters = await deployment.keep(opening, (connection) => connection.close());
 });
 afterAll(() => deployment.close());

@@ -33,7 +33,7 @@ afterEach(async () => {
 
 /** Keeps the log ahead of the node for longer than it may be stale; gives the greatest staleness seen. */
 async function stalenessInBurst(url: string, { follower }: Following): Promise<number> {
-  const connection = await redisConnections(url)();
+  const connection = await redisConnections({ url })();
   try {
     let [seq, worstMs] = [0, 0];
     const endMs = performance.now() + BURST_MS;

@@ -41,7 +41,7 @@ afterAll(async () => {
 
 function open(url: string, answerMaxMs: number): RedisLoginLimits {
   const limits = new RedisLoginLimits({
-    url,
+    redis: { url },
     answerMaxMs,
     settings: SETTINGS,
     onFallback: (reason) => events.push(`fallback: ${reason}`),

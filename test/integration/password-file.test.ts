@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { parse } from "pg-connection-string";
 import { ConfigError } from "../../src/runtime/config/config-error.js";
-import { readRedisUrl } from "../../src/runtime/config/password-file.js";
+import { readRedisSettings } from "../../src/runtime/config/redis-settings.js";
 import { readDatabaseUrl } from "../../src/sessions/sessions-config.js";
 import { SESSIONS_VARIABLES } from "../../src/sessions/sessions-variables.js";
 import { VariableReader } from "../../src/runtime/config/read-variables.js";
@@ -18,7 +18,12 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const KINDS = [
-  ["SEKISHO_REDIS", readRedisUrl, "redis://me@redis", "redis://me:other@redis"],
+  [
+    "SEKISHO_REDIS",
+    (reader: VariableReader<typeof SESSIONS_VARIABLES>) => readRedisSettings(reader)?.url,
+    "redis://me@redis",
+    "redis://me:other@redis",
+  ],
   ["SEKISHO_DATABASE", readDatabaseUrl, "postgres://me@db/s", "postgres://me:other@db/s"],
 ] as const;
 

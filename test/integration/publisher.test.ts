@@ -260,7 +260,7 @@ describe("a publication that is refused", () => {
 
   it("does not wait one after the other while a replica is missing", async () => {
     await initLog(url);
-    await withPublisher({ minReplicas: 1, open: redisConnections(url) }, async (publish) => {
+    await withPublisher({ minReplicas: 1, open: redisConnections({ url }) }, async (publish) => {
       const many = (prefix: string) =>
         Promise.all(
           Array.from({ length: 32 }, async (_, i) =>
@@ -287,7 +287,7 @@ describe("a publication that is refused", () => {
     await initLog(url);
     const proxy = await TcpProxy.start(server.port);
     try {
-      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+      await withPublisher({ open: redisConnections({ url: proxy.url }) }, async (publish) => {
         expect(codeOf(await publish(endOf("s-1")))).toBe("published");
         proxy.swallowReplies();
         expect(await publish(endOf("s-2"))).toMatchObject({
@@ -321,7 +321,7 @@ describe("a publication that is refused", () => {
       );
     const unknown = "EVAL: the reply has an unknown form";
     try {
-      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+      await withPublisher({ open: redisConnections({ url: proxy.url }) }, async (publish) => {
         const refused = { published: false, code: "unreachable", message: unknown };
         expect(await publish(endOf("s-1"))).toEqual(refused);
       });

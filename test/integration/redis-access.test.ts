@@ -109,7 +109,7 @@ describe("the shipped Redis users", () => {
     const problems: string[] = [];
     const once = { max: 1, windowS: 60 };
     const limits = new RedisLoginLimits({
-      url: as("publisher"),
+      redis: { url: as("publisher") },
       settings: { ...DEFAULT_LIMITS, spread: once, user_act: once, admin_act: once },
       onFallback: (reason) => problems.push(reason),
       onRecovered: () => undefined,

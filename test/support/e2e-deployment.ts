@@ -62,18 +62,29 @@ export interface Person {
 export class E2eDeployment {
   readonly folder: string;
   readonly redis: RedisServer;
+  /** SEKISHO_REDIS_URL of the nodes. */
+  readonly redisUrl: string;
   readonly issuer = new TokenIssuer();
   readonly #closing: Closing;
   readonly #pollers: Poller[] = [];
 
-  private constructor(closing: Closing, folder: string, redis: RedisServer) {
+  private constructor(closing: Closing, folder: string, redis: RedisServer, redisUrl: string) {
     this.#closing = closing;
     this.folder = folder;
     this.redis = redis;
+    this.redisUrl = redisUrl;
   }
 
-  /** Starts Redis, whose data survive its process, and opens a log in which nothing was revoked. */
-  static async open(options: { readonly withoutLog?: true } = {}): Promise<E2eDeployment> {
+  /**
+   * Starts Redis, whose data survive its process, and opens a log in which nothing was revoked: in it,
+   * or in servers of the caller's.
+   */
+  static async open(
+    options: {
+      readonly withoutLog?: true;
+      readonly servers?: { readonly url: string; readonly minReplicas: number };
+    } = {},
+  ): Promise<E2eDeployment> {
     const closing = new Closing();
     try {
       const folder = await closing.keep(mkdtemp(join(tmpdir(), "sekisho-e2e-")), (made) =>
@@ -82,8 +93,9 @@ export class E2eDeployment {
       // The machine goes on when Redis is killed, and on a busy disk an fsync can take a second.
       const starting = RedisServer.start({ appendonly: true, args: ["--appendfsync", "no"] });
       const redis = await closing.keep(starting, (one) => one.close());
-      if (options.withoutLog !== true) await initLog(redis.url);
-      const deployment = new E2eDeployment(closing, folder, redis);
+      const { url, minReplicas } = options.servers ?? { url: redis.url, minReplicas: 0 };
+      if (options.withoutLog !== true) await initLog(url, { minReplicas });
+      const deployment = new E2eDeployment(closing, folder, redis, url);
       await writeFile(deployment.jwksFile, JSON.stringify(deployment.issuer.jwks()));
       return deployment;
     } catch (error) {
@@ -110,7 +122,7 @@ export class E2eDeployment {
     const { issuer, jwksFile } = this;
     const starting = AuthzNode.start({
       nodeId,
-      redisUrl: options.redisUrl ?? this.redis.url,
+      redisUrl: options.redisUrl ?? this.redisUrl,
       mint: { issuer: issuer.issuer, audience: issuer.audience, jwksFile },
       ...(options.listen === undefined ? {} : { listen: options.listen }),
       ...(options.settings === undefined ? {} : { settings: options.settings }),
@@ -176,14 +188,22 @@ export class E2eDeployment {
 
   /** Publishes a revocation and returns when that was acknowledged, by `performance.now()`. */
   async revoke(revocation: Revocation): Promise<number> {
-    const outcome = await publish(this.redis.url, revocation);
+    const outcome = await publish(this.redisUrl, revocation);
     if (!outcome.published) throw new Error(`not published: ${outcome.message}`);
     return performance.now();
   }
 
   /** Runs a command of `sekisho` to its end; the last of what it printed is in `said`. */
   async sekisho(...args: string[]): Promise<{ readonly exit: Exit; readonly said: string }> {
-    return runSekisho(this.redis.url, args);
+    return this.sekishoOn(this.redisUrl, ...args);
+  }
+
+  /** The same on another Redis than the deployment's own. */
+  async sekishoOn(
+    redisUrl: string,
+    ...args: string[]
+  ): Promise<{ readonly exit: Exit; readonly said: string }> {
+    return runSekisho(redisUrl, args);
   }
 
   async stopPollers(): Promise<void> {

@@ -133,7 +133,7 @@ export function follow(
   const messages: (string | undefined)[] = [];
   const unprotected: number[] = [];
   let examinations = 0;
-  const inRedis = revocationLogInRedis(redisConnections(url), KEYS, clock);
+  const inRedis = revocationLogInRedis(redisConnections({ url }), KEYS, clock);
   const log: RevocationLog = {
     connect: async () => {
       const connection = await inRedis.connect();

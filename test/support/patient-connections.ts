@@ -13,11 +13,12 @@ const PATIENCE = 10;
 const OPENINGS_MAX = 3;
 
 export function patientConnections(url: string): OpenRedisConnection {
-  const open = redisConnections(url);
+  const open = redisConnections({ url });
   return async () => {
     const opened = await openAgain(open, OPENINGS_MAX);
     return {
       client: opened.client,
+      address: opened.address,
       within: (withinMs, what, command) => opened.within(PATIENCE * withinMs, what, command),
       close: () => opened.close(),
     };

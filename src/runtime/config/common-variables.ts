@@ -1,5 +1,5 @@
 /** The variables that both programs read. */
-import { faultOfRedisUrl } from "./connection-url.js";
+import { faultOfRedisUrl, REDIS_URL_FORMS } from "./redis-url.js";
 import { oneOf, passwordFile, text, url, variable, wholeNumber } from "./variable.js";
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -12,10 +12,32 @@ function parseSocketMode(text: string): number | undefined {
 export const COMMON_VARIABLES = {
   SEKISHO_REDIS_URL: url(
     "the Redis that holds the revocation log",
-    "redis://[name:password@]host[:port], or rediss:// for TLS; always database 0",
+    REDIS_URL_FORMS,
     faultOfRedisUrl,
   ),
   SEKISHO_REDIS_PASSWORD_FILE: passwordFile("SEKISHO_REDIS_URL"),
+  SEKISHO_REDIS_TLS_CA_FILE: text(
+    "a file with the authorities whose certificates Redis may have; without it, those of Node.js",
+    "a path to certificates in PEM form",
+  ),
+  SEKISHO_REDIS_TLS_CERT_FILE: text(
+    "a file with the certificate that Redis demands of its clients, and SEKISHO_REDIS_TLS_KEY_FILE with its key",
+    "a path to a certificate in PEM form",
+  ),
+  SEKISHO_REDIS_TLS_KEY_FILE: text(
+    "a file with the key of the certificate in SEKISHO_REDIS_TLS_CERT_FILE",
+    "a path to an unencrypted key in PEM form",
+  ),
+  SEKISHO_REDIS_SENTINEL_USER: text("the user at the Sentinels, if they ask for one", "any text"),
+  SEKISHO_REDIS_SENTINEL_PASSWORD_FILE: text(
+    "a file with the password for the Sentinels, if they ask for one",
+    "a path",
+  ),
+  SEKISHO_REDIS_SENTINEL_TLS: oneOf(
+    "whether the Sentinels are reached by TLS",
+    ["as-redis", "on", "off"],
+    "as-redis",
+  ),
   SEKISHO_REDIS_MIN_REPLICAS: wholeNumber(
     "how many replicas must have a revocation before it counts as published, and must confirm each proof " +
       "of a node that it has the whole log; the log may require more",

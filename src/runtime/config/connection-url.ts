@@ -1,5 +1,5 @@
 /**
- * The URLs of Redis, PostgreSQL and HTTP servers. Clients read parts of them only when they connect:
+ * The URLs of PostgreSQL and HTTP servers, and what is wrong with any URL. Clients read parts of them only when they connect:
  * then some fail without naming a setting, and others connect to the wrong server. So the whole URL
  * is checked here, before anything starts.
  */
@@ -10,20 +10,7 @@ export interface UrlFault {
   readonly detail: string | undefined;
 }
 
-const OTHER_FORM: UrlFault = { detail: undefined };
-
-/**
- * `redis://` or `rediss://`. Databases other than 0 are refused: Redis Cluster has none, and a SELECT
- * that fails would leave a publisher in another log than its nodes. So are options after `?`, which
- * would change the client.
- */
-export function faultOfRedisUrl(text: string): UrlFault | undefined {
-  if (!/^rediss?:\/\//i.test(text)) return OTHER_FORM;
-  const url = parsed(text);
-  if (url === undefined || url.hostname === "") return formFault(text);
-  const plain = ["", "/", "/0"].includes(url.pathname) && url.search === "" && url.hash === "";
-  return plain ? faultOfParts(text, url) : formFault(text);
-}
+export const OTHER_FORM: UrlFault = { detail: undefined };
 
 /** `postgres://`, also without a host (`postgres://user@/db?host=/run/postgresql`, a Unix socket). */
 export function faultOfDatabaseUrl(text: string): UrlFault | undefined {
@@ -54,16 +41,10 @@ export function faultOfServiceUrl(text: string): UrlFault | undefined {
   return undefined;
 }
 
-/** Whether a Redis or PostgreSQL URL holds a password, wherever. */
-export function hasPassword(text: string): boolean {
+/** Whether a PostgreSQL URL holds a password, wherever. */
+export function databaseUrlHasPassword(text: string): boolean {
   const { password, searchParams } = new URL(withHost(text));
   return password !== "" || searchParams.has("password");
-}
-
-export function redisUrlWithPassword(text: string, password: string): string {
-  const url = new URL(text);
-  url.password = encodeURIComponent(password);
-  return url.href;
 }
 
 /** As a parameter, because a URL without a host cannot hold a password before it. */
@@ -81,7 +62,7 @@ export function databaseUrlFiles(text: string): readonly (readonly [string, stri
   });
 }
 
-function parsed(text: string): URL | undefined {
+export function parsed(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
 }
 
@@ -90,7 +71,7 @@ function withHost(text: string): string {
 }
 
 /** A slash in a password would end the URL's authority. */
-function formFault(text: string): UrlFault {
+export function formFault(text: string): UrlFault {
   const percent = faultOfPercents(text);
   if (percent !== undefined) return percent;
   return /[/?#].*@/s.test(text.replace(/^\w+:\/\//, ""))
@@ -104,7 +85,7 @@ function faultOfPercents(text: string): UrlFault | undefined {
     : undefined;
 }
 
-function faultOfParts(text: string, url: URL): UrlFault | undefined {
+export function faultOfParts(text: string, url: URL): UrlFault | undefined {
   const { username, password, hostname, pathname, search } = url;
   const parts = { name: username, password, host: hostname, path: pathname, query: search };
   return (

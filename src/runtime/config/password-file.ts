@@ -1,19 +1,9 @@
 /** A URL whose password may be in a file, read once at startup. */
 import { readBoundedFile } from "./bounded-file.js";
-import type { COMMON_VARIABLES } from "./common-variables.js";
-import { hasPassword, redisUrlWithPassword } from "./connection-url.js";
-import type { ConfigFault, VariableReader } from "./read-variables.js";
+import type { ConfigFault } from "./read-variables.js";
 
 /** Far more than any password or token. */
 const PASSWORD_MAX_BYTES = 16 * 1024;
-
-/** Required; undefined after a fault. */
-export function readRedisUrl(read: VariableReader<typeof COMMON_VARIABLES>): string | undefined {
-  const url = read.required("SEKISHO_REDIS_URL");
-  const file = "SEKISHO_REDIS_PASSWORD_FILE";
-  const password = { variable: file, path: read.value(file), insert: redisUrlWithPassword };
-  return urlWithPassword({ variable: "SEKISHO_REDIS_URL", url }, password, read.faults);
-}
 
 /** The URL, with the password of the file if one is named; undefined after a fault. */
 export function urlWithPassword(
@@ -21,21 +11,33 @@ export function urlWithPassword(
   file: {
     readonly variable: string;
     readonly path: string | undefined;
+    readonly hasPassword: (url: string) => boolean;
     readonly insert: (url: string, password: string) => string;
   },
   faults: ConfigFault[],
 ): string | undefined {
   const { path } = file;
   if (path === undefined) return url;
-  const read = readPassword(path);
-  if ("problem" in read) faults.push({ where: file.variable, value: path, problem: read.problem });
+  const password = passwordIn(file, faults);
   if (url === undefined) return undefined;
-  if (hasPassword(url)) {
+  if (file.hasPassword(url)) {
     const problem = `is set, and ${variable} holds a password as well: leave one of them out`;
     faults.push({ where: file.variable, value: path, problem });
     return undefined;
   }
-  return "problem" in read ? undefined : file.insert(url, read.password);
+  return password === undefined ? undefined : file.insert(url, password);
+}
+
+/** The password in a file, or undefined: none is named, or there is a fault. */
+export function passwordIn(
+  file: { readonly variable: string; readonly path: string | undefined },
+  faults: ConfigFault[],
+): string | undefined {
+  if (file.path === undefined) return undefined;
+  const read = readPassword(file.path);
+  if (!("problem" in read)) return read.password;
+  faults.push({ where: file.variable, value: file.path, problem: read.problem });
+  return undefined;
 }
 
 /** The file's only line, without the line break that an editor or `echo` appends. */

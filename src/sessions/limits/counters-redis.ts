@@ -3,7 +3,7 @@
  * a script of our own, because "is it new, is there room, then note it" must be atomic: otherwise
  * two concurrent requests could exceed the limit by one account, again and again.
  */
-import type { Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
 import { RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
 import { z } from "zod";
 
@@ -35,12 +35,12 @@ return 0
 const freeInMsSchema = z.number().int().min(0);
 
 export class RedisCounters implements Counters {
-  readonly #client: Redis;
+  readonly #client: Redis | Cluster;
   readonly #points: Readonly<Record<PointLimit, RateLimiterRedis>>;
   readonly #spread: Limit;
   readonly #probe: RateLimiterRedis;
 
-  constructor(client: Redis, settings: LimitSettings) {
+  constructor(client: Redis | Cluster, settings: LimitSettings) {
     this.#client = client;
     const points = (name: string, { max, windowS }: Limit): RateLimiterRedis =>
       new RateLimiterRedis({

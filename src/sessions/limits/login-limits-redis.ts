@@ -13,9 +13,12 @@
  * Counts are not carried over: after each change of mode, a client has the full limit again, in
  * each instance.
  */
-import { Redis, type RedisOptions } from "ioredis";
+import type { Cluster, Redis, RedisOptions } from "ioredis";
 
+import { clusterClient, redisClient } from "../../revocation-log/client-redis.js";
 import { systemClock, type Clock } from "../../runtime/clock.js";
+import type { RedisSettings } from "../../runtime/config/redis-settings.js";
+import { parseRedisUrl } from "../../runtime/config/redis-url.js";
 import { withTimeout } from "../../runtime/with-timeout.js";
 import { MemoryCounters } from "./counters-memory.js";
 import { RedisCounters } from "./counters-redis.js";
@@ -37,8 +40,7 @@ export const ANSWER_MAX_MS = 200;
 const RETRY_MS = 250;
 
 export interface RedisLoginLimitsOptions {
-  /** `redis://` or `rediss://`. */
-  readonly url: string;
+  readonly redis: RedisSettings;
   readonly settings: LimitSettings;
   /** Called once per change: Redis is no longer used, and why. */
   readonly onFallback: (reason: string) => void;
@@ -68,7 +70,7 @@ type CountingMode = "starting" | "redis" | "process" | "closed";
 export class RedisLoginLimits implements LoginLimits {
   readonly #options: RedisLoginLimitsOptions;
   readonly #answerMaxMs: number;
-  readonly #client: Redis;
+  readonly #client: Redis | Cluster;
   readonly #inRedis: RedisCounters;
   readonly #inProcess: MemoryCounters;
   #mode: CountingMode = "starting";
@@ -85,7 +87,7 @@ export class RedisLoginLimits implements LoginLimits {
     this.#inProcess = new MemoryCounters(options.settings, options.clock ?? systemClock);
     // The timeout also bounds the client's own AUTH, which a hanging server would never answer.
     const commandTimeout = this.#answerMaxMs;
-    this.#client = new Redis(options.url, { ...CONNECTION, commandTimeout });
+    this.#client = clientOf(options.redis, { ...CONNECTION, commandTimeout });
     this.#inRedis = new RedisCounters(this.#client, options.settings);
     this.#client.on("error", (error: Error) => {
       this.#connectionError = error;
@@ -170,6 +172,15 @@ export class RedisLoginLimits implements LoginLimits {
     const maxMs = this.#answerMaxMs;
     return withTimeout(answer, maxMs, () => new Error(`no answer within ${maxMs} ms`));
   }
+}
+
+function clientOf(redis: RedisSettings, options: RedisOptions): Redis | Cluster {
+  if (parseRedisUrl(redis.url).kind !== "cluster") return redisClient(redis, options);
+  const { enableOfflineQueue } = CONNECTION;
+  return clusterClient(redis, options, {
+    enableOfflineQueue,
+    clusterRetryStrategy: () => RETRY_MS,
+  });
 }
 
 /** The message of ioredis or of Redis; it names the server's address but no password. */

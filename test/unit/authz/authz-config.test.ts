@@ -37,7 +37,7 @@ describe("the sidecar's configuration", () => {
       connectionsMax: 256,
       connectionMaxIdleS: 300,
       connectionMaxAgeS: 0,
-      redisUrl: "redis://redis:6379",
+      redis: { url: "redis://redis:6379" },
       redisMinReplicas: 0,
       logUnkeptMaxS: 0,
       issuers: [
@@ -140,7 +140,7 @@ describe("the sidecar's configuration", () => {
 
   test("leaves alone what other programs use, though not what nobody uses", () => {
     const config = { ...LEAST, SEKISHO_ENVOY: "/envoy", SEKISHO_REDIS_MIN_REPLICAS: "2" };
-    expect(read(config).redisUrl).toBe("redis://redis:6379");
+    expect(read(config).redis.url).toBe("redis://redis:6379");
     expect(wheresOf({ ...LEAST, SEKISHO_LISTN: "x" })).toEqual(["SEKISHO_LISTN"]);
   });
 
@@ -176,7 +176,7 @@ describe("the sidecar's configuration", () => {
 describe("the operators' configuration", () => {
   test("needs Redis alone, and works out how long a log must remember", () => {
     expect(readOperatorConfig({ SEKISHO_REDIS_URL: "redis://redis" })).toEqual({
-      redisUrl: "redis://redis",
+      redis: { url: "redis://redis" },
       redisMinReplicas: 0,
       clockSkewS: 5,
       horizonS: 900 + 2 * 5 + 60,
@@ -195,7 +195,7 @@ describe("the operators' configuration", () => {
 
   test("leaves alone what the sidecar is told, however wrong", () => {
     const env = { SEKISHO_REDIS_URL: "redis://redis", SEKISHO_LISTEN: "x", SEKISHO_ISSUER: "y" };
-    expect(readOperatorConfig(env).redisUrl).toBe("redis://redis");
+    expect(readOperatorConfig(env).redis.url).toBe("redis://redis");
   });
 
   test.each([

@@ -34,7 +34,7 @@ describe("the session service's configuration", () => {
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9181 },
       listenMode: 0o660,
       database: { kind: "folder", path: "data" },
-      redisUrl: "redis://redis:6379",
+      redis: { url: "redis://redis:6379" },
       redisMinReplicas: 0,
       clockSkewS: 5,
       maxTokenLifetimeS: 900,

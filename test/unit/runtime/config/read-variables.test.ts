@@ -54,9 +54,23 @@ const ALLOWED: Readonly<Record<OwnName, readonly (readonly [string, unknown])[]>
     ["rediss://user:p%40ss@redis.example:6380/0", "rediss://user:p%40ss@redis.example:6380/0"],
     ["redis://[::1]:6379", "redis://[::1]:6379"],
     ["redis://redis_1.svc:65535\n", "redis://redis_1.svc:65535"],
+    [
+      "redis+sentinel://me:p%40ss@s1:26379,s2,[::1]:26379/mymaster",
+      "redis+sentinel://me:p%40ss@s1:26379,s2,[::1]:26379/mymaster",
+    ],
+    ["rediss+cluster://h1:7000,h2:7000", "rediss+cluster://h1:7000,h2:7000"],
     ["redis://:p%25%F0%9F%94%91!$&'()*+,;=~@h", "redis://:p%25%F0%9F%94%91!$&'()*+,;=~@h"],
   ],
   SEKISHO_REDIS_PASSWORD_FILE: [["/run/secrets/redis", "/run/secrets/redis"]],
+  SEKISHO_REDIS_TLS_CA_FILE: [["/tls/ca.crt", "/tls/ca.crt"]],
+  SEKISHO_REDIS_TLS_CERT_FILE: [["/tls/tls.crt", "/tls/tls.crt"]],
+  SEKISHO_REDIS_TLS_KEY_FILE: [["/tls/tls.key", "/tls/tls.key"]],
+  SEKISHO_REDIS_SENTINEL_USER: [["sekisho", "sekisho"]],
+  SEKISHO_REDIS_SENTINEL_PASSWORD_FILE: [["/run/secrets/sentinel", "/run/secrets/sentinel"]],
+  SEKISHO_REDIS_SENTINEL_TLS: [
+    ["on", "on"],
+    ["off", "off"],
+  ],
   SEKISHO_REDIS_MIN_REPLICAS: [
     ["0", 0],
     ["16", 16],
