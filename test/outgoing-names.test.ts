@@ -16,6 +16,7 @@ import { sessionsMetrics } from "../src/sessions/sessions-metrics.js";
 import { META_FIELDS } from "../src/revocation-log/meta-redis.js";
 import { EXIT } from "../src/runtime/exit-codes.js";
 import { repositoryRoot } from "../dev/repository.js";
+import { NO_ENTRIES } from "../src/authz/follow/local-state-lru.js";
 
 const root = repositoryRoot();
 const LEVELS = new Set(["fatal", "error", "warn", "info", "debug"]);
@@ -87,7 +88,7 @@ async function presentNames(): Promise<Names> {
   const words = nodes.flatMap((node) => wordOf(node) ?? []);
   const authz = authzMetrics({
     stalenessMs: () => 0,
-    entries: () => ({ user: 0, session: 0, tenant: 0 }),
+    entries: () => NO_ENTRIES,
     saturated: () => false,
     seq: () => 0,
     keptAgeMs: () => 0,

@@ -22,6 +22,13 @@ export const identifierSchema = z.string().refine(isIdentifier, {
   error: "must be 1 to 256 characters of well-formed Unicode without control characters",
 });
 
+/** An issuer's name is a URL as a rule: longer than an id, and with the same characters. */
+export const issuerNameSchema = z
+  .string()
+  .min(1)
+  .max(2048)
+  .refine((text) => text.isWellFormed() && !CONTROL_CHARACTER.test(text));
+
 /**
  * The greatest epoch that a revocation may set: as many again are left for the service to raise it.
  * Readers accept greater ones.

@@ -100,12 +100,14 @@ export const revocations = sekisho.table(
     tenantId: text("tenant_id").notNull(),
     eventId: uuid("event_id").notNull(),
     partition: integer("partition").notNull(),
-    kind: text("kind", { enum: ["session_revoked", "user_revoked"] }).notNull(),
+    kind: text("kind").notNull(),
     userId: text("user_id"),
     sessionId: text("session_id"),
     epoch: whole("epoch"),
     /** Unix seconds. */
     issuedBefore: whole("issued_before"),
+    /** As in an entry of the log. */
+    fields: jsonb("fields"),
     at: time("at").notNull(),
     reason: text("reason"),
     actor: text("actor"),

@@ -14,6 +14,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
+import { cutOffOf } from "../../revocation-log/entry.js";
 import { partitionOf, PARTITIONS } from "../../revocation-log/partition.js";
 import type { Publisher, DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { EntryAddress, Receipt } from "../../revocation-log/receipt.js";
@@ -23,7 +24,8 @@ import { readLogRecord } from "./log-record-sql.js";
 import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishCircuitBreaker, type BreakerOutcome } from "./publish-circuit-breaker.js";
 import { WaiterQuota } from "./waiter-quota.js";
-import { readRevocation, type Publication } from "./stored-revocations-sql.js";
+import { recordTenantOf } from "./revocation-record-sql.js";
+import { findRevocation, type Publication } from "./stored-revocations-sql.js";
 
 /** Acts set cut-offs at the next whole second at the latest. */
 const CUT_OFF_WAIT_MAX_MS = 1000;
@@ -151,7 +153,7 @@ export class LogOutbox implements Outbox {
   }
 
   async #attempt(committed: DecidedRevocation): Promise<Attempt> {
-    const partition = partitionOf(committed.revocation.tenant);
+    const partition = partitionOf(recordTenantOf(committed.revocation));
     const parts = this.#partitions[partition];
     if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
     const outcome = await parts.breaker.publish(committed);
@@ -164,10 +166,7 @@ export class LogOutbox implements Outbox {
 
   /** A token issued after the answer must not be revoked by the cut-off. */
   async #cutOffsToPass(committed: readonly DecidedRevocation[]): Promise<void> {
-    const latestS = committed.reduce((latest, { revocation }) => {
-      const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
-      return Math.max(latest, cutOffS ?? 0);
-    }, 0);
+    const latestS = Math.max(0, ...committed.map(({ revocation }) => cutOffOf(revocation) ?? 0));
     const aheadMs = latestS * 1000 - this.#clock.wallMs();
     if (aheadMs > 0) await delay(Math.min(aheadMs, CUT_OFF_WAIT_MAX_MS));
   }
@@ -213,13 +212,14 @@ export class LogOutbox implements Outbox {
    * The log's known seq is recorded together with the publication: it is the entry's own or a later
    * one. The entry's ID is not recorded; the relay records that of the last entry it has seen.
    */
-  #lookAgain({ eventId, revocation: { tenant } }: DecidedRevocation): Promise<{
+  #lookAgain({ eventId, revocation }: DecidedRevocation): Promise<{
     readonly published: boolean;
     readonly locations: readonly LogLocation[];
   }> {
+    const tenant = recordTenantOf(revocation);
     const partition = partitionOf(tenant);
     return this.#database.transaction({ role: "relay" }, async (queries) => {
-      const stored = await readRevocation(queries, tenant, eventId);
+      const stored = await findRevocation(queries, tenant, eventId);
       // A revocation that has been purged was published long before.
       if (stored?.pending === true) return { published: false, locations: [] };
       const record = await readLogRecord(queries, partition);
