@@ -23,12 +23,12 @@ ALTER TABLE sekisho.cut_offs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sekisho.cut_offs FORCE ROW LEVEL SECURITY;
 --> statement-breakpoint
 -- Without a tenant the setting is NULL or empty.
-CREATE POLICY own_and_all ON sekisho.cut_offs FOR SELECT TO sekisho_tenant
-  USING (current_setting('sekisho.tenant', true) <> '' AND current_user = 'sekisho_tenant'
-    AND tenant_id IN (current_setting('sekisho.tenant', true), ''));
+CREATE POLICY of_all_tenants ON sekisho.cut_offs FOR SELECT TO sekisho_tenant
+  USING (tenant_id = '' AND current_setting('sekisho.tenant', true) <> ''
+    AND current_user = 'sekisho_tenant');
 --> statement-breakpoint
 -- All tenants are cut off by an operator, who acts in the tenant sekisho.
-CREATE POLICY own ON sekisho.cut_offs TO sekisho_tenant
+CREATE POLICY one_tenant ON sekisho.cut_offs TO sekisho_tenant
   USING (current_setting('sekisho.tenant', true) <> '' AND current_user = 'sekisho_tenant'
     AND (tenant_id = current_setting('sekisho.tenant', true)
       OR (tenant_id = '' AND current_setting('sekisho.tenant', true) = 'sekisho')));

@@ -32,6 +32,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     refresh_tokens: "DELETE INSERT SELECT UPDATE",
     revocations: "INSERT SELECT",
     audit: "INSERT SELECT",
+    cut_offs: "INSERT SELECT UPDATE",
     login_failures: "DELETE INSERT SELECT UPDATE",
     log_records: "SELECT(generation,partition,searched_at,searched_timeline)",
   },
@@ -42,6 +43,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
     log_records: "INSERT SELECT UPDATE",
     log_nodes: "DELETE INSERT SELECT UPDATE",
+    cut_offs: "INSERT SELECT UPDATE",
     audit: "INSERT",
   },
   keys: { signing_keys: "DELETE INSERT SELECT UPDATE", audit: "INSERT" },
@@ -52,6 +54,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     login_failures: "DELETE SELECT",
   },
   recovery: {
+    cut_offs: "INSERT SELECT UPDATE",
     revocations: "INSERT",
     users: "SELECT(tenant_id,user_epoch,user_id) UPDATE(user_epoch)",
     sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",

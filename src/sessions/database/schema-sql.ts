@@ -119,6 +119,12 @@ export const revocations = sekisho.table(
   (table) => [primaryKey({ columns: [table.tenantId, table.eventId] })],
 );
 
+export const cutOffs = sekisho.table("cut_offs", {
+  /** Empty for all tenants. */
+  tenantId: text("tenant_id").primaryKey(),
+  issuedBefore: time("issued_before").notNull(),
+});
+
 export const audit = sekisho.table(
   "audit",
   {

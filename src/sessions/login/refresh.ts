@@ -20,6 +20,7 @@ import type { LoginLimits } from "../limits/login-limits.js";
 import { readUnsearchedMs } from "../outbox/log-record-sql.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordTenantOf } from "../outbox/revocation-record-sql.js";
+import { holdOffCutOffs } from "./cut-offs-sql.js";
 import type { Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";
@@ -158,6 +159,7 @@ async function refreshOrEnd(
 ): Promise<Done> {
   // Before the locks: a token must not be dated later than the state that it is based on.
   const nowMs = dependencies.clock.wallMs();
+  await holdOffCutOffs(queries);
   const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
   const token = await findRefreshToken(queries, tenant, hash);
   if (token === undefined) return unknown;
