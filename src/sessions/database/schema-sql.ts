@@ -125,6 +125,20 @@ export const cutOffs = sekisho.table("cut_offs", {
   issuedBefore: time("issued_before").notNull(),
 });
 
+export const revokedKeys = sekisho.table(
+  "revoked_keys",
+  {
+    issuer: text("issuer").notNull(),
+    /** RFC 7638, SHA-256, in base64url. */
+    thumbprint: text("thumbprint").notNull(),
+    reason: text("reason"),
+    actor: text("actor").notNull(),
+    revokedAt: time("revoked_at").notNull(),
+    liftedAt: time("lifted_at"),
+  },
+  (table) => [primaryKey({ columns: [table.issuer, table.thumbprint] })],
+);
+
 export const audit = sekisho.table(
   "audit",
   {
