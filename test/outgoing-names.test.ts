@@ -13,8 +13,11 @@ import ts from "typescript";
 import { z } from "zod";
 import { authzMetrics } from "../src/authz/authz-metrics.js";
 import { sessionsMetrics } from "../src/sessions/sessions-metrics.js";
+import { sessionsObservers } from "../src/sessions/sessions-observers.js";
 import { META_FIELDS } from "../src/revocation-log/meta-redis.js";
+import { systemClock } from "../src/runtime/clock.js";
 import { EXIT } from "../src/runtime/exit-codes.js";
+import { openLog } from "../src/runtime/log.js";
 import { repositoryRoot } from "../dev/repository.js";
 import { NO_ENTRIES } from "../src/authz/follow/local-state-lru.js";
 
@@ -105,6 +108,7 @@ async function presentNames(): Promise<Names> {
     limitsInProcess: () => false,
     search: () => ({ unsearchedMs: 0, gated: false }),
   });
+  sessionsObservers(openLog("silent", {}).log, sessions.registry, systemClock);
   const groups = Object.entries(GROUPS).map(([group, form]) => [
     group,
     words.filter((word) => form.test(word)),

@@ -14,7 +14,7 @@ import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
 import { horizonS } from "../../src/revocation-log/horizon.js";
 import { openLog } from "../../src/revocation-log/log-opening-redis.js";
-import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 
 const CLOCK_SKEW_S = 5;
@@ -46,7 +46,7 @@ export class AuthzBenchDeployment {
       ? closing.keep(RedisServer.start(), (redis) => redis.close())
       : closing.keep(ExternalRedis.take(given), (redis) => redis.close()));
     const open = redisConnections(url);
-    const keys = partitionKeys(0);
+    const keys = LOG_KEYS;
     const [outcome] = await openLog(open, keys, {
       generation: randomUUID(),
       authority: "redis",

@@ -1,5 +1,5 @@
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
-import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 
 const COMMAND_TIMEOUT_MS = 2_000;
 
@@ -27,7 +27,7 @@ export class ExternalRedis {
 
   /** @throws LogInUse when there is a log in it */
   static async take(url: string): Promise<ExternalRedis> {
-    const { log, meta, nodes } = partitionKeys(0);
+    const { log, meta, nodes } = LOG_KEYS;
     const connection = await redisConnections(url)();
     try {
       const looking = connection.client.exists(log, meta, nodes);
@@ -41,7 +41,7 @@ export class ExternalRedis {
 
   /** Removes the log. The session service must have ended, or it would restore the log. */
   async close(): Promise<void> {
-    const { log, meta, nodes } = partitionKeys(0);
+    const { log, meta, nodes } = LOG_KEYS;
     const connection = await redisConnections(this.url)();
     try {
       const removing = connection.client.unlink(log, meta, nodes);

@@ -41,10 +41,7 @@ export interface AuthzConfig {
  * Throws a ConfigError that lists every fault.
  * @param unknown faults for variables that no program has
  */
-export function readAuthzConfig(
-  env: Environment,
-  unknown: readonly ConfigFault[] = [],
-): AuthzConfig {
+export function readAuthzConfig(env: Environment, unknown: readonly ConfigFault[]): AuthzConfig {
   const read = new VariableReader(AUTHZ_VARIABLES, env, unknown);
   const values = {
     redisUrl: readRedisUrl(read),

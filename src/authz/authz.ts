@@ -21,7 +21,7 @@ import { Follower } from "./follow/follower.js";
 import { horizonS } from "../revocation-log/horizon.js";
 import type { LogRequirements } from "./follow/log-examination.js";
 import { LocalState } from "./follow/local-state-lru.js";
-import { PARTITIONS, partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { revocationLogInRedis } from "../revocation-log/revocation-log-redis.js";
 import { revocationStatusOf } from "./follow/revocation-status.js";
 import { IssuerKeys } from "../tokens/issuer-keys.js";
@@ -45,7 +45,6 @@ function requirementsOf(config: AuthzConfig): LogRequirements {
   return {
     skewMs: config.clockSkewS * 1000,
     horizonS: horizonS(config.maxTokenLifetimeS, config.clockSkewS),
-    partitions: PARTITIONS,
     minReplicas: config.redisMinReplicas,
     unkeptMaxMs: config.logUnkeptMaxS === 0 ? undefined : config.logUnkeptMaxS * 1000,
   };
@@ -80,7 +79,7 @@ export async function startAuthz(
   const connections = new CheckConnections(connectionLimitsOf(config), observers.connections);
 
   const follower = new Follower({
-    log: revocationLogInRedis(redisConnections(config.redisUrl), partitionKeys(0), clock),
+    log: revocationLogInRedis(redisConnections(config.redisUrl), LOG_KEYS, clock),
     state,
     clock,
     groupPrefix: `${config.nodeId}:${randomBytes(6).toString("hex")}`,

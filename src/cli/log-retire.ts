@@ -10,7 +10,7 @@ import {
   type RetirementRequest,
 } from "../revocation-log/log-retirement-redis.js";
 import { RedisNodeRows, type NodesAndLog } from "../revocation-log/node-rows-redis.js";
-import { partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RevocationLogError, type LogMeta } from "../revocation-log/revocation-log.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { openNamedDatabase, readNamedLog } from "./named-log.js";
@@ -56,7 +56,7 @@ export async function markFormerLogsLost(env: NodeJS.ProcessEnv): Promise<ExitCo
     database = await openNamedDatabase(env);
     if (database === undefined) return refused("set SEKISHO_DATABASE_URL or SEKISHO_DATA_DIR");
     const nodes = await database.transaction({ role: "relay" }, (queries) =>
-      retireFormerNodes(queries, 0),
+      retireFormerNodes(queries),
     );
     process.stdout.write(`From now on receipts count ${nodes} nodes of former logs as silent.\n`);
     return EXIT.done;
@@ -92,7 +92,7 @@ function refused(why: string, advice?: string): ExitCode {
 }
 
 async function readLog(redisUrl: string): Promise<NodesAndLog> {
-  const reader = new RedisNodeRows(redisConnections(redisUrl), partitionKeys(0));
+  const reader = new RedisNodeRows(redisConnections(redisUrl), LOG_KEYS);
   try {
     return await reader.nodeRows();
   } finally {
@@ -105,7 +105,7 @@ function set(
   { generation, minReplicas }: LogMeta,
   to: RetirementRequest["to"],
 ): Promise<RetirementOutcome> {
-  return setRetirement(redisConnections(redisUrl), partitionKeys(0), {
+  return setRetirement(redisConnections(redisUrl), LOG_KEYS, {
     to,
     generation,
     minReplicas: Math.max(redisMinReplicas, minReplicas),
@@ -123,7 +123,7 @@ async function recordInDatabase(
   if (database === undefined) return "neither SEKISHO_DATABASE_URL nor SEKISHO_DATA_DIR is set";
   try {
     await database.transaction({ role: "relay" }, (queries) =>
-      recordRetirement(queries, 0, { generation, retired: to === "retired" }),
+      recordRetirement(queries, { generation, retired: to === "retired" }),
     );
     return undefined;
   } catch (error) {

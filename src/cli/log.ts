@@ -7,7 +7,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { readOperatorConfig } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import { openLog, type OpenLogOutcome } from "../revocation-log/log-opening-redis.js";
-import { partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
 import type { CommandContext } from "./command-context.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
@@ -69,7 +69,7 @@ function readReplicas(text: string): number {
 async function initLog(env: NodeJS.ProcessEnv, options: InitOptions): Promise<ExitCode> {
   const config = readOperatorConfig(env);
   try {
-    const outcome = await openLog(redisConnections(config.redisUrl), partitionKeys(0), {
+    const outcome = await openLog(redisConnections(config.redisUrl), LOG_KEYS, {
       generation: randomUUID(),
       authority: "redis",
       horizonS: config.horizonS,

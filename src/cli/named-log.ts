@@ -9,6 +9,7 @@ import { faultsOfNames } from "./variables.js";
 import { readMaintenanceConfig } from "../sessions/sessions-config.js";
 import { DatabaseError, type Database } from "../sessions/database/database.js";
 import { readLogRecord } from "../sessions/outbox/log-record-sql.js";
+import { nodesAnswerSchema } from "../revocation-log/api-answers.js";
 import type { NamedLog } from "../revocation-log/log-retirement.js";
 import { openDatabase } from "../sessions/open-database.js";
 import { askService } from "./sessions-request.js";
@@ -46,7 +47,9 @@ export async function readNamedLog(
   return { kind: "named", generation: parsed.data.log.recorded_generation };
 }
 
-const answerSchema = z.object({ log: z.object({ recorded_generation: z.string() }) });
+const answerSchema = z.object({
+  log: nodesAnswerSchema.shape.log.pick({ recorded_generation: true }).required(),
+});
 
 const NOBODY_TO_ASK =
   "which log the database names is unknown: set SEKISHO_DATABASE_URL or SEKISHO_DATA_DIR, or " +
@@ -55,7 +58,7 @@ const NOBODY_TO_ASK =
 async function askDatabase(database: Database): Promise<NamedLog> {
   try {
     const record = await database.transaction({ role: "relay" }, (queries) =>
-      readLogRecord(queries, 0),
+      readLogRecord(queries),
     );
     return { kind: "named", generation: record?.generation };
   } catch (error) {

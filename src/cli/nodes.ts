@@ -4,9 +4,9 @@ import type { z } from "zod";
 import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
-import { nodesAnswerSchema } from "../revocation-log/nodes-answer.js";
+import { nodesAnswerSchema } from "../revocation-log/api-answers.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
-import { partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
 import type { CommandContext } from "./command-context.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
@@ -48,7 +48,7 @@ async function readFromService(service: ServiceAddress): Promise<Found> {
 }
 
 async function readFromRedis(redisUrl: string): Promise<Found> {
-  const reader = new RedisNodeRows(redisConnections(redisUrl), partitionKeys(0));
+  const reader = new RedisNodeRows(redisConnections(redisUrl), LOG_KEYS);
   try {
     const found = await reader.nodeRows();
     const { meta } = found;

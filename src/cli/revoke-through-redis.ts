@@ -5,7 +5,7 @@ import type { OperatorConfig } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import type { Revocation } from "../revocation-log/entry.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
-import { partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RedisPublisher } from "../revocation-log/publisher-redis.js";
 import type { PublishOutcome } from "../revocation-log/publisher.js";
 import { ReceiptCollector, type Receipt } from "../revocation-log/receipt.js";
@@ -29,7 +29,7 @@ export async function revokeThroughRedis(
   request: RedisRevocation,
 ): Promise<ExitCode> {
   const open = redisConnections(config.redisUrl);
-  const keys = partitionKeys(0);
+  const keys = LOG_KEYS;
   const clock = systemClock;
   const publisher = new RedisPublisher({
     open,

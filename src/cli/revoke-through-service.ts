@@ -1,9 +1,8 @@
 /** `sekisho revoke` through the session service: it decides, records, publishes and answers. */
 import { z } from "zod";
 import type { ServiceAddress } from "./operator-config.js";
-import { ON_STALE } from "../revocation-log/on-stale.js";
+import { revocationAnswerSchema, unconfirmedNodeSchema } from "../revocation-log/api-answers.js";
 import type { Revocation } from "../revocation-log/entry.js";
-import { UNCONFIRMED_REASONS } from "../revocation-log/receipt.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { tellReceipt } from "./revoke-answer.js";
 import { askService } from "./sessions-request.js";
@@ -11,13 +10,9 @@ import { askService } from "./sessions-request.js";
 /** The longest wait for a receipt that the service allows. */
 const SERVICE_WAIT_MAX_MS = 10_000;
 
-const unconfirmedSchema = z
-  .object({
-    node: z.string(),
-    max_staleness_ms: z.number().optional(),
-    on_stale: z.enum(ON_STALE).optional(),
-    reason: z.enum(UNCONFIRMED_REASONS).optional().catch(undefined),
-  })
+const unconfirmedSchema = unconfirmedNodeSchema
+  // A newer service may know more reasons.
+  .extend({ reason: unconfirmedNodeSchema.shape.reason.catch(undefined) })
   .transform(({ node, max_staleness_ms: maxStalenessMs, on_stale: onStale, reason }) => ({
     node,
     maxStalenessMs,
@@ -25,14 +20,13 @@ const unconfirmedSchema = z
     reason,
   }));
 
-const answerSchema = z.object({
-  published: z.boolean(),
-  code: z.string().optional(),
-  event_ids: z.array(z.string()).min(1),
-  per_node: z.array(z.object({ node: z.string(), ms: z.number() })).optional(),
-  pending: z.array(unconfirmedSchema).optional(),
-  silent: z.array(unconfirmedSchema).optional(),
-});
+const answerSchema = revocationAnswerSchema
+  .pick({ published: true, code: true, per_node: true })
+  .extend({
+    event_ids: revocationAnswerSchema.shape.event_ids.min(1),
+    pending: z.array(unconfirmedSchema).optional(),
+    silent: z.array(unconfirmedSchema).optional(),
+  });
 
 export interface ServiceRevocation {
   /** Of a user: everything; the service knows the epoch. */

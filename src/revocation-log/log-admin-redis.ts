@@ -24,7 +24,7 @@ import type {
 } from "./log-admin.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { stampLog } from "./log-stamp-redis.js";
-import type { PartitionKeys } from "./partition.js";
+import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
@@ -206,12 +206,12 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   finish(marker: string, log: RestoredLog): Promise<RestoreStep> {
-    const { generation, horizonS, partitions, coversFromMs, minReplicas } = log;
+    const { generation, horizonS, coversFromMs, minReplicas } = log;
     return this.#step("finish", marker, FINISH_SCRIPT, (runId) => [
       generation,
       runId,
       horizonS,
-      partitions,
+      PARTITIONS,
       coversFromMs,
       minReplicas,
     ]);

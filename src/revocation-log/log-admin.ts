@@ -1,5 +1,5 @@
 /**
- * The port through which the session service's relay maintains the revocation log of one partition.
+ * The port through which the session service's relay maintains the revocation log.
  *
  * A restore rebuilds the log from the database:
  *
@@ -46,7 +46,6 @@ export interface RestoredLog {
   /** Random; must never have been used before. */
   readonly generation: string;
   readonly horizonS: number;
-  readonly partitions: number;
   /** Unix milliseconds; the log holds every revocation since then. */
   readonly coversFromMs: number;
   /** How many replicas must have an entry before it counts as published. */

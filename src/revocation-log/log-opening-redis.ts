@@ -9,6 +9,7 @@ import { toLogError } from "./error-redis.js";
 import { ENTRY_VERSION } from "./entry.js";
 import { CUT_OFF_MARGIN_S } from "./horizon.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
+import { parse } from "./replies-redis.js";
 import { REPLID_FUNCTION, addressOf, assertIdentified, serverIn } from "./server-info-redis.js";
 import type { Authority } from "./revocation-log.js";
 
@@ -125,7 +126,7 @@ export async function openLog(
       request.minReplicas,
       request.changeMinReplicas === true ? 1 : 0,
     );
-    return replySchema.parse(await connection.within<unknown>(TIMEOUT_MS, "EVAL", command));
+    return parse("EVAL", replySchema, await connection.within(TIMEOUT_MS, "EVAL", command));
   } catch (error) {
     throw toLogError("log init", error);
   } finally {

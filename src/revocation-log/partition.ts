@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
+/** There is one partition. Redis keys, database rows and audit rows carry its number. */
+export const PARTITION = 0;
 
-/**
- * The Redis keys of one partition of the revocation log. They share a hash tag, so that Redis Cluster
- * stores them on one server and one script can change them atomically.
- */
+/** The log's `meta` says how many there are; programs that disagree keep out of the log. */
+export const PARTITIONS = 1;
+
+/** The Redis keys of the revocation log. */
 export interface PartitionKeys {
   /** Stream of entries. */
   readonly log: string;
@@ -13,18 +14,11 @@ export interface PartitionKeys {
   readonly nodes: string;
 }
 
-/** How many partitions there are. */
-export const PARTITIONS = 1;
+const TAG = `sekisho:{p${PARTITION}}`;
 
-export function partitionKeys(partition: number): PartitionKeys {
-  const tag = `sekisho:{p${partition}}`;
-  return { log: `${tag}:log`, meta: `${tag}:meta`, nodes: `${tag}:nodes` };
-}
-
-/**
- * The partition of a tenant: the first four bytes of SHA-256 of its id, big-endian, modulo their
- * number. With one partition there is nothing to compute.
- */
-export function partitionOf(tenant: string): number {
-  return createHash("sha256").update(tenant, "utf8").digest().readUInt32BE(0) % PARTITIONS;
-}
+/** They share a hash tag: Redis Cluster keeps them together, and a script can change all at once. */
+export const LOG_KEYS: PartitionKeys = {
+  log: `${TAG}:log`,
+  meta: `${TAG}:meta`,
+  nodes: `${TAG}:nodes`,
+};

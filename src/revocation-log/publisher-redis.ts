@@ -6,15 +6,18 @@
  */
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.js";
+import { describeClockOffset } from "../runtime/clock-offset.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
 import { cutOffOf, type EntryOrigin } from "./entry.js";
+import { toLogError } from "./error-redis.js";
 import { cutOffAheadMaxS } from "./horizon.js";
 import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, DecidedRevocation } from "./publisher.js";
+import { parse } from "./replies-redis.js";
 import type { Authority } from "./revocation-log.js";
 import { REPLID_FUNCTION } from "./server-info-redis.js";
 import { SharedWait } from "./shared-wait-redis.js";
@@ -61,7 +64,7 @@ local redis_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_ms = tonumber(ARGV[4])
 local difference_max_ms = tonumber(ARGV[5])
 if math.abs(redis_ms - now_ms) > difference_max_ms then
-  return {'clock_difference', string.format('%.0f', math.abs(redis_ms - now_ms))}
+  return {'clock_difference', string.format('%.0f', redis_ms - now_ms)}
 end
 local decided_ms = math.min(tonumber(ARGV[8]), now_ms + difference_max_ms)
 if ARGV[6] ~= ''
@@ -135,8 +138,9 @@ export class RedisPublisher implements Publisher {
           : outcome;
       });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      return refused("unreachable", `Redis cannot be used now: ${message}`);
+      const { code, message } = toLogError("publish", error);
+      const why = code === "unavailable" ? `Redis cannot be used now: ${message}` : message;
+      return refused("unreachable", why);
     }
   }
 
@@ -173,7 +177,7 @@ export class RedisPublisher implements Publisher {
       ...entryFields({ ...request, origin: this.#origin }),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
-    const parsed = replySchema.parse(reply);
+    const parsed = parse("EVAL", replySchema, reply);
     if (parsed[0] === "published") {
       const [, generation, seq, entryId, demanded] = parsed;
       const outcome = { published: true, generation, seq, entryId } as const;
@@ -238,10 +242,7 @@ export class RedisPublisher implements Publisher {
       case "partitions_differ":
         return `the log has ${detail} partitions, this program is set to ${PARTITIONS}`;
       case "clock_difference":
-        return (
-          `the clocks of Redis and of this machine differ by ${detail} ms, allowed are ` +
-          `${PUBLISH_CLOCK_DIFFERENCE_MAX_MS} ms either way: set the clocks (NTP)`
-        );
+        return describeClockOffset("Redis", Number(detail), PUBLISH_CLOCK_DIFFERENCE_MAX_MS);
       case "cutoff_too_late":
         return (
           `a cut-off may lie at most ${cutOffAheadMaxS(this.#options.clockSkewS)} s in the future ` +

@@ -28,7 +28,8 @@ export interface DecidedRevocation {
 }
 
 /**
- * - `unreachable`: Redis did not answer; the entry may or may not be in the log.
+ * - `unreachable`: Redis did not answer, or gave an answer that no intact log gives; the entry may or
+ *   may not be in the log.
  * - `log_missing`, `log_restoring`, `wrong_authority`, `partitions_differ`: this log must not be
  *   written to by this publisher now.
  * - `generation_differs`: this is not the log that the database names.

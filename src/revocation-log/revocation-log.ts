@@ -1,5 +1,5 @@
 /**
- * The port through which a node reads the revocation log of one partition.
+ * The port through which a node reads the revocation log.
  *
  * Guarantees of every adapter:
  *

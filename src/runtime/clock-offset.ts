@@ -18,10 +18,10 @@ export function clockOffsetMs({ serverMs, sentAt, receivedAt }: HeardClock): num
 }
 
 /** For clocks that differ too much. `whose`: the owner of the other clock. */
-export function describeClockOffset(whose: string, offsetMs: number, skewMs: number): string {
+export function describeClockOffset(whose: string, offsetMs: number, allowedMs: number): string {
   return (
     `the clock of ${whose} is ${Math.round(Math.abs(offsetMs))} ms ` +
-    `${offsetMs < 0 ? "behind" : "ahead of"} this machine's, allowed are ${skewMs} ms: ` +
-    "set the clocks (NTP), or raise SEKISHO_CLOCK_SKEW_S everywhere"
+    `${offsetMs < 0 ? "behind" : "ahead of"} this machine's, allowed are ${allowedMs} ms: ` +
+    "set the clocks (NTP)"
   );
 }

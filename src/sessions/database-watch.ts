@@ -82,7 +82,9 @@ export class DatabaseWatch {
     const { skewMs, observer } = this.#options;
     this.#clockAheadMs = 0 - offsetMs;
     const agree = Math.abs(offsetMs) <= skewMs;
-    const problem = agree ? undefined : describeClockOffset("the database", offsetMs, skewMs);
+    const problem = agree
+      ? undefined
+      : `${describeClockOffset("the database", offsetMs, skewMs)}, or raise SEKISHO_CLOCK_SKEW_S everywhere`;
     const changed = (problem === undefined) !== (this.#clockProblem === undefined);
     this.#clockProblem = problem;
     if (changed && !this.#task.closed) observer.clock(problem);

@@ -70,7 +70,7 @@ export type MaintenanceConfig = Pick<SessionsConfig, "database" | "hashing" | "c
  */
 export function readSessionsConfig(
   env: Environment,
-  unknown: readonly ConfigFault[] = [],
+  unknown: readonly ConfigFault[],
 ): SessionsConfig {
   const read = readerOf(env, unknown);
   const { faults } = read;
@@ -167,7 +167,7 @@ function readTunables(read: Reader) {
 /** For `sekisho sessions admin create` and `after-restore`. Throws a ConfigError. */
 export function readMaintenanceConfig(
   env: Environment,
-  unknown: readonly ConfigFault[] = [],
+  unknown: readonly ConfigFault[],
 ): MaintenanceConfig {
   const read = readerOf(env, unknown);
   const { faults } = read;

@@ -1,7 +1,6 @@
 /** The session service's metrics for Prometheus. */
 import { Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { PoolCounts } from "./database/database.js";
-import { sessionsCounters, type SessionsCounters } from "./sessions-counters.js";
 
 /** Read when Prometheus scrapes. undefined: not known. */
 export interface SessionsGauges {
@@ -18,7 +17,9 @@ export interface SessionsGauges {
   readonly limitsInProcess: () => boolean;
 }
 
-export interface SessionsMetrics extends SessionsCounters {
+export interface SessionsMetrics {
+  /** For the counters of events: see `sessions-observers.ts`. */
+  readonly registry: Registry;
   readonly answered: (operation: string, status: number, durationMs: number) => void;
   readonly page: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -37,7 +38,7 @@ export function sessionsMetrics(gauges: SessionsGauges): SessionsMetrics {
     registers: [registry],
   });
   return {
-    ...sessionsCounters(registry),
+    registry,
     answered: (operation, status, durationMs) => {
       duration.observe({ operation, status: String(status) }, durationMs / 1000);
     },

@@ -9,10 +9,10 @@ import type { RestoreCause } from "./outbox/relay-decision.js";
 import type { LoginObserver, RefreshObserver } from "./login/observers.js";
 import type { PurgedRows } from "./login/purge.js";
 
-export type LoginOutcome = Parameters<LoginObserver["onLogin"]>[0];
-export type LoginReason = Parameters<LoginObserver["onLogin"]>[1];
-export type RefreshOutcome = Parameters<RefreshObserver["onRefresh"]>[0];
-export type RefreshReason = Parameters<RefreshObserver["onRefresh"]>[1];
+type LoginOutcome = Parameters<LoginObserver["onLogin"]>[0];
+type LoginReason = Parameters<LoginObserver["onLogin"]>[1];
+type RefreshOutcome = Parameters<RefreshObserver["onRefresh"]>[0];
+type RefreshReason = Parameters<RefreshObserver["onRefresh"]>[1];
 
 /** Each login reason belongs to one outcome. Logins, refreshes and acts are counted separately. */
 export const LOGIN_OUTCOMES = {
@@ -71,7 +71,6 @@ export const RESTORE_CAUSES = namesOf<RestoreCause>({
 
 /** `left_out`: there was the same row within the last minute, or there were too many others. */
 export const REFUSAL_ROWS = ["written", "left_out", "failed"] as const;
-export type RefusalRow = (typeof REFUSAL_ROWS)[number];
 
 /** The database's names of the tables. */
 export const PURGED_TABLES: Readonly<Record<keyof PurgedRows, string>> = {

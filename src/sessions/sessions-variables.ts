@@ -1,9 +1,9 @@
 /** The variables of `sekisho sessions`, including the common ones. */
-import { isIP } from "node:net";
 import { COMMON_VARIABLES } from "../runtime/config/common-variables.js";
 import { parseListenAddress } from "../runtime/listen-address.js";
 import { faultOfDatabaseUrl } from "../runtime/config/connection-url.js";
 import { passwordFile, text, url, variable, wholeNumber } from "../runtime/config/variable.js";
+import { trustedProxies } from "./http/client-address.js";
 
 const DAY_S = 86_400;
 
@@ -27,17 +27,13 @@ const secret = (meaning: string) => ({
 /** Addresses, networks (`10.0.0.0/8`) and `unix`, separated by commas. */
 function parseProxies(value: string): readonly string[] | undefined {
   const proxies = value.split(/[\s,]+/).filter((one) => one !== "");
-  return proxies.every(isAddressOrNetwork) ? proxies : undefined;
-}
-
-function isAddressOrNetwork(value: string): boolean {
-  // The peer of a Unix socket has no address.
-  if (value === "unix") return true;
-  const [address, prefix, ...rest] = value.split("/");
-  const version = isIP(address ?? "");
-  if (version === 0 || rest.length > 0) return false;
-  if (prefix === undefined) return true;
-  return /^(0|[1-9][0-9]{0,2})$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128);
+  try {
+    trustedProxies(proxies);
+    return proxies;
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 export const SESSIONS_VARIABLES = {

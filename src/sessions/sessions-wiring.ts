@@ -20,7 +20,7 @@ import { redisConnections } from "../revocation-log/connection-redis.js";
 import { RedisLogAdmin } from "../revocation-log/log-admin-redis.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
-import { partitionKeys } from "../revocation-log/partition.js";
+import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RedisPublisher } from "../revocation-log/publisher-redis.js";
 import { formerNodes, ReceiptCollector } from "../revocation-log/receipt.js";
 import type { ActLimitDependencies } from "./login/act-limit.js";
@@ -46,31 +46,32 @@ export function wireRevocationLog(
 ): WiredLog {
   const clock = systemClock;
   const open = redisConnections(config.redisUrl);
-  const logKeys = partitionKeys(0);
   const newPublisher = (): RedisPublisher =>
     new RedisPublisher({
       open,
-      keys: logKeys,
+      keys: LOG_KEYS,
       clock,
       authority: "database",
       minReplicas: config.redisMinReplicas,
       clockSkewS: config.clockSkewS,
     });
   const publishers = { requests: newPublisher(), relay: newPublisher() };
-  const logAdmin = new RedisLogAdmin(open, logKeys);
-  const rows = new RedisNodeRows(open, logKeys);
-  const known = new KnownNodesReader({ database: db, clock, rows, partition: 0 });
+  const logAdmin = new RedisLogAdmin(open, LOG_KEYS);
+  const rows = new RedisNodeRows(open, LOG_KEYS);
+  const known = new KnownNodesReader({ database: db, clock, rows });
   const outbox = new LogOutbox({
     database: db,
     clock,
-    partitions: [{ publisher: publishers.requests, receipts: new ReceiptCollector(known, clock) }],
+    publisher: publishers.requests,
+    receipts: new ReceiptCollector(known, clock),
     observer: observers.outbox,
   });
   const relay = new Relay({
     minReplicas: config.redisMinReplicas,
     database: db,
     clock,
-    partitions: [{ logAdmin, publisher: publishers.relay }],
+    logAdmin,
+    publisher: publishers.relay,
     horizonS: config.horizonS,
     newId: randomUUID,
     observer: observers.relay,

@@ -82,7 +82,7 @@ async function startOn(
     clockAheadMs: () => watch.clockAheadMs,
     limitsInProcess: () => limits.countsIn === "process",
   });
-  const observers = sessionsObservers(log, metrics, clock);
+  const observers = sessionsObservers(log, metrics.registry, clock);
 
   const hasher = new Argon2PasswordHasher({
     limits: {

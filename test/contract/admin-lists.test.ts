@@ -7,17 +7,17 @@ import type { AuditRecord } from "../../src/sessions/admin/audit-query-sql.js";
 import { endUserSession, revokeAll, unlockUser } from "../../src/sessions/admin/user-acts.js";
 import { listUserSessions } from "../../src/sessions/admin/user-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 describe.each(DATABASES)("an administrator on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
@@ -25,7 +25,7 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
     const pages: (readonly AuditRecord[])[] = [];
     let cursor: string | undefined;
     do {
-      const page = await readAudit(stage.parts, tenant, { ...filter, cursor, limit });
+      const page = await readAudit(service.parts, tenant, { ...filter, cursor, limit });
       if (page?.kind !== "page") throw new Error("there is no page");
       pages.push(page.items);
       cursor = page.nextCursor;
@@ -35,19 +35,19 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
 
   describe("reads the trail", () => {
     let tenant: string;
-    let [ada, bob]: readonly StagedUser[] = [];
+    let [ada, bob]: readonly TestUser[] = [];
     const atMs: number[] = [];
     beforeAll(async () => {
-      tenant = await stage.addTenant();
-      ada = await stage.addUser({ tenant });
-      bob = await stage.addUser({ tenant });
+      tenant = await service.addTenant();
+      ada = await service.addUser({ tenant });
+      bob = await service.addUser({ tenant });
       for (const user of [ada, bob, ada]) {
-        stage.clock.advance(1000);
-        atMs.push(stage.clock.wallMs());
-        await stage.open(user);
-        await revokeAll(stage.parts, { ...stage.administrator, reason: "a reason" }, user);
+        service.clock.advance(1000);
+        atMs.push(service.clock.wallMs());
+        await service.open(user);
+        await revokeAll(service.parts, { ...service.administrator, reason: "a reason" }, user);
       }
-      await unlockUser(stage.parts, stage.administrator, bob);
+      await unlockUser(service.parts, service.administrator, bob);
     });
 
     const kinds = async (filter: AuditFilter) =>
@@ -75,12 +75,12 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
     });
 
     test("from a page on, whatever is added meanwhile", async () => {
-      const first = await readAudit(stage.parts, tenant, { limit: 2 });
+      const first = await readAudit(service.parts, tenant, { limit: 2 });
       if (first?.kind !== "page") throw new Error("there is no page");
       const { nextCursor: cursor } = first;
-      const second = await readAudit(stage.parts, tenant, { limit: 2, cursor });
-      await unlockUser(stage.parts, stage.administrator, { tenant, user: ada?.user ?? "" });
-      expect(await readAudit(stage.parts, tenant, { limit: 2, cursor })).toEqual(second);
+      const second = await readAudit(service.parts, tenant, { limit: 2, cursor });
+      await unlockUser(service.parts, service.administrator, { tenant, user: ada?.user ?? "" });
+      expect(await readAudit(service.parts, tenant, { limit: 2, cursor })).toEqual(second);
     });
 
     test("by user, actor and kind", async () => {
@@ -105,30 +105,30 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
     });
 
     test("of its tenant only", async () => {
-      const other = await stage.addTenant();
+      const other = await service.addTenant();
       expect(await pagesOf(other, 10)).toEqual([[]]);
-      const page = await readAudit(stage.parts, tenant, { limit: 1 });
+      const page = await readAudit(service.parts, tenant, { limit: 1 });
       const cursor = page?.kind === "page" ? page.nextCursor : undefined;
-      const elsewhere = await readAudit(stage.parts, other, { limit: 1, cursor });
+      const elsewhere = await readAudit(service.parts, other, { limit: 1, cursor });
       expect(elsewhere).toEqual({ kind: "cursor_invalid" });
-      expect(await readAudit(stage.parts, "nowhere", { limit: 1, cursor })).toBeUndefined();
+      expect(await readAudit(service.parts, "nowhere", { limit: 1, cursor })).toBeUndefined();
     });
   });
 
   test("lists a user's sessions, the newest first, also where several are of one moment", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     const opened: string[] = [];
     for (let count = 0; count < 5; count += 1) {
-      if (count % 2 === 0) stage.clock.advance(1000);
-      opened.push((await stage.open(user)).sessionId);
+      if (count % 2 === 0) service.clock.advance(1000);
+      opened.push((await service.open(user)).sessionId);
     }
     const ended = opened[0] ?? "";
-    await endUserSession(stage.parts, stage.administrator, { ...user, session: ended });
+    await endUserSession(service.parts, service.administrator, { ...user, session: ended });
     const seen: string[] = [];
     const times: number[] = [];
     let cursor: string | undefined;
     do {
-      const page = await listUserSessions(stage.parts, user, { cursor, limit: 2 });
+      const page = await listUserSessions(service.parts, user, { cursor, limit: 2 });
       if (page?.kind !== "page") throw new Error("there is no page");
       seen.push(...page.items.map(({ sessionId }) => sessionId));
       times.push(...page.items.map(({ createdAtMs }) => createdAtMs));
@@ -136,11 +136,11 @@ describe.each(DATABASES)("an administrator on $name", ({ start }) => {
     } while (cursor !== undefined);
     expect([...seen].sort()).toEqual([...opened].sort());
     expect(times).toEqual([...times].sort((a, b) => b - a));
-    const all = await listUserSessions(stage.parts, user, { limit: 10 });
+    const all = await listUserSessions(service.parts, user, { limit: 10 });
     if (all?.kind !== "page") throw new Error("there is no page");
     expect(all.items.find(({ sessionId }) => sessionId === ended)).toMatchObject({
       deviceName: "a telephone",
-      endedAtMs: stage.clock.wallMs(),
+      endedAtMs: service.clock.wallMs(),
       endedBy: "session_revoked",
     });
     expect(all.items[0]?.expiresAtMs).toBe((times[0] ?? 0) + 14 * 86_400_000);

@@ -21,7 +21,7 @@ import {
   logout,
 } from "../../src/sessions/login/own-sessions.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { ADDRESS, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 /** Each takes a connection or two of the ten. */
 const PAIRS_AT_ONCE = 4;
@@ -34,7 +34,7 @@ function cameTooLate(outcome: unknown): boolean {
 interface Acting {
   readonly caller: Caller;
   readonly by: { readonly caller: Caller; readonly address: string };
-  readonly target: StagedUser;
+  readonly target: TestUser;
   readonly number: number;
 }
 
@@ -42,13 +42,13 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   /** For each of nine acts; PGlite has one connection, so there is less that could come between. */
   const pairsOfEach = database === "PostgreSQL" ? 24 : 6;
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
@@ -56,13 +56,13 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
 
   /** What each answers when the caller is revoked, and what it does otherwise. */
   const ACTS: Readonly<Record<string, (acting: Acting) => Promise<unknown>>> = {
-    revokeAll: ({ by, target }) => revokeAll(stage.parts, by, target),
-    disableUser: ({ by, target }) => disableUser(stage.parts, by, target),
-    enableUser: ({ by, target }) => enableUser(stage.parts, by, target),
-    unlockUser: ({ by, target }) => unlockUser(stage.parts, by, target),
-    setPassword: ({ by, target }) => setPassword({ ...stage.parts, hasher }, by, target),
+    revokeAll: ({ by, target }) => revokeAll(service.parts, by, target),
+    disableUser: ({ by, target }) => disableUser(service.parts, by, target),
+    enableUser: ({ by, target }) => enableUser(service.parts, by, target),
+    unlockUser: ({ by, target }) => unlockUser(service.parts, by, target),
+    setPassword: ({ by, target }) => setPassword({ ...service.parts, hasher }, by, target),
     createUser: ({ by, target, number }) =>
-      createUser({ ...stage.parts, hasher }, by, target.tenant, {
+      createUser({ ...service.parts, hasher }, by, target.tenant, {
         login: `new ${number}`,
         role: "user",
       }),
@@ -95,10 +95,10 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   ): Promise<"act first" | "revocation first"> {
     const done = await bothDone(number, act, revoke);
     const actor = `user:${encodeURIComponent(caller.tenant)}/${encodeURIComponent(caller.user)}`;
-    const acts = (await stage.auditOf(target.tenant)).filter(
+    const acts = (await service.auditOf(target.tenant)).filter(
       (row) => row.actor === actor && row.kind !== "login",
     );
-    const ending = (await stage.auditOf(caller.tenant)).find(
+    const ending = (await service.auditOf(caller.tenant)).find(
       (row) =>
         row.userId === caller.user &&
         row.actor !== actor &&
@@ -135,31 +135,31 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
 
   /** The revocations that end a caller. */
   const REVOCATIONS = [
-    (of: Caller) => revokeAll(stage.parts, stage.administrator, of),
-    (of: Caller) => disableUser(stage.parts, stage.administrator, of),
-    (of: Caller) => endUserSession(stage.parts, stage.administrator, of),
+    (of: Caller) => revokeAll(service.parts, service.administrator, of),
+    (of: Caller) => disableUser(service.parts, service.administrator, of),
+    (of: Caller) => endUserSession(service.parts, service.administrator, of),
   ] as const;
 
   test("what an administrator does is done before they are revoked, or not at all", async () => {
-    const tenants = [await stage.addTenant(), await stage.addTenant()];
+    const tenants = [await service.addTenant(), await service.addTenant()];
     await inPairs(Object.keys(ACTS), async (number, name) => {
       const act = ACTS[name];
       const revoke = REVOCATIONS[number % REVOCATIONS.length];
       if (act === undefined || revoke === undefined) throw new Error("there is no such act");
       // In the same tenant, or from another one as operators act; in either order of the locks.
       const [one = "", other = ""] = number % 4 < 2 ? tenants : tenants.toReversed();
-      const admin = await stage.addUser({ tenant: one });
-      const target = await stage.addUser({ tenant: number % 2 === 0 ? one : other });
-      const caller = await stage.callerOf(await stage.open(admin));
+      const admin = await service.addUser({ tenant: one });
+      const target = await service.addUser({ tenant: number % 2 === 0 ? one : other });
+      const caller = await service.callerOf(await service.open(admin));
       const acting = { caller, by: { caller, address: ADDRESS }, target, number };
       return race(
         acting,
         async () => {
-          await stage.takeSteps(number % 3);
+          await service.takeSteps(number % 3);
           return act(acting);
         },
         async () => {
-          await stage.takeSteps(number % 5);
+          await service.takeSteps(number % 5);
           return revoke(caller);
         },
       );
@@ -168,29 +168,29 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
 
   /** What people do to their own sessions, of which the last one named is another one. */
   const OWN_ACTS: Readonly<Record<string, (caller: Caller, other: string) => Promise<unknown>>> = {
-    endOwnSession: (caller, other) => endOwnSession(stage.parts, caller, other, ADDRESS),
-    endOwnOtherSessions: (caller) => endOwnOtherSessions(stage.parts, caller, ADDRESS),
-    logout: (caller) => logout(stage.parts, caller, ADDRESS),
+    endOwnSession: (caller, other) => endOwnSession(service.parts, caller, other, ADDRESS),
+    endOwnOtherSessions: (caller) => endOwnOtherSessions(service.parts, caller, ADDRESS),
+    logout: (caller) => logout(service.parts, caller, ADDRESS),
   };
 
   test("so is what people do to their own sessions", async () => {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     await inPairs(Object.keys(OWN_ACTS), async (number, name) => {
       const act = OWN_ACTS[name];
       const revoke = REVOCATIONS[number % REVOCATIONS.length];
       if (act === undefined || revoke === undefined) throw new Error("there is no such act");
-      const target = await stage.addUser({ tenant });
-      const { sessionId: other } = await stage.open(target);
-      const caller = await stage.callerOf(await stage.open(target));
+      const target = await service.addUser({ tenant });
+      const { sessionId: other } = await service.open(target);
+      const caller = await service.callerOf(await service.open(target));
       const acting = { caller, by: { caller, address: ADDRESS }, target, number };
       return race(
         acting,
         async () => {
-          await stage.takeSteps(number % 3);
+          await service.takeSteps(number % 3);
           return act(caller, other);
         },
         async () => {
-          await stage.takeSteps(number % 5);
+          await service.takeSteps(number % 5);
           return revoke(caller);
         },
       );
@@ -198,22 +198,22 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   });
 
   test("administrators who revoke each other at once do not wait for each other for ever", async () => {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     for (let round = 0; round < 8; round += 1) {
       const admins = [
-        await stage.addUser({ tenant, role: "tenant_admin" }),
-        await stage.addUser({ tenant, role: "tenant_admin" }),
+        await service.addUser({ tenant, role: "tenant_admin" }),
+        await service.addUser({ tenant, role: "tenant_admin" }),
       ];
       const callers = await Promise.all(
-        admins.map(async (admin) => stage.callerOf(await stage.open(admin))),
+        admins.map(async (admin) => service.callerOf(await service.open(admin))),
       );
       const [one, other] = callers;
       if (one === undefined || other === undefined) throw new Error("two were made");
       const kinds = await Promise.all([
-        revokeAll(stage.parts, { caller: one, address: ADDRESS }, other),
-        revokeAll(stage.parts, { caller: other, address: ADDRESS }, one),
+        revokeAll(service.parts, { caller: one, address: ADDRESS }, other),
+        revokeAll(service.parts, { caller: other, address: ADDRESS }, one),
         // Oneself, which takes the same row twice.
-        revokeAll(stage.parts, { caller: one, address: ADDRESS }, one),
+        revokeAll(service.parts, { caller: one, address: ADDRESS }, one),
       ]);
       expect(kinds.map((outcome) => outcome?.kind)).toContain("done");
       expect(kinds.map((outcome) => outcome?.kind)).toContain("caller_ended");
@@ -223,21 +223,21 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   test("operators who disable each other in a circle leave one who was not in time", async () => {
     const circle: Caller[] = [];
     for (let count = 0; count < 5; count += 1) {
-      const operator = await stage.addUser({ tenant: "sekisho", role: "operator" });
-      circle.push(await stage.callerOf(await stage.open(operator)));
+      const operator = await service.addUser({ tenant: "sekisho", role: "operator" });
+      circle.push(await service.callerOf(await service.open(operator)));
     }
     const outcomes = await Promise.all(
       circle.map((caller, index) => {
         const next = circle[(index + 1) % circle.length];
         if (next === undefined) throw new Error("a circle has no end");
-        return disableUser(stage.parts, { caller, address: ADDRESS }, next);
+        return disableUser(service.parts, { caller, address: ADDRESS }, next);
       }),
     );
     const kinds = outcomes.map((outcome) => outcome?.kind);
     expect(kinds).toContain("done");
     expect(kinds).toContain("caller_ended");
     // Each of those who were disabled did nothing afterwards.
-    const done = (await stage.auditOf("sekisho")).filter(({ kind }) => kind === "user_disabled");
+    const done = (await service.auditOf("sekisho")).filter(({ kind }) => kind === "user_disabled");
     const gone = new Set<string | null>();
     for (const { actor, userId } of done) {
       expect(gone).not.toContain(decodeURIComponent(actor.replace("user:sekisho/", "")));
@@ -246,20 +246,20 @@ describe.each(DATABASES)("on $name", ({ name: database, start }) => {
   });
 
   test("a caller who never stops acting is revoked all the same", async () => {
-    const tenant = await stage.addTenant();
-    const caller = await stage.callerOf(await stage.open(await stage.addUser({ tenant })));
-    const targets = await Promise.all(Array.from({ length: 6 }, () => stage.addUser({ tenant })));
+    const tenant = await service.addTenant();
+    const caller = await service.callerOf(await service.open(await service.addUser({ tenant })));
+    const targets = await Promise.all(Array.from({ length: 6 }, () => service.addUser({ tenant })));
     let acts = 0;
-    const hammer = async (target: StagedUser): Promise<void> => {
+    const hammer = async (target: TestUser): Promise<void> => {
       for (;;) {
-        const outcome = await unlockUser(stage.parts, { caller, address: ADDRESS }, target);
+        const outcome = await unlockUser(service.parts, { caller, address: ADDRESS }, target);
         if (typeof outcome !== "boolean") return;
         acts += 1;
       }
     };
     const hammering = targets.map(hammer);
-    while (acts < 30) await stage.takeSteps(1);
-    await revokeAll(stage.parts, stage.administrator, caller);
+    while (acts < 30) await service.takeSteps(1);
+    await revokeAll(service.parts, service.administrator, caller);
     const done = acts;
     await Promise.all(hammering);
     // Those that were committed before, and had not said so yet.

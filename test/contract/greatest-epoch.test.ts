@@ -23,7 +23,7 @@ import {
   startRelaying,
   type Relaying,
 } from "../support/relaying.js";
-import { InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 import { tokenNames } from "../support/token-names.js";
 
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -32,7 +32,7 @@ const ENTERED_MAX = 2 ** 52;
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
   let server: RedisServer;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   const closing: (() => unknown)[] = [];
 
   beforeAll(async () => {
@@ -40,15 +40,15 @@ describe.each(DATABASES)("on $name", ({ start }) => {
   });
   beforeEach(async () => {
     await Promise.all([emptyTables(started.database), redis(server.url, "FLUSHALL")]);
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close();
-    await stage.close();
+    await service.close();
   });
   afterAll(() => Promise.all([started.stop(), server.close()]));
 
-  const parts = () => ({ ...stage.parts, clock: systemClock });
+  const parts = () => ({ ...service.parts, clock: systemClock });
   const relay = (): Relaying => {
     const one = startRelaying({ database: started.database, url: server.url });
     closing.push(one.close);
@@ -59,8 +59,8 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     closing.push(() => one.follower.close());
     return one;
   };
-  const setEpoch = (user: StagedUser, epoch: number) =>
-    stage.asTenant(user.tenant, (queries) =>
+  const setEpoch = (user: TestUser, epoch: number) =>
+    service.asTenant(user.tenant, (queries) =>
       queries.execute(sql`UPDATE sekisho.users SET user_epoch = ${epoch}::bigint`),
     );
   const outbox = () => {
@@ -68,9 +68,8 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     const one = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [
-        { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
-      ],
+      publisher,
+      receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) },
       observer: {
         onPublished: () => undefined,
         onLeft: () => undefined,
@@ -84,10 +83,10 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     return one;
   };
   /** A login's token, as nodes see it. */
-  const open = async (user: StagedUser) => {
-    const outcome = await login(parts(), stage.requestOf(user));
+  const open = async (user: TestUser) => {
+    const outcome = await login(parts(), service.requestOf(user));
     if (outcome.kind !== "opened") throw new Error(`no session: ${JSON.stringify(outcome)}`);
-    return stage.mint.factsOf(outcome.tokens.accessToken);
+    return service.mint.factsOf(outcome.tokens.accessToken);
   };
   const refuses = (on: Following, token: Awaited<ReturnType<typeof open>>): boolean => {
     const known = on.state.lookUp(tokenNames(token.tenant, token.user, token.session));
@@ -103,25 +102,25 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       setPassword(given, by, { ...user, password: "a long enough password" }),
   };
   /** Each act on a user with a session, whose token must then be refused; and the next one not. */
-  const tryAll = async (user: StagedUser, on: Following): Promise<DecidedRevocation[]> => {
+  const tryAll = async (user: TestUser, on: Following): Promise<DecidedRevocation[]> => {
     const publishing = outbox();
     const committed: DecidedRevocation[] = [];
     for (const [name, act] of Object.entries(ACTS)) {
       const token = await open(user);
       expect([name, refuses(on, token)]).toEqual([name, false]);
-      const done = await act(parts(), stage.administrator, user);
+      const done = await act(parts(), service.administrator, user);
       if (done === undefined || !("committed" in done)) throw new Error(`${name} has done nothing`);
       expect(await publishing.publish(done.committed, 0)).toEqual({ published: true });
       await on.until(`${name} to be applied`, () => refuses(on, token));
-      await enableUser(parts(), stage.administrator, user);
+      await enableUser(parts(), service.administrator, user);
       committed.push(...done.committed);
     }
-    expect((await stage.sessionsOf(user)).filter(({ endedAt }) => endedAt === null)).toEqual([]);
+    expect((await service.sessionsOf(user)).filter(({ endedAt }) => endedAt === null)).toEqual([]);
     return committed;
   };
 
   test("an epoch that a log of its own had raised to the last is taken over with room above", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await initLog(server.url);
     // As it was published before there was a limit.
     const fields = { v: 1, seq: 2, kind: "user_revoked", tenant: user.tenant, user: user.user };
@@ -137,7 +136,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     await on.untilFresh();
     // The revocation that was taken over stays in force for what was issued before.
     expect(refuses(on, before)).toBe(true);
-    expect(await stage.userRow(user)).toMatchObject({ userEpoch: ENTERED_MAX });
+    expect(await service.userRow(user)).toMatchObject({ userEpoch: ENTERED_MAX });
     const known = on.state.lookUp(tokenNames(user.tenant, user.user, "none"));
     await on.until("its cut-off to have passed", () => Date.now() / 1000 >= known.issuedBefore);
     const committed = await tryAll(user, on);
@@ -147,7 +146,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
   });
 
   test("an epoch that cannot rise is helped by a cut-off at the next whole second", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await setEpoch(user, LAST);
     await relay().untilRestored(1);
     const on = node();
@@ -161,7 +160,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
   });
 
   test("after-restore gives a cut-off to those whose epoch cannot rise far", async () => {
-    const [last, other] = [await stage.addUser(), await stage.addUser()];
+    const [last, other] = [await service.addUser(), await service.addUser()];
     await setEpoch(last, LAST);
     const beforeS = Math.floor(Date.now() / 1000);
     await afterRestore(started.database, systemClock, "cli:ops");

@@ -21,7 +21,6 @@ async function restored(): Promise<void> {
   const log = {
     generation: GENERATION,
     horizonS: HORIZON_S,
-    partitions: 1,
     coversFromMs: 0,
     minReplicas: 0,
   };

@@ -36,7 +36,6 @@ beforeEach(async () => {
   const log = {
     generation: GENERATION,
     horizonS: HORIZON_S,
-    partitions: 1,
     coversFromMs: 0,
     minReplicas: 0,
   };

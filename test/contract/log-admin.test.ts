@@ -51,7 +51,7 @@ const entry = (session: string, atMs = Date.now()): RestoredEntry => ({
   origin: undefined,
 });
 const goodLog = (generation = randomUUID()) =>
-  ({ generation, horizonS: HORIZON_S, partitions: 1, coversFromMs: 0, minReplicas: 0 }) as const;
+  ({ generation, horizonS: HORIZON_S, coversFromMs: 0, minReplicas: 0 }) as const;
 
 async function restore(logAdmin: RedisLogAdmin, entries: readonly RestoredEntry[]) {
   const marker = randomUUID();

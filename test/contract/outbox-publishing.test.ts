@@ -1,11 +1,9 @@
 /** What a request publishes at once, and what the database learns of it; and after-restore. */
-import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { sql } from "drizzle-orm";
 import { RedisServer } from "../../dev/redis-server.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import { afterRestore } from "../../src/sessions/outbox/after-restore.js";
-import { partitionInSql } from "../../src/sessions/outbox/after-restore-sql.js";
 import { LogOutbox } from "../../src/sessions/outbox/log-outbox.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
@@ -62,7 +60,8 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
     const one = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [{ publisher, receipts: new ReceiptCollector(nodes, systemClock) }],
+      publisher,
+      receipts: new ReceiptCollector(nodes, systemClock),
       observer: {
         onPublished: (count) => (seen.published += count),
         onLeft: (_count, code) => seen.left.push(code),
@@ -201,22 +200,6 @@ describe.each(DATABASES)("the outbox with $name", ({ start }) => {
               SELECT ${tenant}, 's' || i, 'u' || i, '', '', now(), now(), '', 0, now(), now(), false
               FROM generate_series(1, 10) AS i`,
         );
-      }
-    });
-
-    it("finds a tenant's partition as every program does", async () => {
-      for (const [tenant, partitions] of [
-        ["acme", 7],
-        ["日本", 1000],
-      ] as const) {
-        const expected =
-          createHash("sha256").update(tenant, "utf8").digest().readUInt32BE(0) % partitions;
-        const [row] = await rows(
-          started.database,
-          "recovery",
-          sql`SELECT ${partitionInSql(sql`${tenant}::text`, partitions)} AS "p"`,
-        );
-        expect(row?.["p"]).toBe(expected);
       }
     });
 

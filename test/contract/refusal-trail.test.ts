@@ -16,26 +16,26 @@ const DAY_MS = 86_400_000;
 
 describe.each(DATABASES)("on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
   beforeEach(() => {
-    stage.observer.told.length = 0;
+    service.observer.told.length = 0;
   });
 
   /** A tenant of its own, and a trail that tells how each row fared. */
   async function setUp(options: Partial<RefusalTrailOptions> = {}) {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     const fates: string[] = [];
     const trail = new RefusalTrail({
-      db: stage.db,
-      clock: stage.clock,
+      db: service.db,
+      clock: service.clock,
       observer: {
         onWritten: () => fates.push("written"),
         onLeftOut: () => fates.push("left out"),
@@ -59,11 +59,11 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       const target = { user: "ann", session: "hers", address: ADDRESS, detail: { more: 1 } };
       trail.record({ ...refused, ...target });
       await trail.close();
-      expect(await stage.auditOf(tenant)).toEqual([
+      expect(await service.auditOf(tenant)).toEqual([
         {
           tenantId: tenant,
           auditId: expect.any(Number),
-          at: new Date(stage.clock.wallMs()),
+          at: new Date(service.clock.wallMs()),
           kind: "user_revoked",
           outcome: "refused",
           reason: "scope_insufficient",
@@ -82,28 +82,28 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       const { tenant, trail, refused, fates } = await setUp();
       for (let count = 0; count < 1000; count += 1) trail.record(refused);
       await trail.close();
-      stage.clock.advance(REFUSAL_WINDOW_MS - 1);
+      service.clock.advance(REFUSAL_WINDOW_MS - 1);
       trail.record({ ...refused, user: "somebody else's" });
-      expect(await stage.auditOf(tenant)).toHaveLength(1);
-      stage.clock.advance(1);
+      expect(await service.auditOf(tenant)).toHaveLength(1);
+      service.clock.advance(1);
       trail.record(refused);
       await trail.close();
-      expect(await stage.auditOf(tenant)).toHaveLength(2);
+      expect(await service.auditOf(tenant)).toHaveLength(2);
       expect(fates.filter((fate) => fate === "left out")).toHaveLength(1000);
       expect(fates.filter((fate) => fate === "written")).toHaveLength(2);
     });
 
     test("tells subjects, kinds, reasons and tenants apart", async () => {
       const { tenant, trail, refused } = await setUp();
-      const another = await stage.addTenant();
+      const another = await service.addTenant();
       trail.record(refused);
       trail.record({ ...refused, subject: "another" });
       trail.record({ ...refused, kind: "user_disabled" });
       trail.record({ ...refused, reason: "not_found" });
       trail.record({ ...refused, tenant: another });
       await trail.close();
-      expect(await stage.auditOf(tenant)).toHaveLength(4);
-      expect(await stage.auditOf(another)).toHaveLength(1);
+      expect(await service.auditOf(tenant)).toHaveLength(4);
+      expect(await service.auditOf(another)).toHaveLength(1);
     });
 
     test("has so many rows a minute in all, whoever it is", async () => {
@@ -113,21 +113,21 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       await trail.close();
       for (const subject of crowd) trail.record({ ...refused, subject });
       await trail.close();
-      expect(await stage.auditOf(tenant)).toHaveLength(3);
-      stage.clock.advance(REFUSAL_WINDOW_MS);
+      expect(await service.auditOf(tenant)).toHaveLength(3);
+      service.clock.advance(REFUSAL_WINDOW_MS);
       for (const subject of crowd) trail.record({ ...refused, subject });
       await trail.close();
-      expect(await stage.auditOf(tenant)).toHaveLength(6);
+      expect(await service.auditOf(tenant)).toHaveLength(6);
       expect(fates.filter((fate) => fate === "left out")).toHaveLength(2 + 5 + 2);
     });
 
     test("says that a row was not written, and writes the next one", async () => {
       let isAway = true;
-      const transaction: typeof stage.db.transaction = (scope, work) =>
+      const transaction: typeof service.db.transaction = (scope, work) =>
         isAway
           ? Promise.reject(new DatabaseError("unavailable", "away"))
-          : stage.db.transaction(scope, work);
-      const away = { ...stage.db, transaction };
+          : service.db.transaction(scope, work);
+      const away = { ...service.db, transaction };
       const { tenant, trail, refused, fates } = await setUp({ db: away });
       trail.record(refused);
       await trail.close();
@@ -135,7 +135,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       trail.record(refused);
       await trail.close();
       expect(fates).toEqual(["failed", "written"]);
-      expect(await stage.auditOf(tenant)).toHaveLength(1);
+      expect(await service.auditOf(tenant)).toHaveLength(1);
     });
 
     test("keeps no more than that waiting for a database that hangs", async () => {
@@ -143,33 +143,33 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       const asleep = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      const transaction: typeof stage.db.transaction = async (scope, work) => {
+      const transaction: typeof service.db.transaction = async (scope, work) => {
         await asleep;
-        return stage.db.transaction(scope, work);
+        return service.db.transaction(scope, work);
       };
       const { tenant, trail, refused, fates } = await setUp({
-        db: { ...stage.db, transaction },
+        db: { ...service.db, transaction },
         rowsMax: 2,
       });
       for (let minute = 0; minute < 5; minute += 1) {
         trail.record({ ...refused, subject: "one" });
         trail.record({ ...refused, subject: "two" });
-        stage.clock.advance(REFUSAL_WINDOW_MS);
+        service.clock.advance(REFUSAL_WINDOW_MS);
       }
       // One is being written, two are waiting.
       expect(fates).toEqual(Array.from({ length: 7 }, () => "left out"));
       wake();
       await trail.close();
-      expect(await stage.auditOf(tenant)).toHaveLength(3);
+      expect(await service.auditOf(tenant)).toHaveLength(3);
     });
   });
 
   describe("a refused refresh", () => {
     async function trailAfter(refreshToken: string, tenant: string) {
-      const before = (await stage.auditOf(tenant)).length;
-      const outcome = await stage.refresh(refreshToken);
-      await stage.refusals.close();
-      return { outcome, rows: (await stage.auditOf(tenant)).slice(before) };
+      const before = (await service.auditOf(tenant)).length;
+      const outcome = await service.refresh(refreshToken);
+      await service.refusals.close();
+      return { outcome, rows: (await service.auditOf(tenant)).slice(before) };
     }
 
     const refusedRow = (reason: string, user: string, session: string) => ({
@@ -183,9 +183,9 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     });
 
     test("of a session that was ended stands in its tenant's trail", async () => {
-      const user = await stage.addUser();
-      const { refreshToken, sessionId } = await stage.open(user);
-      await revokeAll(stage.parts, stage.administrator, user);
+      const user = await service.addUser();
+      const { refreshToken, sessionId } = await service.open(user);
+      await revokeAll(service.parts, service.administrator, user);
       const { outcome, rows } = await trailAfter(refreshToken, user.tenant);
       expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
       expect(rows).toMatchObject([refusedRow("session_ended", user.user, sessionId)]);
@@ -193,9 +193,9 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     });
 
     test("of a disabled user does", async () => {
-      const user = await stage.addUser();
-      const { refreshToken, sessionId } = await stage.open(user);
-      await disableUser(stage.parts, stage.administrator, user);
+      const user = await service.addUser();
+      const { refreshToken, sessionId } = await service.open(user);
+      await disableUser(service.parts, service.administrator, user);
       const { rows } = await trailAfter(refreshToken, user.tenant);
       expect(rows).toMatchObject([refusedRow("account_disabled", user.user, sessionId)]);
     });
@@ -204,14 +204,14 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       ["was not used for too long", 14 * DAY_MS, 1],
       ["is too old", 13 * DAY_MS, 7],
     ])("of a session that %s does", async (_why, stepMs, steps) => {
-      const user = await stage.addUser();
-      const opened = await stage.open(user);
+      const user = await service.addUser();
+      const opened = await service.open(user);
       let { refreshToken } = opened;
       for (let step = 1; step < steps; step += 1) {
-        stage.clock.advance(stepMs);
-        ({ refreshToken } = await stage.rotate(refreshToken));
+        service.clock.advance(stepMs);
+        ({ refreshToken } = await service.rotate(refreshToken));
       }
-      stage.clock.advance(stepMs);
+      service.clock.advance(stepMs);
       const { outcome, rows } = await trailAfter(refreshToken, user.tenant);
       expect(outcome).toEqual({ kind: "refused", code: "refresh_token_invalid" });
       expect(rows).toMatchObject([
@@ -220,35 +220,35 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     });
 
     test("is one row however often it comes", async () => {
-      const user = await stage.addUser();
-      const { refreshToken } = await stage.open(user);
-      const other = await stage.open(user);
-      await revokeAll(stage.parts, stage.administrator, user);
-      const before = (await stage.auditOf(user.tenant)).length;
-      for (let count = 0; count < 20; count += 1) await stage.refresh(refreshToken);
+      const user = await service.addUser();
+      const { refreshToken } = await service.open(user);
+      const other = await service.open(user);
+      await revokeAll(service.parts, service.administrator, user);
+      const before = (await service.auditOf(user.tenant)).length;
+      for (let count = 0; count < 20; count += 1) await service.refresh(refreshToken);
       // Another dead token of the same user's is no way round it.
-      await stage.refresh(other.refreshToken);
-      await stage.refusals.close();
-      expect((await stage.auditOf(user.tenant)).length).toBe(before + 1);
-      expect(stage.observer.told.filter((line) => line === "refusal left out")).toHaveLength(20);
+      await service.refresh(other.refreshToken);
+      await service.refusals.close();
+      expect((await service.auditOf(user.tenant)).length).toBe(before + 1);
+      expect(service.observer.told.filter((line) => line === "refusal left out")).toHaveLength(20);
     });
 
     test("of a token that nobody knows leaves no row anywhere", async () => {
-      const tenant = await stage.addTenant();
-      const own = (await stage.auditOf("sekisho")).length;
+      const tenant = await service.addTenant();
+      const own = (await service.auditOf("sekisho")).length;
       const named = Buffer.from(tenant).toString("base64url");
       const made = `skr1.${named}.${Buffer.alloc(32, 7).toString("base64url")}`;
       const { outcome, rows } = await trailAfter(made, tenant);
       expect(outcome).toEqual({ kind: "refused", code: "refresh_token_invalid" });
       expect(rows).toEqual([]);
-      expect((await stage.auditOf("sekisho")).length).toBe(own);
+      expect((await service.auditOf("sekisho")).length).toBe(own);
     });
 
     test("that comes of reuse has the row of what was done, and no other", async () => {
-      const user = await stage.addUser();
-      const { refreshToken } = await stage.open(user);
-      await stage.rotate(refreshToken);
-      stage.clock.advance(120_001);
+      const user = await service.addUser();
+      const { refreshToken } = await service.open(user);
+      await service.rotate(refreshToken);
+      service.clock.advance(120_001);
       const { rows } = await trailAfter(refreshToken, user.tenant);
       expect(rows).toMatchObject([{ kind: "refresh_token_reused", outcome: "done" }]);
     });

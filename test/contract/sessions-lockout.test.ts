@@ -5,34 +5,35 @@ import { unlockUser } from "../../src/sessions/admin/user-acts.js";
 import { login } from "../../src/sessions/login/login.js";
 import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { ADDRESS, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 const BAD = { kind: "refused", code: "bad_credentials" };
 const LOCKED = { kind: "refused", code: "account_locked", retryAfterS: 900 };
 
 describe.each(DATABASES)("a lockout on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
-  const fail = (who: StagedUser) => login(stage.parts, stage.requestOf(who, { password: "wrong" }));
+  const fail = (who: TestUser) =>
+    login(service.parts, service.requestOf(who, { password: "wrong" }));
 
-  async function failOften(who: StagedUser, times: number) {
+  async function failOften(who: TestUser, times: number) {
     const outcomes = [];
     for (let time = 0; time < times; time += 1) outcomes.push(await fail(who));
     return outcomes;
   }
 
   /** A user, a login that nobody has, and a login of a tenant that is not there. */
-  async function three(): Promise<readonly StagedUser[]> {
-    const known = await stage.addUser();
+  async function three(): Promise<readonly TestUser[]> {
+    const known = await service.addUser();
     const nobody = { tenant: known.tenant, user: "", login: "nobody" };
     return [known, nobody, { tenant: `none ${Math.random()}`, user: "", login: "nobody" }];
   }
@@ -41,36 +42,36 @@ describe.each(DATABASES)("a lockout on $name", ({ start }) => {
     for (const who of await three()) {
       expect(await failOften(who, 10)).toEqual(Array(10).fill(BAD));
       expect(await failOften(who, 2)).toEqual([LOCKED, LOCKED]);
-      stage.clock.advance(60_500);
+      service.clock.advance(60_500);
       expect(await fail(who)).toEqual({ ...LOCKED, retryAfterS: 840 });
     }
   });
 
   test("stands in the audit trail once, beside each refusal", async () => {
-    const user = await stage.addUser();
-    const told = stage.observer.told.length;
+    const user = await service.addUser();
+    const told = service.observer.told.length;
     await failOften(user, 11);
-    expect(await stage.trailOf(user.tenant)).toEqual([
+    expect(await service.trailOf(user.tenant)).toEqual([
       ...Array<string>(10).fill("login refused bad_credentials"),
       "account_locked done",
       "login refused account_locked",
     ]);
-    const tellings = stage.observer.told.slice(told);
+    const tellings = service.observer.told.slice(told);
     expect(tellings.filter((telling) => telling === "lockout")).toHaveLength(1);
   });
 
   test("refuses the right password too, and hashes nothing for it", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await failOften(user, 10);
     const verify = () => Promise.reject(new Error("nothing is to be hashed"));
     const hasher = { needsRehash: () => false, hash: verify, verify };
-    const outcome = await login({ ...stage.parts, hasher }, stage.requestOf(user));
+    const outcome = await login({ ...service.parts, hasher }, service.requestOf(user));
     expect(outcome).toEqual(LOCKED);
-    expect(await stage.sessionsOf(user)).toEqual([]);
+    expect(await service.sessionsOf(user)).toEqual([]);
   });
 
   test("that comes while the right password is verified refuses it", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await failOften(user, 9);
     const hasher = {
       needsRehash: () => false,
@@ -80,71 +81,71 @@ describe.each(DATABASES)("a lockout on $name", ({ start }) => {
         return true;
       },
     };
-    const outcome = await login({ ...stage.parts, hasher }, stage.requestOf(user));
+    const outcome = await login({ ...service.parts, hasher }, service.requestOf(user));
     expect(outcome).toEqual(LOCKED);
-    expect(await stage.sessionsOf(user)).toEqual([]);
+    expect(await service.sessionsOf(user)).toEqual([]);
   });
 
   test("is over after a quarter of an hour, to the millisecond", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await failOften(user, 10);
-    stage.clock.advance(15 * 60_000 - 1);
-    const request = stage.requestOf(user);
-    expect(await login(stage.parts, request)).toEqual({ ...LOCKED, retryAfterS: 1 });
-    stage.clock.advance(1);
+    service.clock.advance(15 * 60_000 - 1);
+    const request = service.requestOf(user);
+    expect(await login(service.parts, request)).toEqual({ ...LOCKED, retryAfterS: 1 });
+    service.clock.advance(1);
     expect(await fail(user)).toEqual(BAD);
-    expect(await stage.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 1 });
-    expect((await login(stage.parts, request)).kind).toBe("opened");
+    expect(await service.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 1 });
+    expect((await login(service.parts, request)).kind).toBe("opened");
   });
 
   test("is ended by an administrator", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await failOften(user, 10);
-    await unlockUser(stage.parts, stage.administrator, user);
-    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+    await unlockUser(service.parts, service.administrator, user);
+    expect((await login(service.parts, service.requestOf(user))).kind).toBe("opened");
   });
 
   test("does not come from failures that lie far apart", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     await failOften(user, 9);
-    stage.clock.advance(15 * 60_000 + 1);
+    service.clock.advance(15 * 60_000 + 1);
     expect(await failOften(user, 9)).toEqual(Array(9).fill(BAD));
-    expect(await stage.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 9 });
+    expect(await service.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 9 });
   });
 
   test("loses no failure of many that come at the same moment", async () => {
     for (const who of await three()) {
-      const parts = { ...stage.parts, options: { ...stage.parts.options, lockout: MANY } };
-      const wrong = stage.requestOf(who, { password: "wrong" });
+      const parts = { ...service.parts, options: { ...service.parts.options, lockout: MANY } };
+      const wrong = service.requestOf(who, { password: "wrong" });
       const outcomes = await Promise.all(Array.from({ length: 30 }, () => login(parts, wrong)));
       expect(outcomes).toEqual(Array(30).fill(BAD));
-      expect(await stage.failuresOf(who.tenant, who.login)).toMatchObject({ failures: 30 });
+      expect(await service.failuresOf(who.tenant, who.login)).toMatchObject({ failures: 30 });
     }
   });
 
   test("comes once from many failures at the same moment", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     const outcomes = await Promise.all(Array.from({ length: 25 }, () => fail(user)));
     expect(outcomes.filter((outcome) => "retryAfterS" in outcome)).toHaveLength(15);
-    expect(await stage.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 10 });
-    const trail = await stage.trailOf(user.tenant);
+    expect(await service.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 10 });
+    const trail = await service.trailOf(user.tenant);
     expect(trail.filter((row) => row === "account_locked done")).toHaveLength(1);
     expect(trail.filter((row) => row === "login refused bad_credentials")).toHaveLength(10);
   });
 
   test("comes from guessing at the present password with a stolen token as well", async () => {
-    const user = await stage.addUser();
-    const caller = await stage.callerOf(await stage.open(user));
+    const user = await service.addUser();
+    const caller = await service.callerOf(await service.open(user));
     const guess = (currentPassword: string) =>
-      changeOwnPassword(stage.parts, caller, {
+      changeOwnPassword(service.parts, caller, {
         currentPassword,
         newPassword: "another long password",
         address: ADDRESS,
       });
     for (let time = 0; time < 10; time += 1) expect(await guess("wrong")).toEqual(BAD);
     expect(await guess("a long enough password")).toEqual(LOCKED);
-    expect(await login(stage.parts, stage.requestOf(user))).toEqual(LOCKED);
-    expect((await stage.trailOf(user.tenant)).slice(-4)).toEqual([
+    expect(await login(service.parts, service.requestOf(user))).toEqual(LOCKED);
+    expect((await service.trailOf(user.tenant)).slice(-4)).toEqual([
       "password_changed refused bad_credentials",
       "account_locked done",
       "password_changed refused account_locked",

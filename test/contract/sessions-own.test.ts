@@ -22,25 +22,25 @@ const CHANGE = { currentPassword: PASSWORD, newPassword: NEW_PASSWORD, address: 
 
 describe.each(DATABASES)("a user on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
   /** A user with three sessions, the last of which calls. */
   async function threeSessions() {
-    const user = await stage.addUser();
-    const first = await stage.open(user);
-    stage.clock.advance(1000);
-    const second = await stage.open(user);
-    stage.clock.advance(1000);
-    const own = await stage.open(user);
-    return { user, first, second, own, caller: await stage.callerOf(own) };
+    const user = await service.addUser();
+    const first = await service.open(user);
+    service.clock.advance(1000);
+    const second = await service.open(user);
+    service.clock.advance(1000);
+    const own = await service.open(user);
+    return { user, first, second, own, caller: await service.callerOf(own) };
   }
 
   function committedOf(ended: Awaited<ReturnType<typeof endOwnSession>>) {
@@ -49,49 +49,49 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
   }
 
   const listed = async (caller: Parameters<typeof listOwnSessions>[1]) =>
-    (await listOwnSessions(stage.parts, caller)).map(({ sessionId }) => sessionId);
+    (await listOwnSessions(service.parts, caller)).map(({ sessionId }) => sessionId);
 
   test("is known by a good token, and by nothing else", async () => {
-    const user = await stage.addUser({ role: "tenant_admin" });
-    const tokens = await stage.open(user);
-    expect(await callerOf(stage.parts, tokens.accessToken)).toEqual({
+    const user = await service.addUser({ role: "tenant_admin" });
+    const tokens = await service.open(user);
+    expect(await callerOf(service.parts, tokens.accessToken)).toEqual({
       tenant: user.tenant,
       user: user.user,
       session: tokens.sessionId,
       scopes: new Set(["tenant_admin", "user"]),
     });
-    expect(await callerOf(stage.parts, "nonsense")).toBeUndefined();
-    await revokeAll(stage.parts, stage.administrator, user);
-    expect(await callerOf(stage.parts, tokens.accessToken)).toBeUndefined();
+    expect(await callerOf(service.parts, "nonsense")).toBeUndefined();
+    await revokeAll(service.parts, service.administrator, user);
+    expect(await callerOf(service.parts, tokens.accessToken)).toBeUndefined();
   });
 
   test("sees their open sessions, the newest first", async () => {
     const { first, second, own, caller } = await threeSessions();
-    await endOwnSession(stage.parts, caller, second.sessionId, ADDRESS);
-    const nowMs = stage.clock.wallMs();
+    await endOwnSession(service.parts, caller, second.sessionId, ADDRESS);
+    const nowMs = service.clock.wallMs();
     const view = { deviceName: "a telephone", address: ADDRESS, lastUsedAddress: ADDRESS };
     const at = (ms: number) => ({ createdAtMs: ms, lastUsedAtMs: ms });
-    expect(await listOwnSessions(stage.parts, caller)).toEqual([
+    expect(await listOwnSessions(service.parts, caller)).toEqual([
       { sessionId: own.sessionId, ...view, ...at(nowMs), current: true },
       { sessionId: first.sessionId, ...view, ...at(nowMs - 2000), current: false },
     ]);
-    await stage.addUser({ tenant: caller.tenant });
-    stage.clock.advance(14 * 86_400_000 - 1);
+    await service.addUser({ tenant: caller.tenant });
+    service.clock.advance(14 * 86_400_000 - 1);
     expect(await listed(caller)).toEqual([own.sessionId]);
-    stage.clock.advance(1);
+    service.clock.advance(1);
     expect(await listed(caller)).toEqual([]);
   });
 
   test("sees no more sessions than anybody has devices", async () => {
     const { user, caller } = await threeSessions();
     const { tenant } = user;
-    await stage.asTenant(tenant, async (queries) => {
+    await service.asTenant(tenant, async (queries) => {
       for (let number = 0; number < OPEN_SESSIONS_MAX; number += 1) {
         const opened = { ...user, session: `session ${number}`, deviceName: "", address: ADDRESS };
         const first = {
           tokenHash: Buffer.alloc(32, `${number}-`),
-          nowMs: stage.clock.wallMs() + number,
-          limits: stage.parts.options,
+          nowMs: service.clock.wallMs() + number,
+          limits: service.parts.options,
         };
         await insertSession(queries, { ...opened, passwordChangeOnly: false }, first);
       }
@@ -101,14 +101,14 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
 
   test("ends one of their sessions", async () => {
     const { user, first, second, own, caller } = await threeSessions();
-    const ended = await endOwnSession(stage.parts, caller, first.sessionId, ADDRESS);
+    const ended = await endOwnSession(service.parts, caller, first.sessionId, ADDRESS);
     const [committed] = committedOf(ended);
     expect(committed?.revocation).toMatchObject({ session: first.sessionId, user: user.user });
-    expect(await stage.revocationsOf(user.tenant)).toMatchObject([
+    expect(await service.revocationsOf(user.tenant)).toMatchObject([
       { eventId: committed?.eventId, sessionId: first.sessionId, publishedAt: null },
     ]);
     expect(await listed(caller)).toEqual([own.sessionId, second.sessionId]);
-    expect((await stage.auditOf(user.tenant)).at(-1)).toMatchObject({
+    expect((await service.auditOf(user.tenant)).at(-1)).toMatchObject({
       kind: "session_revoked",
       sessionId: first.sessionId,
       userId: user.user,
@@ -119,32 +119,32 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
 
   test("cannot end what is not theirs", async () => {
     const { user, caller } = await threeSessions();
-    const colleague = await stage.open(await stage.addUser({ tenant: user.tenant }));
-    const stranger = await stage.open(await stage.addUser());
+    const colleague = await service.open(await service.addUser({ tenant: user.tenant }));
+    const stranger = await service.open(await service.addUser());
     for (const { sessionId } of [colleague, stranger, { sessionId: "none" }]) {
-      expect(await endOwnSession(stage.parts, caller, sessionId, ADDRESS)).toBeUndefined();
+      expect(await endOwnSession(service.parts, caller, sessionId, ADDRESS)).toBeUndefined();
     }
-    await stage.callerOf(colleague);
-    await stage.callerOf(stranger);
-    expect(await stage.revocationsOf(user.tenant)).toEqual([]);
+    await service.callerOf(colleague);
+    await service.callerOf(stranger);
+    expect(await service.revocationsOf(user.tenant)).toEqual([]);
   });
 
   test("ends all sessions but the one that calls", async () => {
     const { user, first, second, own, caller } = await threeSessions();
-    const colleague = await stage.open(await stage.addUser({ tenant: user.tenant }));
-    const ended = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    const colleague = await service.open(await service.addUser({ tenant: user.tenant }));
+    const ended = await endOwnOtherSessions(service.parts, caller, ADDRESS);
     const sessions = committedOf(ended).map(({ revocation }) =>
       revocation.kind === "session_revoked" ? revocation.session : "",
     );
     expect(sessions.sort()).toEqual([first.sessionId, second.sessionId].sort());
     expect(await listed(caller)).toEqual([own.sessionId]);
-    await stage.callerOf(colleague);
-    await stage.rotate(own.refreshToken);
-    expect((await stage.auditOf(user.tenant)).at(-1)).toMatchObject({
+    await service.callerOf(colleague);
+    await service.rotate(own.refreshToken);
+    expect((await service.auditOf(user.tenant)).at(-1)).toMatchObject({
       kind: "other_sessions_revoked",
       detail: { sessions: 2 },
     });
-    const none = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    const none = await endOwnOtherSessions(service.parts, caller, ADDRESS);
     expect(committedOf(none)).toEqual([]);
   });
 
@@ -152,57 +152,57 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
     const { user, own, caller } = await threeSessions();
     const { tenant } = user;
     const count = 6000;
-    await stage.asTenant(tenant, async (queries) => {
+    await service.asTenant(tenant, async (queries) => {
       await queries.execute(manySessions(tenant, user.user, own.sessionId, count));
     });
-    const ended = await endOwnOtherSessions(stage.parts, caller, ADDRESS);
+    const ended = await endOwnOtherSessions(service.parts, caller, ADDRESS);
     expect(committedOf(ended)).toHaveLength(count + 2);
-    expect(await stage.revocationsOf(tenant)).toHaveLength(count + 2);
+    expect(await service.revocationsOf(tenant)).toHaveLength(count + 2);
   });
 
   test("logs out", async () => {
     const { user, first, own, caller } = await threeSessions();
-    const ended = await logout(stage.parts, caller, ADDRESS);
+    const ended = await logout(service.parts, caller, ADDRESS);
     expect(committedOf(ended).map(({ revocation }) => revocation)).toMatchObject([
       { kind: "session_revoked", session: own.sessionId },
     ]);
-    expect(await callerOf(stage.parts, own.accessToken)).toBeUndefined();
-    await stage.callerOf(first);
-    expect((await stage.trailOf(user.tenant)).at(-1)).toBe("logout done");
+    expect(await callerOf(service.parts, own.accessToken)).toBeUndefined();
+    await service.callerOf(first);
+    expect((await service.trailOf(user.tenant)).at(-1)).toBe("logout done");
   });
 
   test("changes the password, which ends all other sessions", async () => {
     const { user, first, own, caller } = await threeSessions();
-    const outcome = await changeOwnPassword(stage.parts, caller, CHANGE);
+    const outcome = await changeOwnPassword(service.parts, caller, CHANGE);
     if (outcome.kind !== "changed") throw new Error(outcome.kind);
     expect(outcome.committed).toHaveLength(2);
     expect(await listed(caller)).toEqual([own.sessionId]);
-    expect(await callerOf(stage.parts, first.accessToken)).toBeUndefined();
-    const byOld = await login(stage.parts, stage.requestOf(user));
+    expect(await callerOf(service.parts, first.accessToken)).toBeUndefined();
+    const byOld = await login(service.parts, service.requestOf(user));
     expect(byOld).toEqual({ kind: "refused", code: "bad_credentials" });
-    const byNew = await login(stage.parts, stage.requestOf(user, { password: NEW_PASSWORD }));
+    const byNew = await login(service.parts, service.requestOf(user, { password: NEW_PASSWORD }));
     expect(byNew.kind).toBe("opened");
-    const trail = await stage.trailOf(user.tenant);
+    const trail = await service.trailOf(user.tenant);
     expect(trail).toContain("password_changed done");
   });
 
   test("replaces a one-time password and may do everything after the next refresh", async () => {
-    const user = await stage.addUser({ oneTime: true, role: "tenant_admin" });
-    const tokens = await stage.open(user);
-    const caller = await stage.callerOf(tokens);
+    const user = await service.addUser({ oneTime: true, role: "tenant_admin" });
+    const tokens = await service.open(user);
+    const caller = await service.callerOf(tokens);
     expect(caller.scopes).toEqual(new Set(["password_change"]));
-    const before = await stage.rotate(tokens.refreshToken);
+    const before = await service.rotate(tokens.refreshToken);
     expect(before.passwordChangeOnly).toBe(true);
-    expect((await changeOwnPassword(stage.parts, caller, CHANGE)).kind).toBe("changed");
-    expect(await stage.callerOf(before)).toMatchObject({ scopes: new Set(["password_change"]) });
-    const after = await stage.rotate(before.refreshToken);
+    expect((await changeOwnPassword(service.parts, caller, CHANGE)).kind).toBe("changed");
+    expect(await service.callerOf(before)).toMatchObject({ scopes: new Set(["password_change"]) });
+    const after = await service.rotate(before.refreshToken);
     expect(after.passwordChangeOnly).toBe(false);
-    expect((await stage.callerOf(after)).scopes).toEqual(new Set(["tenant_admin", "user"]));
-    const again = stage.requestOf(user, { password: NEW_PASSWORD });
-    expect(await login(stage.parts, again)).toMatchObject({
+    expect((await service.callerOf(after)).scopes).toEqual(new Set(["tenant_admin", "user"]));
+    const again = service.requestOf(user, { password: NEW_PASSWORD });
+    expect(await login(service.parts, again)).toMatchObject({
       tokens: { passwordChangeOnly: false },
     });
-    expect((await login(stage.parts, again)).kind).toBe("opened");
+    expect((await login(service.parts, again)).kind).toBe("opened");
   });
 
   test.each([
@@ -210,16 +210,16 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
     ["too short a one", "short", "password_too_short"],
   ])("cannot choose %s", async (_what, newPassword, problem) => {
     const { user, caller } = await threeSessions();
-    const outcome = await changeOwnPassword(stage.parts, caller, { ...CHANGE, newPassword });
+    const outcome = await changeOwnPassword(service.parts, caller, { ...CHANGE, newPassword });
     const refused = { kind: "refused", code: "password_unacceptable", problems: [problem] };
     expect(outcome).toEqual(refused);
-    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+    expect((await login(service.parts, service.requestOf(user))).kind).toBe("opened");
   });
 
   test("cannot choose their own login's name", async () => {
-    const caller = await stage.callerOf(await stage.open(await stage.addUser()));
+    const caller = await service.callerOf(await service.open(await service.addUser()));
     const change = { ...CHANGE, newPassword: caller.user };
-    const outcome = await changeOwnPassword(stage.parts, caller, change);
+    const outcome = await changeOwnPassword(service.parts, caller, change);
     expect(outcome).toMatchObject({ problems: ["password_is_user_id"] });
   });
 
@@ -231,44 +231,46 @@ describe.each(DATABASES)("a user on $name", ({ start }) => {
     };
     const hashesNothing = () => Promise.reject(new Error("it was hashed"));
     const hasher = { verify: hashesNothing, hash: hashesNothing };
-    const outcome = await changeOwnPassword({ ...stage.parts, limits, hasher }, caller, CHANGE);
+    const outcome = await changeOwnPassword({ ...service.parts, limits, hasher }, caller, CHANGE);
     expect(outcome).toEqual({ kind: "limited", retryAfterS: 7 });
-    expect(stage.observer.told.at(-1)).toBe("limit address");
-    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+    expect(service.observer.told.at(-1)).toBe("limit address");
+    expect((await login(service.parts, service.requestOf(user))).kind).toBe("opened");
   });
 
   test("needs the present password to change it", async () => {
     const { user, first, caller } = await threeSessions();
     const change = { ...CHANGE, currentPassword: "wrong" };
-    const outcome = await changeOwnPassword(stage.parts, caller, change);
+    const outcome = await changeOwnPassword(service.parts, caller, change);
     expect(outcome).toEqual({ kind: "refused", code: "bad_credentials" });
-    await stage.callerOf(first);
-    expect(await stage.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 1 });
+    await service.callerOf(first);
+    expect(await service.failuresOf(user.tenant, user.login)).toMatchObject({ failures: 1 });
   });
 
   test("whose session is ended while the password is hashed has changed nothing", async () => {
     const { user, caller } = await threeSessions();
     const hasher = {
-      verify: (hash: string | undefined, password: string) => stage.hasher.verify(hash, password),
+      verify: (hash: string | undefined, password: string) => service.hasher.verify(hash, password),
       hash: async (password: string) => {
-        await revokeAll(stage.parts, stage.administrator, user);
-        return stage.hasher.hash(password);
+        await revokeAll(service.parts, service.administrator, user);
+        return service.hasher.hash(password);
       },
     };
-    const outcome = await changeOwnPassword({ ...stage.parts, hasher }, caller, CHANGE);
+    const outcome = await changeOwnPassword({ ...service.parts, hasher }, caller, CHANGE);
     expect(outcome).toEqual({ kind: "refused", code: "session_ended" });
-    expect((await login(stage.parts, stage.requestOf(user))).kind).toBe("opened");
+    expect((await login(service.parts, service.requestOf(user))).kind).toBe("opened");
   });
 
   test("who changes the password twice at once has changed it once", async () => {
     const { user, caller } = await threeSessions();
     const other = { ...CHANGE, newPassword: "yet another password" };
     const outcomes = await Promise.all([
-      changeOwnPassword(stage.parts, caller, CHANGE),
-      changeOwnPassword(stage.parts, caller, other),
+      changeOwnPassword(service.parts, caller, CHANGE),
+      changeOwnPassword(service.parts, caller, other),
     ]);
     expect(outcomes.map(({ kind }) => kind).sort()).toEqual(["changed", "refused"]);
-    expect(await stage.trailOf(user.tenant)).toContain("password_changed refused bad_credentials");
+    expect(await service.trailOf(user.tenant)).toContain(
+      "password_changed refused bad_credentials",
+    );
   });
 });
 

@@ -49,36 +49,41 @@ class HeldTimer {
 
 describe.each(DATABASES)("the purger on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   let purger: Purger | undefined;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterEach(async () => {
     await purger?.close();
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
   /** A purger, its timer, and how its next run ends. */
   function begin(
-    options: { batchRows?: number; db?: typeof stage.db; random?: number; windowMs?: number } = {},
+    options: {
+      batchRows?: number;
+      db?: typeof service.db;
+      random?: number;
+      windowMs?: number;
+    } = {},
   ) {
     const timer = new HeldTimer();
     const ends: ((end: PurgedRows | Error) => void)[] = [];
     const end = (what: PurgedRows | Error) => ends.shift()?.(what);
     purger = new Purger({
-      db: options.db ?? stage.db,
-      clock: stage.clock,
+      db: options.db ?? service.db,
+      clock: service.clock,
       random: () => options.random ?? 0.5,
       observer: {
         onPurged: end,
         onPurgeFailed: (error) => end(error instanceof Error ? error : new Error("no error")),
       },
-      lockout: { windowMs: options.windowMs ?? stage.parts.options.lockout.windowMs },
+      lockout: { windowMs: options.windowMs ?? service.parts.options.lockout.windowMs },
       schedule: timer.schedule,
       ...(options.batchRows === undefined ? {} : { batchRows: options.batchRows }),
     });
@@ -110,87 +115,87 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
 
   test("keeps a session that has expired as long as an access token of it may live", async () => {
     await purgeAll();
-    const user = await stage.addUser();
-    const { sessionId: session } = await stage.open(user);
-    stage.clock.advance(14 * DAY_MS);
+    const user = await service.addUser();
+    const { sessionId: session } = await service.open(user);
+    service.clock.advance(14 * DAY_MS);
     const { run } = begin();
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
-    const ended = await endUserSession(stage.parts, stage.administrator, { ...user, session });
+    const ended = await endUserSession(service.parts, service.administrator, { ...user, session });
     expect(ended).toMatchObject({
       committed: [{ revocation: { kind: "session_revoked", session } }],
     });
-    stage.clock.advance(25 * 60 * MINUTE_MS - 1);
+    service.clock.advance(25 * 60 * MINUTE_MS - 1);
     expect(await run()).toEqual(NOTHING);
-    stage.clock.advance(1);
+    service.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, sessions: 1 });
   });
 
   test("deletes refresh tokens at the moment they expire, and the last one's session after", async () => {
     await purgeAll();
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
-    stage.clock.advance(DAY_MS);
-    await stage.rotate(refreshToken);
-    stage.clock.advance(13 * DAY_MS - 1);
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
+    service.clock.advance(DAY_MS);
+    await service.rotate(refreshToken);
+    service.clock.advance(13 * DAY_MS - 1);
     const { run } = begin();
     expect(await run()).toEqual(NOTHING);
-    stage.clock.advance(1);
+    service.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
-    stage.clock.advance(DAY_MS);
+    service.clock.advance(DAY_MS);
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 1 });
-    stage.clock.advance(2 * DAY_MS);
+    service.clock.advance(2 * DAY_MS);
     expect(await run()).toEqual({ ...NOTHING, sessions: 1 });
-    expect(await stage.sessionsOf(user)).toEqual([]);
-    expect(await stage.trailOf(user.tenant)).toEqual(["login done"]);
+    expect(await service.sessionsOf(user)).toEqual([]);
+    expect(await service.trailOf(user.tenant)).toEqual(["login done"]);
   });
 
   test("forgets failures that count no more, and no lock that stands", async () => {
     await purgeAll();
     const fail = async (name: string, times: number) => {
-      const request = stage.requestOf({ tenant: "none", user: "", login: name });
-      for (let time = 0; time < times; time += 1) await login(stage.parts, request);
+      const request = service.requestOf({ tenant: "none", user: "", login: name });
+      for (let time = 0; time < times; time += 1) await login(service.parts, request);
     };
     await fail("once", 1);
     await fail("locked", 10);
-    stage.clock.advance(MINUTE_MS);
+    service.clock.advance(MINUTE_MS);
     const { run } = begin({ windowMs: MINUTE_MS });
     expect(await run()).toEqual(NOTHING);
-    stage.clock.advance(1);
+    service.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, loginFailures: 1 });
-    stage.clock.advance(14 * MINUTE_MS - 2);
+    service.clock.advance(14 * MINUTE_MS - 2);
     expect(await run()).toEqual(NOTHING);
-    expect(await stage.failuresOf("none", "locked")).toMatchObject({ failures: 10 });
-    stage.clock.advance(1);
+    expect(await service.failuresOf("none", "locked")).toMatchObject({ failures: 10 });
+    service.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, loginFailures: 1 });
   });
 
   test("keeps revocations for 35 days, and for ever what Redis has not", async () => {
     await purgeAll();
-    const user = await stage.addUser();
-    await revokeAll(stage.parts, stage.administrator, user);
-    await revokeAll(stage.parts, stage.administrator, user);
-    await stage.db.transaction({ role: "relay" }, async (queries) => {
-      const publishedAt = new Date(stage.clock.wallMs());
+    const user = await service.addUser();
+    await revokeAll(service.parts, service.administrator, user);
+    await revokeAll(service.parts, service.administrator, user);
+    await service.db.transaction({ role: "relay" }, async (queries) => {
+      const publishedAt = new Date(service.clock.wallMs());
       await queries
         .update(revocations)
         .set({ publishedAt, publishedGeneration: "g", publishedSeq: 2 })
         .where(sql`epoch = 1`);
     });
-    stage.clock.advance(35 * DAY_MS - 1);
+    service.clock.advance(35 * DAY_MS - 1);
     const { run } = begin();
     expect(await run()).toEqual(NOTHING);
-    stage.clock.advance(1);
+    service.clock.advance(1);
     expect(await run()).toEqual({ ...NOTHING, revocations: 1 });
-    expect(await stage.revocationsOf(user.tenant)).toMatchObject([{ epoch: 2 }]);
+    expect(await service.revocationsOf(user.tenant)).toMatchObject([{ epoch: 2 }]);
   });
 
   test("deletes a bounded number of rows in each run, tokens before their sessions", async () => {
     await purgeAll();
-    const user = await stage.addUser();
-    const { sessionId } = await stage.open(user);
+    const user = await service.addUser();
+    const { sessionId } = await service.open(user);
     const like = { tenantId: user.tenant, sessionId, retries: 0, successorUsed: false };
-    const issuedAt = new Date(stage.clock.wallMs());
-    await stage.asTenant(user.tenant, async (queries) => {
+    const issuedAt = new Date(service.clock.wallMs());
+    await service.asTenant(user.tenant, async (queries) => {
       const rows = Array.from({ length: 44 }, (_, number) => ({
         ...like,
         generation: number + 1,
@@ -200,7 +205,7 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
       }));
       await queries.insert(refreshTokens).values(rows);
     });
-    stage.clock.advance(16 * DAY_MS);
+    service.clock.advance(16 * DAY_MS);
     const { run } = begin({ batchRows: 2 });
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 40 });
     expect(await run()).toEqual({ ...NOTHING, refreshTokens: 5, sessions: 1 });
@@ -208,7 +213,7 @@ describe.each(DATABASES)("the purger on $name", ({ start }) => {
 
   test("goes on after a run that failed", async () => {
     const away = new Error("away");
-    const failing = { ...stage.db, transaction: () => Promise.reject(away) };
+    const failing = { ...service.db, transaction: () => Promise.reject(away) };
     const { run, timer } = begin({ db: failing });
     expect(await run()).toBe(away);
     expect(timer.isSet).toBe(true);

@@ -11,7 +11,7 @@ import type { IssuedTokens } from "../../src/sessions/login/issued-tokens.js";
 import { login } from "../../src/sessions/login/login.js";
 import { refresh, type RefreshOutcome } from "../../src/sessions/login/refresh.js";
 import { DATABASES, type StartedDatabase, type TestedDatabase } from "../support/databases.js";
-import { ADDRESS, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { ADDRESS, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 /** Of refreshes with each other there are more, because they cost less. */
 interface Pairs {
@@ -28,7 +28,7 @@ const PAIRS_AT_ONCE = 4;
 
 interface Pair {
   readonly number: number;
-  readonly user: StagedUser;
+  readonly user: TestUser;
   /** What was open before. */
   readonly tokens: IssuedTokens;
 }
@@ -41,24 +41,24 @@ interface Seen {
 describe.each(DATABASES)("on $name", ({ name, start }) => {
   const pairs = PAIRS[name];
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
   const logIn = async ({ user }: Pair, decides: () => void): Promise<Seen> => {
     const verify = async (hash: string | undefined, password: string) => {
-      const isRight = await stage.hasher.verify(hash, password);
+      const isRight = await service.hasher.verify(hash, password);
       decides();
       return isRight;
     };
     const hasher = { verify, needsRehash: () => false, hash: () => Promise.reject(new Error()) };
-    const outcome = await login({ ...stage.parts, hasher }, stage.requestOf(user));
+    const outcome = await login({ ...service.parts, hasher }, service.requestOf(user));
     return outcome.kind === "opened"
       ? { tokens: outcome.tokens, refused: undefined }
       : { tokens: undefined, refused: outcome.kind === "refused" ? outcome.code : outcome.limit };
@@ -66,8 +66,8 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
 
   const refreshOnce = async ({ tokens, number }: Pair, decides: () => void): Promise<Seen> => {
     decides();
-    await stage.takeSteps(number % 3);
-    const outcome = await stage.refresh(tokens.refreshToken);
+    await service.takeSteps(number % 3);
+    const outcome = await service.refresh(tokens.refreshToken);
     return outcome.kind === "rotated"
       ? { tokens: outcome.tokens, refused: undefined }
       : { tokens: undefined, refused: outcome.kind === "refused" ? outcome.code : "limited" };
@@ -83,7 +83,7 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     revoke: (pair: Pair) => Promise<unknown>,
     look: (pair: Pair, seen: Seen) => Promise<void>,
   ): Promise<void> {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     const both = async (pair: Pair): Promise<Seen> => {
       let decides = (): void => undefined;
       const comesToDecide = new Promise<void>((resolve) => {
@@ -94,15 +94,15 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
       if (pair.number === 1) await taking;
       const revokeThen = async () => {
         await comesToDecide;
-        await stage.takeSteps(pair.number % 4);
+        await service.takeSteps(pair.number % 4);
         await revoke(pair);
       };
       const [seen] = await Promise.all([taking, pair.number === 0 ? undefined : revokeThen()]);
       return seen;
     };
     const one = async (number: number) => {
-      const user = await stage.addUser({ tenant });
-      const pair = { number, user, tokens: await stage.open(user) };
+      const user = await service.addUser({ tenant });
+      const pair = { number, user, tokens: await service.open(user) };
       await look(pair, await both(pair));
     };
     for (let from = 0; from < pairs.ofActs; from += PAIRS_AT_ONCE) {
@@ -110,24 +110,24 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     }
   }
 
-  async function sessionOf(user: StagedUser, sessionId: string) {
-    const found = (await stage.sessionsOf(user)).find((row) => row.sessionId === sessionId);
+  async function sessionOf(user: TestUser, sessionId: string) {
+    const found = (await service.sessionsOf(user)).find((row) => row.sessionId === sessionId);
     if (found === undefined) throw new Error("a token of no session");
     return found;
   }
 
   /** Open and of the present epoch, or ended and of an epoch that is revoked: never half. */
-  async function isWholly(user: StagedUser, tokens: IssuedTokens): Promise<"good" | "revoked"> {
-    const { epoch } = stage.mint.factsOf(tokens.accessToken);
-    const { userEpoch } = await stage.userRow(user);
+  async function isWholly(user: TestUser, tokens: IssuedTokens): Promise<"good" | "revoked"> {
+    const { epoch } = service.mint.factsOf(tokens.accessToken);
+    const { userEpoch } = await service.userRow(user);
     const { endedAt } = await sessionOf(user, tokens.sessionId);
     const isOpen = endedAt === null;
     expect({ isOpen, epoch: epoch === userEpoch }).toEqual({ isOpen, epoch: isOpen });
-    const raised = (await stage.revocationsOf(user.tenant)).some(
+    const raised = (await service.revocationsOf(user.tenant)).some(
       (row) => row.userId === user.user && (row.epoch ?? 0) > epoch,
     );
     expect(raised).toBe(!isOpen);
-    const caller = await callerOf(stage.parts, tokens.accessToken);
+    const caller = await callerOf(service.parts, tokens.accessToken);
     expect(caller !== undefined).toBe(isOpen);
     return isOpen ? "good" : "revoked";
   }
@@ -136,7 +136,7 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     const ends = new Set<string>();
     await race(
       logIn,
-      ({ user }) => revokeAll(stage.parts, stage.administrator, user),
+      ({ user }) => revokeAll(service.parts, service.administrator, user),
       async ({ user, tokens: before }, { tokens }) => {
         expect(await isWholly(user, before)).toBe("revoked");
         if (tokens === undefined) throw new Error("nothing forbids this login");
@@ -150,12 +150,12 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     const ends = new Set<string>();
     await race(
       refreshOnce,
-      ({ user }) => revokeAll(stage.parts, stage.administrator, user),
+      ({ user }) => revokeAll(service.parts, service.administrator, user),
       async ({ user }, { tokens, refused }) => {
         ends.add(refused ?? "rotated");
         if (tokens === undefined) return;
         expect(await isWholly(user, tokens)).toBe("revoked");
-        expect((await stage.refresh(tokens.refreshToken)).kind).toBe("refused");
+        expect((await service.refresh(tokens.refreshToken)).kind).toBe("refused");
       },
     );
     expect([...ends].sort()).toEqual(["rotated", "session_ended"]);
@@ -166,14 +166,14 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     await race(
       refreshOnce,
       ({ user, tokens: { sessionId: session } }) =>
-        endUserSession(stage.parts, stage.administrator, { ...user, session }),
+        endUserSession(service.parts, service.administrator, { ...user, session }),
       async ({ user, tokens: before }, { tokens, refused }) => {
         ends.add(refused ?? "rotated");
         expect((await sessionOf(user, before.sessionId)).endedAt).not.toBeNull();
         if (tokens === undefined) return;
         expect(tokens.sessionId).toBe(before.sessionId);
-        expect(await callerOf(stage.parts, tokens.accessToken)).toBeUndefined();
-        const next = await stage.refresh(tokens.refreshToken);
+        expect(await callerOf(service.parts, tokens.accessToken)).toBeUndefined();
+        const next = await service.refresh(tokens.refreshToken);
         expect(next).toEqual({ kind: "refused", code: "session_ended" });
       },
     );
@@ -184,10 +184,10 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
     const ends = new Set<string>();
     await race(
       logIn,
-      ({ user }) => disableUser(stage.parts, stage.administrator, user),
+      ({ user }) => disableUser(service.parts, service.administrator, user),
       async ({ user }, { tokens, refused }) => {
         ends.add(refused ?? "opened");
-        const open = (await stage.sessionsOf(user)).filter(({ endedAt }) => endedAt === null);
+        const open = (await service.sessionsOf(user)).filter(({ endedAt }) => endedAt === null);
         expect(open).toEqual([]);
         if (tokens !== undefined) expect(await isWholly(user, tokens)).toBe("revoked");
       },
@@ -197,11 +197,11 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
 
   /** Runs `one` for hundreds of users, a few at a time, each with the tokens of their login. */
   async function inHundreds(one: (pair: Pair) => Promise<void>): Promise<void> {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     for (let from = 0; from < pairs.ofRefreshes; from += PAIRS_AT_ONCE) {
       const loggedIn = Array.from({ length: PAIRS_AT_ONCE }, async (_, index) => {
-        const user = await stage.addUser({ tenant });
-        return { number: from + index, user, tokens: await stage.open(user) };
+        const user = await service.addUser({ tenant });
+        return { number: from + index, user, tokens: await service.open(user) };
       });
       await Promise.all((await Promise.all(loggedIn)).map(one));
     }
@@ -211,12 +211,12 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
   async function refreshBoth(
     number: number,
     [one, other]: readonly [IssuedTokens, IssuedTokens],
-    toleranceMs = stage.parts.options.refreshToleranceMs,
+    toleranceMs = service.parts.options.refreshToleranceMs,
   ): Promise<readonly [RefreshOutcome, RefreshOutcome]> {
-    const options = { ...stage.parts.options, refreshToleranceMs: toleranceMs };
+    const options = { ...service.parts.options, refreshToleranceMs: toleranceMs };
     const use = async ({ refreshToken }: IssuedTokens, steps: number) => {
-      await stage.takeSteps(steps);
-      return refresh({ ...stage.parts, options }, { refreshToken, address: ADDRESS });
+      await service.takeSteps(steps);
+      return refresh({ ...service.parts, options }, { refreshToken, address: ADDRESS });
     };
     if (number === 0) return [await use(one, 0), await use(other, 0)];
     const second = use(other, Math.floor(number / 3) % 3);
@@ -227,7 +227,7 @@ describe.each(DATABASES)("on $name", ({ name, start }) => {
   test("a client and a thief with the token before end the session, whoever comes first", async () => {
     const ends = new Set<string>();
     await inHundreds(async ({ number, user, tokens: stolen }) => {
-      const owned = await stage.rotate(stolen.refreshToken);
+      const owned = await service.rotate(stolen.refreshToken);
       const [client, thief] = await refreshBoth(number, [owned, stolen], 0);
       ends.add(`client ${client.kind}, thief ${thief.kind}`);
       const refused = [client, thief].find(({ kind }) => kind === "refused");

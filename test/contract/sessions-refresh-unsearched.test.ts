@@ -19,14 +19,14 @@ const NOISE_S = 60;
 
 describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   beforeEach(() => emptyTables(started.database));
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
@@ -39,15 +39,16 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
         .values({ partition: 0, seq: 0, searchedAt })
         .onConflictDoUpdate({ target: logRecords.partition, set: { searchedAt } });
     });
-  const nowS = (): number => Math.floor(stage.clock.wallMs() / 1000);
+  const nowS = (): number => Math.floor(service.clock.wallMs() / 1000);
   /** How old the token claims to be, in seconds. */
-  const ageOf = (accessToken: string): number => nowS() - stage.mint.factsOf(accessToken).issuedAtS;
+  const ageOf = (accessToken: string): number =>
+    nowS() - service.mint.factsOf(accessToken).issuedAtS;
 
   test("gives a token that is as old as the last search, and over as much earlier", async () => {
-    const { refreshToken } = await stage.open(await stage.addUser());
-    stage.clock.advance(1_000_000);
+    const { refreshToken } = await service.open(await service.addUser());
+    service.clock.advance(1_000_000);
     await searched(200_000);
-    const { accessToken, expiresInS } = await stage.rotate(refreshToken);
+    const { accessToken, expiresInS } = await service.rotate(refreshToken);
     const ageS = ageOf(accessToken);
     expect(ageS).toBeGreaterThanOrEqual(200);
     expect(ageS).toBeLessThan(200 + NOISE_S);
@@ -56,52 +57,52 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
 
   test("gives a token that is no older than the session's login", async () => {
     await searched(200_000);
-    const { refreshToken } = await stage.open(await stage.addUser());
-    stage.clock.advance(20_000);
-    const { accessToken, expiresInS } = await stage.rotate(refreshToken);
+    const { refreshToken } = await service.open(await service.addUser());
+    service.clock.advance(20_000);
+    const { accessToken, expiresInS } = await service.rotate(refreshToken);
     expect(ageOf(accessToken)).toBe(20);
     expect(expiresInS).toBe(LIFETIME_S - 20);
   });
 
   test("gives a token of now where there has never been a log", async () => {
-    const { refreshToken } = await stage.open(await stage.addUser());
-    stage.clock.advance(1_000_000);
-    const { accessToken, expiresInS } = await stage.rotate(refreshToken);
+    const { refreshToken } = await service.open(await service.addUser());
+    service.clock.advance(1_000_000);
+    const { accessToken, expiresInS } = await service.rotate(refreshToken);
     expect([ageOf(accessToken), expiresInS]).toEqual([0, LIFETIME_S]);
   });
 
   test("gives nothing after too long without a search, and takes the same token later", async () => {
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
     await searched(MAX_MS + 1);
-    expect(await stage.refresh(refreshToken)).toEqual(UNSEARCHED);
-    expect(stage.observer.told.at(-1)).toBe("refresh failed revocation_log");
+    expect(await service.refresh(refreshToken)).toEqual(UNSEARCHED);
+    expect(service.observer.told.at(-1)).toBe("refresh failed revocation_log");
     // Longer than a retry would be taken for one.
-    stage.clock.advance(1_000_000);
-    expect(await stage.refresh(refreshToken)).toEqual(UNSEARCHED);
-    const [session] = await stage.sessionsOf(user);
+    service.clock.advance(1_000_000);
+    expect(await service.refresh(refreshToken)).toEqual(UNSEARCHED);
+    const [session] = await service.sessionsOf(user);
     expect(session?.refreshGeneration).toBe(0);
 
     await searched(0);
-    await stage.rotate(refreshToken);
-    expect(stage.observer.told.at(-1)).toBe("refresh rotated rotated");
+    await service.rotate(refreshToken);
+    expect(service.observer.told.at(-1)).toBe("refresh rotated rotated");
   });
 
   test("finds a theft out, and an ended session, without a search as well", async () => {
-    const { refreshToken: first } = await stage.open(await stage.addUser());
-    const { refreshToken: second } = await stage.rotate(first);
-    await stage.rotate(second);
+    const { refreshToken: first } = await service.open(await service.addUser());
+    const { refreshToken: second } = await service.rotate(first);
+    await service.rotate(second);
     await searched(MAX_MS + 1);
-    expect(await stage.refresh(first)).toEqual({ kind: "refused", code: "refresh_token_reused" });
-    expect(await stage.refresh(second)).toEqual({ kind: "refused", code: "session_ended" });
+    expect(await service.refresh(first)).toEqual({ kind: "refused", code: "refresh_token_reused" });
+    expect(await service.refresh(second)).toEqual({ kind: "refused", code: "session_ended" });
   });
 
   test("goes on for ever, with tokens of now, where that is turned off", async () => {
-    const { refreshToken } = await stage.open(await stage.addUser());
-    stage.clock.advance(1_000_000);
+    const { refreshToken } = await service.open(await service.addUser());
+    service.clock.advance(1_000_000);
     await searched(10 * MAX_MS);
-    const options = { ...stage.parts.options, refreshUnsearchedMaxMs: 0 };
-    const parts = { ...stage.parts, options };
+    const options = { ...service.parts.options, refreshUnsearchedMaxMs: 0 };
+    const parts = { ...service.parts, options };
     const outcome = await refresh(parts, { refreshToken, address: ADDRESS });
     if (outcome.kind !== "rotated") throw new Error(`not refreshed: ${outcome.kind}`);
     expect(ageOf(outcome.tokens.accessToken)).toBe(0);
@@ -109,7 +110,7 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
 
   test("lets logins through without a search", async () => {
     await searched(MAX_MS + 1);
-    const { accessToken } = await stage.open(await stage.addUser());
+    const { accessToken } = await service.open(await service.addUser());
     expect(ageOf(accessToken)).toBe(0);
   });
 });

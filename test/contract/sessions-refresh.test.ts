@@ -14,32 +14,32 @@ const DAY_MS = 86_400_000;
 
 describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
   test("gives a new token of each kind for the same session", async () => {
-    const user = await stage.addUser();
-    const first = await stage.open(user);
-    stage.clock.advance(60_000);
+    const user = await service.addUser();
+    const first = await service.open(user);
+    service.clock.advance(60_000);
     const request = { refreshToken: first.refreshToken, address: "2001:db8::1" };
-    const outcome = await refresh(stage.parts, request);
+    const outcome = await refresh(service.parts, request);
     if (outcome.kind !== "rotated") throw new Error(outcome.kind);
     const { tokens } = outcome;
     expect(tokens.sessionId).toBe(first.sessionId);
     expect(tokens.refreshToken).not.toBe(first.refreshToken);
-    const nowMs = stage.clock.wallMs();
-    expect(stage.mint.factsOf(tokens.accessToken)).toEqual({
-      ...stage.mint.factsOf(first.accessToken),
+    const nowMs = service.clock.wallMs();
+    expect(service.mint.factsOf(tokens.accessToken)).toEqual({
+      ...service.mint.factsOf(first.accessToken),
       issuedAtS: Math.floor(nowMs / 1000),
     });
-    expect(await stage.sessionsOf(user)).toMatchObject([
+    expect(await service.sessionsOf(user)).toMatchObject([
       {
         address: ADDRESS,
         lastUsedAddress: "2001:db8::1",
@@ -48,13 +48,13 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
         refreshGeneration: 1,
       },
     ]);
-    expect(stage.observer.told.at(-1)).toBe("refresh rotated rotated");
+    expect(service.observer.told.at(-1)).toBe("refresh rotated rotated");
   });
 
   test("stores no token, only what it hashes to", async () => {
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
-    const rows = await stage.asTenant(user.tenant, (queries) =>
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
+    const rows = await service.asTenant(user.tenant, (queries) =>
       queries.select().from(refreshTokens),
     );
     expect(rows).toHaveLength(1);
@@ -64,43 +64,43 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   });
 
   test("reads the user's present epoch", async () => {
-    const user = await stage.addUser();
-    const before = await stage.open(user);
-    await revokeAll(stage.parts, stage.administrator, user);
-    expect(await stage.refresh(before.refreshToken)).toEqual(refused("session_ended"));
-    const after = await stage.rotate((await stage.open(user)).refreshToken);
-    expect(stage.mint.factsOf(after.accessToken).epoch).toBe(1);
-    expect(await callerOf(stage.parts, before.accessToken)).toBeUndefined();
-    expect(await callerOf(stage.parts, after.accessToken)).toBeDefined();
+    const user = await service.addUser();
+    const before = await service.open(user);
+    await revokeAll(service.parts, service.administrator, user);
+    expect(await service.refresh(before.refreshToken)).toEqual(refused("session_ended"));
+    const after = await service.rotate((await service.open(user)).refreshToken);
+    expect(service.mint.factsOf(after.accessToken).epoch).toBe(1);
+    expect(await callerOf(service.parts, before.accessToken)).toBeUndefined();
+    expect(await callerOf(service.parts, after.accessToken)).toBeDefined();
   });
 
   test("with a used token gives a sibling within the tolerance, and is reuse in the end", async () => {
-    const user = await stage.addUser();
-    const { refreshToken: first, sessionId } = await stage.open(user);
-    const { refreshToken: second } = await stage.rotate(first);
-    stage.clock.advance(3000);
-    await stage.rotate(first);
-    expect(stage.observer.told.at(-1)).toBe("refresh rotated sibling");
-    stage.clock.advance(2000);
-    await stage.rotate(first);
-    expect(stage.observer.told.at(-1)).toBe("refresh rotated sibling");
-    stage.clock.advance(115_001);
-    const published = stage.outbox.published.length;
-    expect(await stage.refresh(first)).toEqual(refused("refresh_token_reused"));
-    expect(stage.observer.told.slice(-2)).toEqual([
+    const user = await service.addUser();
+    const { refreshToken: first, sessionId } = await service.open(user);
+    const { refreshToken: second } = await service.rotate(first);
+    service.clock.advance(3000);
+    await service.rotate(first);
+    expect(service.observer.told.at(-1)).toBe("refresh rotated sibling");
+    service.clock.advance(2000);
+    await service.rotate(first);
+    expect(service.observer.told.at(-1)).toBe("refresh rotated sibling");
+    service.clock.advance(115_001);
+    const published = service.outbox.published.length;
+    expect(await service.refresh(first)).toEqual(refused("refresh_token_reused"));
+    expect(service.observer.told.slice(-2)).toEqual([
       "reuse",
       "refresh refused refresh_token_reused",
     ]);
-    expect(await stage.refresh(second)).toEqual(refused("session_ended"));
+    expect(await service.refresh(second)).toEqual(refused("session_ended"));
     const { tenant } = user;
-    const rows = await stage.revocationsOf(tenant);
+    const rows = await service.revocationsOf(tenant);
     expect(rows).toMatchObject([
       { kind: "session_revoked", sessionId, userId: user.user, reason: "refresh_token_reused" },
     ]);
-    expect(stage.outbox.published.slice(published)).toMatchObject([
+    expect(service.outbox.published.slice(published)).toMatchObject([
       { eventId: rows[0]?.eventId, revocation: { tenant, session: sessionId } },
     ]);
-    const trail = await stage.auditOf(tenant);
+    const trail = await service.auditOf(tenant);
     expect(trail.find(({ kind }) => kind === "refresh_token_reused")).toMatchObject({
       kind: "refresh_token_reused",
       outcome: "done",
@@ -110,84 +110,87 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
   });
 
   test("with an older token is reuse at once", async () => {
-    const user = await stage.addUser();
-    const { refreshToken: first } = await stage.open(user);
-    const { refreshToken: second } = await stage.rotate(first);
-    await stage.rotate(second);
-    expect(await stage.refresh(first)).toEqual(refused("refresh_token_reused"));
-    expect(await stage.sessionsOf(user)).toMatchObject([{ endedBy: "refresh_token_reused" }]);
+    const user = await service.addUser();
+    const { refreshToken: first } = await service.open(user);
+    const { refreshToken: second } = await service.rotate(first);
+    await service.rotate(second);
+    expect(await service.refresh(first)).toEqual(refused("refresh_token_reused"));
+    expect(await service.sessionsOf(user)).toMatchObject([{ endedBy: "refresh_token_reused" }]);
   });
 
   test("with a used token is reuse at once where neither siblings nor retries are given", async () => {
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
-    await stage.rotate(refreshToken);
-    const options = { ...stage.parts.options, refreshToleranceMs: 0, refreshRetryMs: 0 };
-    const outcome = await refresh({ ...stage.parts, options }, { refreshToken, address: ADDRESS });
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
+    await service.rotate(refreshToken);
+    const options = { ...service.parts.options, refreshToleranceMs: 0, refreshRetryMs: 0 };
+    const outcome = await refresh(
+      { ...service.parts, options },
+      { refreshToken, address: ADDRESS },
+    );
     expect(outcome).toEqual(refused("refresh_token_reused"));
   });
 
   test("by a thief within the tolerance goes on until the session is ended", async () => {
-    const user = await stage.addUser();
-    const { refreshToken: stolen } = await stage.open(user);
-    const [owner, thief] = await Promise.all([stage.rotate(stolen), stage.rotate(stolen)]);
-    stage.clock.advance(600_000);
-    const further = await stage.rotate(thief.refreshToken);
-    stage.clock.advance(600_000);
-    const own = await stage.rotate(owner.refreshToken);
-    await logout(stage.parts, await stage.callerOf(own), ADDRESS);
-    expect(await stage.refresh(further.refreshToken)).toEqual(refused("session_ended"));
-    expect(await callerOf(stage.parts, further.accessToken)).toBeUndefined();
+    const user = await service.addUser();
+    const { refreshToken: stolen } = await service.open(user);
+    const [owner, thief] = await Promise.all([service.rotate(stolen), service.rotate(stolen)]);
+    service.clock.advance(600_000);
+    const further = await service.rotate(thief.refreshToken);
+    service.clock.advance(600_000);
+    const own = await service.rotate(owner.refreshToken);
+    await logout(service.parts, await service.callerOf(own), ADDRESS);
+    expect(await service.refresh(further.refreshToken)).toEqual(refused("session_ended"));
+    expect(await callerOf(service.parts, further.accessToken)).toBeUndefined();
   });
 
   test("by two thieves at once ends the session once", async () => {
-    const user = await stage.addUser();
-    const { refreshToken: stolen } = await stage.open(user);
-    await stage.rotate(stolen);
-    stage.clock.advance(120_001);
-    const outcomes = await Promise.all([stage.refresh(stolen), stage.refresh(stolen)]);
+    const user = await service.addUser();
+    const { refreshToken: stolen } = await service.open(user);
+    await service.rotate(stolen);
+    service.clock.advance(120_001);
+    const outcomes = await Promise.all([service.refresh(stolen), service.refresh(stolen)]);
     const codes = outcomes.map((outcome) => (outcome.kind === "refused" ? outcome.code : ""));
     expect(codes.sort()).toEqual(["refresh_token_reused", "session_ended"]);
-    expect(await stage.revocationsOf(user.tenant)).toHaveLength(1);
+    expect(await service.revocationsOf(user.tenant)).toHaveLength(1);
   });
 
   test("keeps a session alive that is never idle for long, until it is too old", async () => {
-    const user = await stage.addUser();
-    let { refreshToken } = await stage.open(user);
+    const user = await service.addUser();
+    let { refreshToken } = await service.open(user);
     for (let day = 14; day < 90; day += 14) {
-      stage.clock.advance(14 * DAY_MS - 1);
-      ({ refreshToken } = await stage.rotate(refreshToken));
+      service.clock.advance(14 * DAY_MS - 1);
+      ({ refreshToken } = await service.rotate(refreshToken));
     }
     const left = 90 * DAY_MS - 6 * (14 * DAY_MS - 1);
-    stage.clock.advance(left - 1);
-    ({ refreshToken } = await stage.rotate(refreshToken));
-    stage.clock.advance(1);
-    expect(await stage.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
-    expect(await stage.revocationsOf(user.tenant)).toEqual([]);
+    service.clock.advance(left - 1);
+    ({ refreshToken } = await service.rotate(refreshToken));
+    service.clock.advance(1);
+    expect(await service.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
+    expect(await service.revocationsOf(user.tenant)).toEqual([]);
   });
 
   test("of a session that was idle for 14 days is refused", async () => {
-    const { refreshToken, accessToken } = await stage.open(await stage.addUser());
-    stage.clock.advance(14 * DAY_MS);
-    expect(await stage.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
-    expect(await callerOf(stage.parts, accessToken)).toBeUndefined();
+    const { refreshToken, accessToken } = await service.open(await service.addUser());
+    service.clock.advance(14 * DAY_MS);
+    expect(await service.refresh(refreshToken)).toEqual(refused("refresh_token_invalid"));
+    expect(await callerOf(service.parts, accessToken)).toBeUndefined();
   });
 
   test("after a logout, or of a disabled account, says why not", async () => {
-    const user = await stage.addUser();
-    const tokens = await stage.open(user);
-    await logout(stage.parts, await stage.callerOf(tokens), ADDRESS);
-    expect(await stage.refresh(tokens.refreshToken)).toEqual(refused("session_ended"));
-    await disableUser(stage.parts, stage.administrator, user);
-    expect(await stage.refresh(tokens.refreshToken)).toEqual(refused("account_disabled"));
-    expect(await stage.revocationsOf(user.tenant)).toHaveLength(2);
+    const user = await service.addUser();
+    const tokens = await service.open(user);
+    await logout(service.parts, await service.callerOf(tokens), ADDRESS);
+    expect(await service.refresh(tokens.refreshToken)).toEqual(refused("session_ended"));
+    await disableUser(service.parts, service.administrator, user);
+    expect(await service.refresh(tokens.refreshToken)).toEqual(refused("account_disabled"));
+    expect(await service.revocationsOf(user.tenant)).toHaveLength(2);
   });
 
   test("with what is no token of ours changes nothing", async () => {
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
     const [name, tenant = "", secret = ""] = refreshToken.split(".");
-    const other = Buffer.from((await stage.addUser()).tenant).toString("base64url");
+    const other = Buffer.from((await service.addUser()).tenant).toString("base64url");
     const swapped = secret.startsWith("A") ? `B${secret.slice(1)}` : `A${secret.slice(1)}`;
     for (const text of [
       "",
@@ -195,33 +198,33 @@ describe.each(DATABASES)("a refresh on $name", ({ start }) => {
       `${name}.${tenant}.${swapped}`,
       `${name}.${other}.${secret}`,
     ]) {
-      expect(await stage.refresh(text)).toEqual(refused("refresh_token_invalid"));
+      expect(await service.refresh(text)).toEqual(refused("refresh_token_invalid"));
     }
-    expect(await stage.sessionsOf(user)).toMatchObject([{ refreshGeneration: 0, endedAt: null }]);
-    await stage.rotate(refreshToken);
+    expect(await service.sessionsOf(user)).toMatchObject([{ refreshGeneration: 0, endedAt: null }]);
+    await service.rotate(refreshToken);
   });
 
   test("beyond the limit is not even looked at", async () => {
-    const { refreshToken } = await stage.open(await stage.addUser());
+    const { refreshToken } = await service.open(await service.addUser());
     const answer = { admitted: false, limit: "refresh", retryAfterS: 3 } as const;
     const limits = { admitRefresh: () => Promise.resolve(answer) };
-    const outcome = await refresh({ ...stage.parts, limits }, { refreshToken, address: ADDRESS });
+    const outcome = await refresh({ ...service.parts, limits }, { refreshToken, address: ADDRESS });
     expect(outcome).toEqual({ kind: "limited", retryAfterS: 3 });
-    expect(stage.observer.told.slice(-2)).toEqual(["limit refresh", "refresh limited refresh"]);
+    expect(service.observer.told.slice(-2)).toEqual(["limit refresh", "refresh limited refresh"]);
   });
 
   test("that fails for want of a key can be tried again at any time", async () => {
-    const user = await stage.addUser();
-    const { refreshToken } = await stage.open(user);
-    stage.clock.advance(60_000);
-    stage.mint.hasKey = false;
-    await expect(stage.refresh(refreshToken)).rejects.toMatchObject({ code: "no_key" });
-    stage.mint.hasKey = true;
-    expect(stage.observer.told.at(-1)).toBe("refresh failed keys");
-    expect((await stage.trailOf(user.tenant)).at(-1)).toBe("refresh failed keys");
-    stage.clock.advance(3_600_000);
-    const { refreshToken: next } = await stage.rotate(refreshToken);
-    stage.clock.advance(3_600_000);
-    await stage.rotate(next);
+    const user = await service.addUser();
+    const { refreshToken } = await service.open(user);
+    service.clock.advance(60_000);
+    service.mint.hasKey = false;
+    await expect(service.refresh(refreshToken)).rejects.toMatchObject({ code: "no_key" });
+    service.mint.hasKey = true;
+    expect(service.observer.told.at(-1)).toBe("refresh failed keys");
+    expect((await service.trailOf(user.tenant)).at(-1)).toBe("refresh failed keys");
+    service.clock.advance(3_600_000);
+    const { refreshToken: next } = await service.rotate(refreshToken);
+    service.clock.advance(3_600_000);
+    await service.rotate(next);
   });
 });

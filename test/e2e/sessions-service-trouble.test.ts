@@ -44,16 +44,16 @@ interface Trouble {
   readonly end: () => unknown;
 }
 
-const stages: (SessionsDeployment | RunningSessions)[] = [];
+const deployments: (SessionsDeployment | RunningSessions)[] = [];
 afterEach(async () => {
-  for (const deployment of stages.splice(0)) await deployment.close();
+  for (const deployment of deployments.splice(0)) await deployment.close();
 });
 
 async function opened<T extends SessionsDeployment | RunningSessions>(
   opening: Promise<T>,
 ): Promise<T> {
   const deployment = await opening;
-  stages.push(deployment);
+  deployments.push(deployment);
   return deployment;
 }
 

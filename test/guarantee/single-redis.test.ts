@@ -3,9 +3,9 @@
  * request that is sent later than the staleness limit after it, whatever happens to Redis, to the
  * network or to the node.
  */
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { endOf, publish } from "../support/following.js";
-import { E2eDeployment, untilAnswered, type Pod } from "../support/e2e-deployment.js";
+import { E2eDeployment, type Pod } from "../support/e2e-deployment.js";
 import { expectGuarantee, faultCount, type Fault } from "../support/guarantee.js";
 import type { TcpProxy } from "../support/tcp-proxy.js";
 
@@ -60,7 +60,7 @@ function faults(): readonly Fault[] {
 describe("the guarantee", () => {
   it("holds on a single Redis under faults at random", async () => {
     const kinds = faults();
-    const tokens = await expectGuarantee({
+    await expectGuarantee({
       what: "single Redis",
       deployment,
       pods,
@@ -74,14 +74,5 @@ describe("the guarantee", () => {
       lastsMs: (random) => 200 + random(1500),
       quietMs: (random) => random(600),
     });
-    const live = {
-      token: deployment.token({ tenant: "acme", user: "ann", session: "chaos-alive" }),
-    };
-    for (const pod of pods) {
-      await untilAnswered(pod, "/things", live, "200");
-      for (const token of tokens) {
-        expect(await pod.client.seen("/things", { token })).toBe("401 session_revoked");
-      }
-    }
   }, 300_000);
 });

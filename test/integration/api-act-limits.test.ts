@@ -5,11 +5,11 @@ import {
   InProcessApi,
   inPath,
   type ApiAnswer,
-  type StagedCaller,
+  type TestCaller,
 } from "../support/in-process-api.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { MemoryLoginLimits } from "../support/login-limits-memory.js";
-import { PASSWORD, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { PASSWORD, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 const OTHERS = "/v1/me/sessions/revoke-others";
 /** As many as an operator's script sends at the same time. */
@@ -17,13 +17,13 @@ const AT_ONCE = 10;
 
 describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
   let started: StartedDatabase;
-  let stage: InProcessSessions;
+  let service: InProcessSessions;
   beforeAll(async () => {
     started = await start();
-    stage = new InProcessSessions(started.database);
+    service = new InProcessSessions(started.database);
   });
   afterAll(async () => {
-    await stage.close();
+    await service.close();
     await started.stop();
   });
 
@@ -32,9 +32,9 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
     change: Partial<LimitSettings>,
     use: (api: InProcessApi) => Promise<void>,
   ): Promise<void> {
-    const limits = new MemoryLoginLimits({ ...DEFAULT_LIMITS, ...change }, stage.clock);
-    stage.observer.told.length = 0;
-    const api = await InProcessApi.start(stage, { parts: { limits } });
+    const limits = new MemoryLoginLimits({ ...DEFAULT_LIMITS, ...change }, service.clock);
+    service.observer.told.length = 0;
+    const api = await InProcessApi.start(service, { parts: { limits } });
     try {
       await use(api);
     } finally {
@@ -49,7 +49,7 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
   });
 
   async function writtenIn(tenant: string): Promise<readonly number[]> {
-    return [(await stage.revocationsOf(tenant)).length, (await stage.auditOf(tenant)).length];
+    return [(await service.revocationsOf(tenant)).length, (await service.auditOf(tenant)).length];
   }
 
   const times = async (count: number, act: () => Promise<ApiAnswer>): Promise<void> => {
@@ -60,13 +60,13 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
     await withApi({}, async (api) => {
       const user = await api.caller();
       const { token } = user;
-      const other = await stage.open(user);
+      const other = await service.open(user);
       await times(30, () => api.call("POST", OTHERS, { token }));
-      const third = await stage.open(user);
+      const third = await service.open(user);
       await times(30, () => api.call("DELETE", `/v1/me/sessions/${third.sessionId}`, { token }));
-      const last = await stage.open(user);
+      const last = await service.open(user);
       const before = await writtenIn(user.tenant);
-      stage.clock.advance(1000);
+      service.clock.advance(1000);
       for (const asking of [token, last.accessToken]) {
         const answer = await api.call("POST", OTHERS, { token: asking });
         expect(answer).toMatchObject(refusedAnswer("59"));
@@ -74,16 +74,16 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
       const ending = await api.call("DELETE", `/v1/me/sessions/${last.sessionId}`, { token });
       expect(ending).toMatchObject(refusedAnswer("59"));
       expect(await writtenIn(user.tenant)).toEqual(before);
-      expect(stage.observer.told.filter((one) => one.startsWith("limit"))).toEqual(
+      expect(service.observer.told.filter((one) => one.startsWith("limit"))).toEqual(
         Array.from({ length: 3 }, () => "limit user_act"),
       );
-      const ended = (await stage.sessionsOf(user)).filter(({ endedAt }) => endedAt !== null);
+      const ended = (await service.sessionsOf(user)).filter(({ endedAt }) => endedAt !== null);
       expect(ended.map(({ sessionId }) => sessionId).sort()).toEqual(
         [other.sessionId, third.sessionId].sort(),
       );
-      stage.clock.advance(59_000);
+      service.clock.advance(59_000);
       expect((await api.call("POST", OTHERS, { token })).status).toBe(200);
-      expect((await stage.refresh(last.refreshToken)).kind).toBe("refused");
+      expect((await service.refresh(last.refreshToken)).kind).toBe("refused");
     });
   });
 
@@ -105,7 +105,7 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
       expect(await changing(4)).toMatchObject(refusedAnswer("60"));
       expect(await changing(4, true)).toMatchObject(refusedAnswer("60"));
       expect(await writtenIn(user.tenant)).toEqual(before);
-      expect(stage.observer.told.slice(-2)).toEqual(["limit user_act", "limit user_act"]);
+      expect(service.observer.told.slice(-2)).toEqual(["limit user_act", "limit user_act"]);
     });
   });
 
@@ -143,7 +143,7 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
         await api.caller({ role: "operator" }),
       ];
       await times(3, () => api.call("POST", actPath(target, "revoke-all"), asked(one)));
-      const { sessionId } = await stage.open(target);
+      const { sessionId } = await service.open(target);
       const before = await writtenIn(target.tenant);
       for (const name of ["revoke-all", "disable", "enable", "unlock", "password"]) {
         const answer = await api.call("POST", actPath(target, name), asked(one));
@@ -154,8 +154,8 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
         refusedAnswer("60"),
       );
       expect(await writtenIn(target.tenant)).toEqual(before);
-      expect((await stage.userRow(target)).disabledAt).toBeNull();
-      expect(stage.observer.told.slice(-6)).toEqual(
+      expect((await service.userRow(target)).disabledAt).toBeNull();
+      expect(service.observer.told.slice(-6)).toEqual(
         Array.from({ length: 6 }, () => "limit admin_act"),
       );
       expect((await api.call("DELETE", session, { token: other.token })).status).toBe(200);
@@ -173,13 +173,13 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
         const statuses = (await Promise.all(acts)).map(({ status }) => status);
         expect(statuses).toEqual(Array.from({ length: AT_ONCE }, () => 200));
       }
-      expect(await stage.revocationsOf(target.tenant)).toHaveLength(400);
+      expect(await service.revocationsOf(target.tenant)).toHaveLength(400);
     });
   }, 120_000);
 });
 
-const asked = ({ token }: StagedCaller) => ({ token, body: {} });
+const asked = ({ token }: TestCaller) => ({ token, body: {} });
 
-function actPath({ tenant, user }: StagedUser, name: string): string {
+function actPath({ tenant, user }: TestUser, name: string): string {
   return `/v1/admin/tenants/${inPath(tenant)}/users/${inPath(user)}/${name}`;
 }

@@ -10,9 +10,9 @@ import {
   PasswordHasherError,
   type PasswordHasher,
 } from "../../src/sessions/passwords/password-hasher.js";
-import { InProcessApi, inPath, STAGED_KEY, type StagedCaller } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
-import { PASSWORD, InProcessSessions, type StagedUser } from "../support/in-process-sessions.js";
+import { InProcessApi, inPath, STAGED_KEY, type TestCaller } from "../support/in-process-api.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
+import { PASSWORD, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
 
 /** Answers as it is told to, and remembers how long it was to wait. */
 class TalkingOutbox implements Outbox {
@@ -30,17 +30,15 @@ class TalkingOutbox implements Outbox {
 }
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 let api: InProcessApi;
 let outbox: TalkingOutbox;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
   outbox = new TalkingOutbox();
-  api = await InProcessApi.start(stage, { parts: { outbox } });
+  api = await InProcessApi.start(service, { parts: { outbox } });
 });
 
 beforeEach(() => {
@@ -51,17 +49,17 @@ beforeEach(() => {
 
 afterAll(async () => {
   await api.close();
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 
-function loginBody({ tenant, login }: StagedUser, password = PASSWORD) {
+function loginBody({ tenant, login }: TestUser, password = PASSWORD) {
   return { tenant, login, password, device_name: "a telephone" };
 }
 
 describe("a login", () => {
   test("answers tokens that nobody may keep", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     const answer = await api.call("POST", "/v1/login", { body: loginBody(user) });
     expect(answer).toMatchObject({
       status: 200,
@@ -81,7 +79,7 @@ describe("a login", () => {
   });
 
   test("is refused alike for a wrong password and an unknown login", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     for (const body of [loginBody(user, "wrong"), loginBody({ ...user, login: "nobody" })]) {
       expect(await api.call("POST", "/v1/login", { body })).toMatchObject({
         status: 401,
@@ -92,7 +90,7 @@ describe("a login", () => {
   });
 
   test("of a locked account says when to come again", async () => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     for (let failures = 0; failures < 10; failures += 1) {
       await api.call("POST", "/v1/login", { body: loginBody(user, "wrong") });
     }
@@ -104,15 +102,15 @@ describe("a login", () => {
   });
 
   test("of a disabled account says so", async () => {
-    const user = await stage.addUser();
-    await disableUser(stage.parts, stage.administrator, user);
+    const user = await service.addUser();
+    await disableUser(service.parts, service.administrator, user);
     const answer = await api.call("POST", "/v1/login", { body: loginBody(user) });
     expect(answer).toMatchObject({ status: 401, json: { code: "account_disabled" } });
   });
 
   test("that is one too many says when to come again", async () => {
-    const user = await stage.addUser();
-    stage.limits.answer = { admitted: false, limit: "spread", retryAfterS: 17 };
+    const user = await service.addUser();
+    service.limits.answer = { admitted: false, limit: "spread", retryAfterS: 17 };
     try {
       const login = await api.call("POST", "/v1/login", { body: loginBody(user) });
       const refresh = await api.call("POST", "/v1/refresh", { body: { refresh_token: "x" } });
@@ -121,7 +119,7 @@ describe("a login", () => {
         expect(answer).toMatchObject({ status: 429, headers, json: { code: "rate_limited" } });
       }
     } finally {
-      stage.limits.answer = { admitted: true };
+      service.limits.answer = { admitted: true };
     }
   });
 });
@@ -132,7 +130,7 @@ test("a refresh rotates, and a token that is used again ends the session", async
     api.call("POST", "/v1/refresh", { body: { refresh_token } });
   const once = await refresh(user.refreshToken);
   expect(once).toMatchObject({ status: 200, json: { session_id: user.session } });
-  stage.clock.advance(120_001);
+  service.clock.advance(120_001);
   const twice = await refresh(user.refreshToken);
   expect(twice).toMatchObject({ status: 401, json: { code: "refresh_token_reused" } });
   const none = await refresh("none");
@@ -144,9 +142,9 @@ test("a refresh rotates, and a token that is used again ends the session", async
 describe("people with their own sessions", () => {
   test("see them, and which one they are in", async () => {
     const user = await api.caller();
-    await stage.open(user);
+    await service.open(user);
     const { json, status } = await api.call("GET", "/v1/me/sessions", { token: user.token });
-    const now = new Date(stage.clock.wallMs()).toISOString();
+    const now = new Date(service.clock.wallMs()).toISOString();
     const seen = {
       session_id: expect.any(String),
       device_name: "a telephone",
@@ -166,18 +164,18 @@ describe("people with their own sessions", () => {
 
   test("end one of them, but not another's", async () => {
     const [user, stranger] = [await api.caller(), await api.caller()];
-    const other = await stage.open(user);
+    const other = await service.open(user);
     const end = (id: string) =>
       api.call("DELETE", `/v1/me/sessions/${inPath(id)}?wait_ms=0`, { token: user.token });
     expect(await end(other.sessionId)).toMatchObject({ status: 200, json: { published: true } });
     expect(outbox.waits).toEqual([0]);
     expect(await end(stranger.session)).toMatchObject({ status: 404, json: { code: "not_found" } });
-    await expect(stage.callerOf(other)).rejects.toThrow("refused");
+    await expect(service.callerOf(other)).rejects.toThrow("refused");
   });
 
   test("end all others, and then have none to end", async () => {
     const user = await api.caller();
-    for (let count = 0; count < 3; count += 1) await stage.open(user);
+    for (let count = 0; count < 3; count += 1) await service.open(user);
     const end = () => api.call("POST", "/v1/me/sessions/revoke-others", { token: user.token });
     const [first, second] = [await end(), await end()];
     expect(first).toMatchObject({ status: 200, json: { event_ids: { length: 3 } } });
@@ -196,9 +194,9 @@ describe("people with their own sessions", () => {
   });
 
   test("replace a one-time password before anything else", async () => {
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     const order = { login: "new", role: "user" } as const;
-    const created = await createUser(stage.parts, stage.administrator, tenant, order);
+    const created = await createUser(service.parts, service.administrator, tenant, order);
     const password = created.kind === "created" ? (created.oneTimePassword ?? "") : "";
     const body = { tenant, login: "new", password, device_name: "a telephone" };
     const opened = await api.call("POST", "/v1/login", { body });
@@ -246,8 +244,8 @@ function tokensOf(json: unknown): { access_token: string; refresh_token: string 
 }
 
 describe("an administrator", () => {
-  let admin: StagedCaller;
-  let user: StagedCaller;
+  let admin: TestCaller;
+  let user: TestCaller;
   const below = (rest: string): string =>
     `/v1/admin/tenants/${inPath(admin.tenant)}/users/${inPath(user.user)}/${rest}`;
   beforeEach(async () => {
@@ -269,7 +267,7 @@ describe("an administrator", () => {
       expect(outbox.waits).toEqual([5]);
       const used = await api.call("GET", "/v1/me/sessions", { token: user.token });
       expect(used.status).toBe(401);
-      const last = (await stage.auditOf(admin.tenant)).at(-1);
+      const last = (await service.auditOf(admin.tenant)).at(-1);
       expect(last).toMatchObject({ reason: "a lost telephone", address: "127.0.0.1" });
     },
   );
@@ -319,7 +317,7 @@ describe("an administrator", () => {
       user_id: "taken",
       login: "taken too",
       role: "user",
-      created_at: new Date(stage.clock.wallMs()).toISOString(),
+      created_at: new Date(service.clock.wallMs()).toISOString(),
       one_time_password: expect.any(String),
     });
     const answer = await api.call("POST", users, { token, body });
@@ -330,7 +328,7 @@ describe("an administrator", () => {
     const { token, ...operator } = await api.caller({ role: "operator" });
     const body = { tenant: `made ${Math.random()}`, name: "Made" };
     const create = () => api.call("POST", "/v1/admin/tenants", { token, body });
-    const created_at = new Date(stage.clock.wallMs()).toISOString();
+    const created_at = new Date(service.clock.wallMs()).toISOString();
     const first = await create();
     expect({ status: first.status, json: first.json }).toEqual({
       status: 201,
@@ -368,8 +366,8 @@ describe("the system's fault", () => {
     ["internal_error", 500, { db: broken(new TypeError(secret)) }],
     ["overloaded", 503, { hasher: full }],
   ] as const)("%s is answered %d, told once and never explained", async (code, status, parts) => {
-    const user = await stage.addUser();
-    const failing = await InProcessApi.start(stage, { parts });
+    const user = await service.addUser();
+    const failing = await InProcessApi.start(service, { parts });
     try {
       const answer = await failing.call("POST", "/v1/login", { body: loginBody(user) });
       expect(answer).toMatchObject({ status, json: { code } });
@@ -384,8 +382,8 @@ describe("the system's fault", () => {
   });
 
   test("is that there is no key yet", async () => {
-    const user = await stage.addUser();
-    stage.mint.hasKey = false;
+    const user = await service.addUser();
+    service.mint.hasKey = false;
     api.keys = [];
     try {
       const answers = [
@@ -398,7 +396,7 @@ describe("the system's fault", () => {
       }
       expect(api.failures).toHaveLength(2);
     } finally {
-      stage.mint.hasKey = true;
+      service.mint.hasKey = true;
       api.keys = [STAGED_KEY];
     }
   });
@@ -449,7 +447,7 @@ test("the nodes are an operator's to see, and may be out of sight", async () => 
 
 test("every answer is counted by its route, in which there are no ids", async () => {
   // One of its own: an answer is counted when it is on its way, which may be after it has arrived.
-  const counting = await InProcessApi.start(stage);
+  const counting = await InProcessApi.start(service);
   try {
     const { token } = await counting.caller();
     await counting.call("DELETE", "/v1/me/sessions/none", { token });

@@ -11,25 +11,23 @@ import {
   InProcessApi,
   inPath,
   type ApiAnswer,
-  type StagedCaller,
+  type TestCaller,
 } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 let api: InProcessApi;
 let operations: readonly ApiOperation[];
-let operator: StagedCaller;
-let target: StagedCaller;
+let operator: TestCaller;
+let target: TestCaller;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
-  api = await InProcessApi.start(stage);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
+  api = await InProcessApi.start(service);
   operations = await operationsOf(api);
   operator = await api.caller({ role: "operator" });
   target = await api.caller();
@@ -37,7 +35,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await api.close();
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 
@@ -278,7 +276,7 @@ describe("what is right", () => {
 
   test("may come without a body where every field of it may be left out", async () => {
     const { token } = operator;
-    const user = await stage.addUser();
+    const user = await service.addUser();
     const path = `/v1/admin/tenants/${inPath(user.tenant)}/users/${inPath(user.user)}/unlock`;
     const headers = { "content-type": "application/json" };
     const fresh = token === operator.token ? (await api.caller({ role: "operator" })).token : token;
@@ -291,7 +289,7 @@ describe("what is right", () => {
 
   test("has its path decoded once", async () => {
     const { token } = await api.caller({ role: "operator" });
-    const tenant = await stage.addTenant();
+    const tenant = await service.addTenant();
     for (const userId of ["a/b", "%2F", "%", "50%25", "a?b#c", "...", "é", "\u{1f600}"]) {
       const users = `/v1/admin/tenants/${inPath(tenant)}/users`;
       const body = { user_id: userId, login: userId, password: PASSWORD };

@@ -13,27 +13,25 @@ import {
   InProcessApi,
   inPath,
   type ApiAnswer,
-  type StagedCaller,
+  type TestCaller,
 } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 let api: InProcessApi;
 let operations: readonly ApiOperation[];
-let operator: StagedCaller;
-let mallory: StagedCaller;
-let ownUser: StagedCaller;
-let victim: StagedCaller;
+let operator: TestCaller;
+let mallory: TestCaller;
+let ownUser: TestCaller;
+let victim: TestCaller;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
-  api = await InProcessApi.start(stage);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
+  api = await InProcessApi.start(service);
   operations = await operationsOf(api);
   operator = await api.caller({ role: "operator" });
   mallory = await api.caller({ role: "tenant_admin" });
@@ -41,12 +39,12 @@ beforeAll(async () => {
   victim = await api.caller({ role: "tenant_admin" });
   // So that its lists have a second page, and its trail an act.
   await api.caller({ tenant: victim.tenant });
-  await stage.open(victim);
+  await service.open(victim);
 });
 
 afterAll(async () => {
   await api.close();
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 
@@ -78,7 +76,7 @@ async function victimsCursor(operation: ApiOperation): Promise<string> {
   return String(json.next_cursor);
 }
 
-function idsOf({ tenant, user, session }: StagedCaller): Record<string, string> {
+function idsOf({ tenant, user, session }: TestCaller): Record<string, string> {
   return { tenant, user, session };
 }
 

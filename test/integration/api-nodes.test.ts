@@ -4,8 +4,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { NodeReport } from "../../src/revocation-log/nodes-report.js";
 import { RevocationLogError } from "../../src/revocation-log/revocation-log.js";
 import type { NodesReader } from "../../src/sessions/http/nodes-route.js";
-import { InProcessApi, type StagedCaller } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { InProcessApi, type TestCaller } from "../support/in-process-api.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { InProcessSessions } from "../support/in-process-sessions.js";
 
 const PATH = "/v1/admin/nodes";
@@ -21,16 +21,14 @@ const NODE: NodeReport = {
 const LOG = { generation: "g", seq: 4, authority: "database" } as const;
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 let api: InProcessApi;
-let operator: StagedCaller;
+let operator: TestCaller;
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
-  api = await InProcessApi.start(stage);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
+  api = await InProcessApi.start(service);
   operator = await api.caller({ role: "operator" });
 });
 beforeEach(() => {
@@ -39,7 +37,7 @@ beforeEach(() => {
 });
 afterAll(async () => {
   await api.close();
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 

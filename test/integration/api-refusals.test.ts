@@ -10,45 +10,43 @@ import {
   InProcessApi,
   inPath,
   type ApiAnswer,
-  type StagedCaller,
+  type TestCaller,
 } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 let api: InProcessApi;
 let operations: readonly ApiOperation[];
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
-  api = await InProcessApi.start(stage);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
+  api = await InProcessApi.start(service);
   operations = await operationsOf(api);
 });
 
 afterAll(async () => {
   await api.close();
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 
-const actorOf = ({ tenant, user }: StagedCaller) => `user:${inPath(tenant)}/${inPath(user)}`;
+const actorOf = ({ tenant, user }: TestCaller) => `user:${inPath(tenant)}/${inPath(user)}`;
 
-const idsOf = ({ tenant, user, session }: StagedCaller) => ({ tenant, user, session });
+const idsOf = ({ tenant, user, session }: TestCaller) => ({ tenant, user, session });
 
 /** The refusals in a tenant's trail. */
 async function refusalsIn(tenant: string) {
-  await stage.refusals.close();
-  return (await stage.auditOf(tenant)).filter(({ outcome }) => outcome === "refused");
+  await service.refusals.close();
+  return (await service.auditOf(tenant)).filter(({ outcome }) => outcome === "refused");
 }
 
 async function ask(
   operation: ApiOperation,
-  caller: StagedCaller,
+  caller: TestCaller,
   path: Readonly<Record<string, string>>,
 ): Promise<ApiAnswer> {
   const asked = requestOf(operation, { path, token: caller.token });
@@ -86,7 +84,7 @@ test("each act of an administrator that a user tries leaves a row, and no readin
       reason: "scope_insufficient",
       actor: actorOf(caller),
       address: "127.0.0.1",
-      at: new Date(stage.clock.wallMs()),
+      at: new Date(service.clock.wallMs()),
     });
   }
   expect(rows.find(({ kind }) => kind === "user_disabled")).toMatchObject({
@@ -228,14 +226,14 @@ test("whoever hammers gets the same answer each time, and one row", async () => 
 });
 
 test("a refusal stays one where its row cannot be written, and is not kept waiting", async () => {
-  const { clock, observer, db } = stage;
+  const { clock, observer, db } = service;
   let fail = (): void => undefined;
   const failing = new Promise<never>((_resolve, reject) => {
     fail = () => reject(new DatabaseError("unavailable", "the database hangs"));
   });
   const hanging = { ...db, transaction: () => failing };
   const refusals = new RefusalTrail({ db: hanging, clock, observer: observer.refusals });
-  const hung = await InProcessApi.start(stage, { parts: { refusals } });
+  const hung = await InProcessApi.start(service, { parts: { refusals } });
   try {
     const caller = await api.caller();
     observer.told.length = 0;

@@ -13,22 +13,20 @@ import type { Outbox, RevocationReceipt } from "../../src/sessions/outbox/outbox
 import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import { operationsOf } from "../support/api-operations.js";
 import { InProcessApi, inPath, type InProcessApiOptions } from "../support/in-process-api.js";
-import { DATABASES, type StartedDatabase } from "../support/databases.js";
+import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { InProcessSessions } from "../support/in-process-sessions.js";
 
 /** For what comes by itself; far longer than any of it takes. */
 const UNTIL_MS = 30_000;
 
 let started: StartedDatabase;
-let stage: InProcessSessions;
+let service: InProcessSessions;
 const opened: InProcessApi[] = [];
 const sockets: Socket[] = [];
 
 beforeAll(async () => {
-  const [pglite] = DATABASES;
-  if (pglite === undefined) throw new Error("there is no database");
-  started = await pglite.start();
-  stage = new InProcessSessions(started.database);
+  started = await startPglite();
+  service = new InProcessSessions(started.database);
 });
 
 afterEach(async () => {
@@ -37,12 +35,12 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
-  await stage.close();
+  await service.close();
   await started.stop();
 });
 
 async function open(options: InProcessApiOptions = {}): Promise<InProcessApi> {
-  const api = await InProcessApi.start(stage, options);
+  const api = await InProcessApi.start(service, options);
   opened.push(api);
   return api;
 }
@@ -68,10 +66,10 @@ describe("the address in an answer's trail", () => {
     api: InProcessApi,
     forwarded: Record<string, string>,
   ): Promise<string> => {
-    const user = await stage.addUser();
+    const user = await service.addUser();
     const body = { tenant: user.tenant, login: user.login, password: "x", device_name: "x" };
     await api.call("POST", "/v1/login", { body, headers: forwarded });
-    return String((await stage.auditOf(user.tenant)).at(-1)?.address);
+    return String((await service.auditOf(user.tenant)).at(-1)?.address);
   };
   const forged = { "x-forwarded-for": "203.0.113.1, 198.51.100.2" };
 
@@ -116,7 +114,7 @@ describe("a caller who is revoked", () => {
     expect(gone.status).toBe(200);
     slow.write(body.slice(-1));
     await slow.heard('"code":"invalid_token"');
-    expect(await stage.trailOf("a late tenant")).toEqual([]);
+    expect(await service.trailOf("a late tenant")).toEqual([]);
   });
 
   test("while a password is hashed does nothing", async () => {
@@ -126,10 +124,10 @@ describe("a caller who is revoked", () => {
       queued: 0,
       hash: async (password) => {
         await whileHashing();
-        return stage.hasher.hash(password);
+        return service.hasher.hash(password);
       },
-      verify: (hash, password) => stage.hasher.verify(hash, password),
-      needsRehash: (hash) => stage.hasher.needsRehash(hash),
+      verify: (hash, password) => service.hasher.verify(hash, password),
+      needsRehash: (hash) => service.hasher.needsRehash(hash),
       close: () => Promise.resolve(),
     };
     const api = await open({ parts: { hasher } });
@@ -295,7 +293,7 @@ describe("a Unix socket", () => {
     try {
       const path = join(folder, "api.sock");
       const api = await open({ listen: { kind: "unix", path } });
-      const user = await stage.addUser();
+      const user = await service.addUser();
       const body = { tenant: user.tenant, login: user.login, password: "x", device_name: "x" };
       const status = await new Promise((resolve, reject) => {
         const headers = { "content-type": "application/json" };
@@ -305,7 +303,7 @@ describe("a Unix socket", () => {
           .end(JSON.stringify(body));
       });
       expect(status).toBe(401);
-      expect((await stage.auditOf(user.tenant)).at(-1)).toMatchObject({ address: "unix" });
+      expect((await service.auditOf(user.tenant)).at(-1)).toMatchObject({ address: "unix" });
       await api.close();
     } finally {
       rmSync(folder, { recursive: true });

@@ -102,9 +102,8 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     const outbox = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [
-        { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
-      ],
+      publisher,
+      receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) },
       observer: {
         onPublished: () => undefined,
         onLeft: () => undefined,

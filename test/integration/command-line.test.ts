@@ -15,11 +15,11 @@ import { RedisServer } from "../../dev/redis-server.js";
 import type { RedisConnection } from "../../src/revocation-log/connection-redis.js";
 import { openLog } from "../../src/revocation-log/log-opening-redis.js";
 import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
-import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { sekisho, type Ended } from "../support/sekisho-command.js";
 
-const KEYS = partitionKeys(0);
+const KEYS = LOG_KEYS;
 
 let redis: RedisServer;
 let connection: RedisConnection;

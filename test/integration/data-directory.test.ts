@@ -52,9 +52,9 @@ function startChild(run = "child"): StartedProcess {
 }
 
 /** Waits for a line that begins so. */
-const reach = (child: StartedProcess, stage: string) =>
-  child.waitForLine((line) => (line.startsWith(stage) ? line : undefined), {
-    what: `"${stage}"`,
+const reach = (child: StartedProcess, start: string) =>
+  child.waitForLine((line) => (line.startsWith(start) ? line : undefined), {
+    what: `"${start}"`,
     timeoutMs: LINE_TIMEOUT_MS,
   });
 
@@ -193,15 +193,15 @@ describe("killed at any moment", () => {
     const committed: string[] = [];
     let rss = "";
     const kills: Record<string, number> = {};
-    /** Ends a program at a random moment after it has said `stage`. */
-    const killAfter = async (stage: string, withinMs: number, what: string) => {
+    /** Ends a program at a random moment after it has said `after`. */
+    const killAfter = async (after: string, withinMs: number, what: string) => {
       const run = `${what}${(kills[what] = (kills[what] ?? 0) + 1)}`;
       const child = startChild(run);
       const forget = child.onLine((line) => {
         const [word, id = "", , megabytes = ""] = line.split(" ");
         if (word === "committed") [rss] = [megabytes, committed.push(id)];
       });
-      await reach(child, stage);
+      await reach(child, after);
       const moment = performance.now() + randomInt(withinMs);
       const bounds = { what: "a random moment", timeoutMs: 2 * withinMs, everyMs: 1 };
       await waitUntil(() => performance.now() >= moment, bounds);

@@ -71,7 +71,7 @@ const inFormerLogs = async (): Promise<number> =>
 /** A receipt for the last entry of the log in the current Redis. */
 async function receipt(waitMs: number): Promise<Receipt> {
   const rowsThere = new RedisNodeRows(patientConnections(current.url), KEYS);
-  const parts = { database, clock: systemClock, rows: rowsThere, partition: 0 };
+  const parts = { database, clock: systemClock, rows: rowsThere };
   try {
     const receipts = new ReceiptCollector(new KnownNodesReader(parts), systemClock);
     return await receipts.waitFor((await seeLog(current.url)).meta, waitMs);

@@ -95,13 +95,13 @@ async function start(names: readonly string[]): Promise<RunningAuthz> {
   }));
   const path = join(folder, "issuers.yaml");
   await writeFile(path, stringify({ issuers }));
-  const config = readAuthzConfig({
+  const settings = {
     SEKISHO_LISTEN: "127.0.0.1:0",
     SEKISHO_OPS_LISTEN: "127.0.0.1:0",
     SEKISHO_REDIS_URL: redis.url,
     SEKISHO_CONFIG: path,
-  });
-  running = await startAuthz(config, captured.log, clock);
+  };
+  running = await startAuthz(readAuthzConfig(settings, []), captured.log, clock);
   return running;
 }
 

@@ -18,7 +18,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 function readFile(text: string, env: Record<string, string> = {}) {
   const path = join(folder, "issuers.yaml");
   writeFileSync(path, text);
-  const read = new VariableReader(AUTHZ_VARIABLES, { ...env, SEKISHO_CONFIG: path });
+  const read = new VariableReader(AUTHZ_VARIABLES, { ...env, SEKISHO_CONFIG: path }, []);
   const issuers = readIssuers(read);
   const { faults } = read;
   return {
@@ -30,7 +30,7 @@ function readFile(text: string, env: Record<string, string> = {}) {
 
 /** What is told of a file that is not one of issuers, with the place where it stands left out. */
 function problemOf(path: string): string | undefined {
-  const reader = new VariableReader(AUTHZ_VARIABLES, { SEKISHO_CONFIG: path });
+  const reader = new VariableReader(AUTHZ_VARIABLES, { SEKISHO_CONFIG: path }, []);
   expect(readIssuers(reader)).toEqual([]);
   const { faults } = reader;
   expect(faults).toHaveLength(1);
@@ -115,7 +115,7 @@ issuers:
       ]);
       expect(readFile(`issuers:${ONE}`, { [name]: "" }).faults).toEqual([]);
     }
-    const read = new VariableReader(AUTHZ_VARIABLES, { ...sole, SEKISHO_CONFIG: "/nowhere" });
+    const read = new VariableReader(AUTHZ_VARIABLES, { ...sole, SEKISHO_CONFIG: "/nowhere" }, []);
     readIssuers(read);
     expect(JSON.stringify(read.faults)).not.toContain("hunter2");
   });

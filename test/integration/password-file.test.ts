@@ -30,7 +30,7 @@ function read(
   if (content === undefined) rmSync(path, { force: true });
   else writeFileSync(path, content);
   const env = { [`${prefix}_URL`]: url, [`${prefix}_PASSWORD_FILE`]: path };
-  const reader = new VariableReader(SESSIONS_VARIABLES, env);
+  const reader = new VariableReader(SESSIONS_VARIABLES, env, []);
   const value = readUrl(reader);
   const { faults } = reader;
   expect(new ConfigError(faults).message).not.toMatch(/hunter2|other/);
@@ -96,10 +96,14 @@ describe.each(KINDS)("%s_PASSWORD_FILE", (...kind) => {
   test("that is a folder is a fault", () => {
     rmSync(path, { force: true });
     mkdirSync(path);
-    const reader = new VariableReader(SESSIONS_VARIABLES, {
-      [`${prefix}_URL`]: url,
-      [file]: path,
-    });
+    const reader = new VariableReader(
+      SESSIONS_VARIABLES,
+      {
+        [`${prefix}_URL`]: url,
+        [file]: path,
+      },
+      [],
+    );
     kind[1](reader);
     const { faults } = reader;
     rmSync(path, { recursive: true });
@@ -131,7 +135,7 @@ test("a password for no database is a fault", () => {
 test("a certificate that cannot be read is a fault of the URL that names it", () => {
   const certificate = join(folder, "ca.pem");
   const url = `postgres://db/s?sslmode=verify-full&sslrootcert=${certificate}`;
-  const reader = () => new VariableReader(SESSIONS_VARIABLES, { SEKISHO_DATABASE_URL: url });
+  const reader = () => new VariableReader(SESSIONS_VARIABLES, { SEKISHO_DATABASE_URL: url }, []);
   const missing = reader();
   readDatabaseUrl(missing);
   expect(missing.faults).toEqual([

@@ -177,14 +177,18 @@ describe("a publication that is refused", () => {
             monotonicMs: () => performance.now(),
           };
           const { seq } = await meta();
-          const code = codeOf(await publishOne(endOf("s"), { clock }));
+          const outcome = await publishOne(endOf("s"), { clock });
           const heldUp = Date.now() - readAtMs >= 500;
-          return heldUp ? undefined : { code, entries: (await meta()).seq - seq };
+          return heldUp ? undefined : { outcome, entries: (await meta()).seq - seq };
         },
         { what: "an attempt that nothing held up", timeoutMs: 30_000 },
       );
-    expect(await publishOff(29_000)).toEqual({ code: "published", entries: 1 });
-    expect(await publishOff(31_000)).toEqual({ code: "clock_difference", entries: 0 });
+    expect(await publishOff(29_000)).toMatchObject({ outcome: { published: true }, entries: 1 });
+    const message = expect.stringMatching(
+      sign > 0 ? /Redis is 3[01]\d{3} ms behind/ : /Redis is 3[01]\d{3} ms ahead of/,
+    );
+    const refused = { published: false, code: "clock_difference", message };
+    expect(await publishOff(31_000)).toEqual({ outcome: refused, entries: 0 });
   });
 
   it("refuses a cut-off that the log would forget too early", async () => {
@@ -305,5 +309,28 @@ describe("a publication that is refused", () => {
     );
     // The second one was written although nobody was told: in the log, but never acknowledged.
     expect(sessions).toEqual(["s-1", "s-2", "s-4"]);
+  });
+
+  it("tells a reply of an unknown form as such, like the opening of a log", async () => {
+    await initLog(url);
+    const proxy = await TcpProxy.start(server.port);
+    proxy.rewrite = (data) =>
+      Buffer.from(
+        data.toString("latin1").replace(/published|exists/, (word) => word.toUpperCase()),
+        "latin1",
+      );
+    const unknown = "EVAL: the reply has an unknown form";
+    try {
+      await withPublisher({ open: redisConnections(proxy.url) }, async (publish) => {
+        const refused = { published: false, code: "unreachable", message: unknown };
+        expect(await publish(endOf("s-1"))).toEqual(refused);
+      });
+      await expect(initLog(proxy.url)).rejects.toMatchObject({
+        code: "unexpected",
+        message: unknown,
+      });
+    } finally {
+      await proxy.close();
+    }
   });
 });

@@ -83,7 +83,7 @@ describe("the shipped Redis users", () => {
       const texts = { reason: undefined, actor: undefined, origin: undefined };
       const entry = { revocation: endOf("s-2"), atMs: Date.now(), eventId: "e", ...texts };
       await logAdmin.append(marker, HORIZON_S, [entry]);
-      const log = { generation: randomUUID(), partitions: 1, coversFromMs: 0, minReplicas: 0 };
+      const log = { generation: randomUUID(), coversFromMs: 0, minReplicas: 0 };
       const finished = await logAdmin.finish(marker, { ...log, horizonS: HORIZON_S });
       expect(finished).toEqual({ done: true, seq: 2 });
       await following.untilFresh();

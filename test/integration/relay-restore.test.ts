@@ -291,9 +291,8 @@ describe("a restored log", () => {
     const outbox = new LogOutbox({
       database: started.database,
       clock: systemClock,
-      partitions: [
-        { publisher: databasePublisher(server.url), receipts: { waitFor: () => never() } },
-      ],
+      publisher: databasePublisher(server.url),
+      receipts: { waitFor: () => never() },
       observer: {
         onPublished: () => undefined,
         onLeft: () => undefined,

@@ -55,7 +55,6 @@ const goodLog = () =>
   ({
     generation: randomUUID(),
     horizonS: HORIZON_S,
-    partitions: 1,
     coversFromMs: 0,
     minReplicas: 0,
   }) as const;

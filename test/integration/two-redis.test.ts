@@ -71,9 +71,8 @@ function requestsOnX(around: (publisher: Publisher) => Publisher = (same) => sam
   const outbox = new LogOutbox({
     database,
     clock: systemClock,
-    partitions: [
-      { publisher, receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) } },
-    ],
+    publisher,
+    receipts: { waitFor: () => Promise.reject(new Error("nobody waits")) },
     observer: {
       onPublished: () => undefined,
       onLeft: (_count, code) => left.push(code),
@@ -224,16 +223,15 @@ describe("a relay that has lost its lock and does not know it", () => {
     const requirements = {
       minReplicas: 0,
       horizonS: HORIZON_S,
-      partitions: 1,
       clockDifferenceMaxMs: 30_000,
     };
-    const shared = { database, clock: systemClock, partition: 0, requirements, newId: randomUUID };
+    const shared = { database, clock: systemClock, requirements, newId: randomUUID };
     return { ...shared, logAdmin: around(logAdmin) };
   };
   const restoreOn = async (parts: ReturnType<typeof partsOn>) => {
     const found = {
       facts: await parts.logAdmin.facts(),
-      record: await database.transaction({ role: "relay" }, (queries) => readLogRecord(queries, 0)),
+      record: await database.transaction({ role: "relay" }, (queries) => readLogRecord(queries)),
       cause: "generation_differs",
       judgedAt: momentOf(systemClock),
     } as const;
@@ -268,7 +266,7 @@ describe("a relay that has lost its lock and does not know it", () => {
         const outcome = await real.publish(request);
         expect(outcome).toMatchObject({ published: true });
         await database.transaction({ role: "relay" }, (queries) =>
-          beginGeneration(queries, 0, "another"),
+          beginGeneration(queries, "another"),
         );
         return outcome;
       },
@@ -279,7 +277,6 @@ describe("a relay that has lost its lock and does not know it", () => {
       database,
       clock: systemClock,
       publisher,
-      partition: 0,
     });
     const first = await pending();
     const { published, refusal } = await relaying.pass(first, generation, () => undefined);
@@ -288,5 +285,5 @@ describe("a relay that has lost its lock and does not know it", () => {
   });
 
   const pending = () =>
-    database.transaction({ role: "relay" }, (queries) => pendingAfter(queries, 0, undefined, 10));
+    database.transaction({ role: "relay" }, (queries) => pendingAfter(queries, undefined, 10));
 });

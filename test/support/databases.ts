@@ -46,7 +46,7 @@ export const DATABASES: readonly TestedDatabase[] = [
   { name: "PostgreSQL", start: startPostgres },
 ];
 
-async function startPglite(): Promise<StartedDatabase> {
+export async function startPglite(): Promise<StartedDatabase> {
   const parent = await mkdtemp(join(tmpdir(), "sekisho-pglite-"));
   const removeAll = () => rm(parent, { recursive: true, force: true });
   try {

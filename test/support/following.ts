@@ -10,7 +10,7 @@ import { LocalState } from "../../src/authz/follow/local-state-lru.js";
 import { openLog, type OpenLogRequest } from "../../src/revocation-log/log-opening-redis.js";
 import type { LogRequirements } from "../../src/authz/follow/log-examination.js";
 import type { ResyncCause } from "../../src/authz/follow/log-order.js";
-import { partitionKeys } from "../../src/revocation-log/partition.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
@@ -18,14 +18,13 @@ import type { RevocationLog } from "../../src/revocation-log/revocation-log.js";
 import { patientConnections } from "./patient-connections.js";
 import { tokenNames } from "./token-names.js";
 
-export const KEYS = partitionKeys(0);
+export const KEYS = LOG_KEYS;
 export const HORIZON_S = 970;
 
 /** What a node demands of a log, unless a test says otherwise. */
 export const REQUIRED: LogRequirements = {
   skewMs: 5000,
   horizonS: HORIZON_S,
-  partitions: 1,
   minReplicas: 0,
   unkeptMaxMs: undefined,
 };

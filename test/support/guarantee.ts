@@ -8,7 +8,7 @@ import { setTimeout as passing } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import { formatMs, reportMeasured } from "./e2e-report.js";
 import type { Poller } from "./e2e-poller.js";
-import type { E2eDeployment, Pod } from "./e2e-deployment.js";
+import { untilAnswered, type E2eDeployment, type Pod } from "./e2e-deployment.js";
 
 /** What the nodes of every deployment are set to. */
 export const MAX_STALENESS_MS = 1000;
@@ -50,8 +50,8 @@ interface Revoked {
   readonly pollers: readonly Poller[];
 }
 
-/** Runs the faults and asserts that nothing was allowed past the limit. Returns what was revoked. */
-export async function expectGuarantee(run: GuaranteeRun): Promise<readonly string[]> {
+/** Runs the faults and asserts that nothing was allowed past the limit, and is refused at the end. */
+export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
   const seed = randomInt(2 ** 31);
   const random = seeded(seed);
   const history: string[] = [];
@@ -91,7 +91,21 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<readonly strin
       `node allowed was sent ${formatMs(worstMs)} after the acknowledgement (promised: ` +
       `${MAX_STALENESS_MS} ms)`,
   );
-  return revoked.map(({ token }) => token);
+  await expectInForce(run, revoked);
+}
+
+/** After the faults, every node follows the log again and refuses all that was revoked. */
+async function expectInForce(
+  { deployment, pods }: GuaranteeRun,
+  revoked: readonly Revoked[],
+): Promise<void> {
+  const live = deployment.token({ tenant: "acme", user: "ann", session: "chaos-alive" });
+  for (const pod of pods) {
+    await untilAnswered(pod, "/things", { token: live }, "200");
+    for (const { token } of revoked) {
+      expect(await pod.client.seen("/things", { token })).toBe("401 session_revoked");
+    }
+  }
 }
 
 /** Mints a token, has it asked for everywhere, revokes it, and goes on asking for a while. */

@@ -11,7 +11,7 @@ import type { Outbox } from "../../src/sessions/outbox/outbox.js";
 import type { PasswordHasher } from "../../src/sessions/passwords/password-hasher.js";
 import type { Role } from "../../src/sessions/login/scopes.js";
 import type { InProcessSessions } from "./in-process-sessions.js";
-import { type StagedUser } from "./in-process-sessions.js";
+import { type TestUser } from "./in-process-sessions.js";
 
 /** A public key, as far as the API looks at it. */
 export const STAGED_KEY = { kty: "EC", crv: "P-256", kid: "one", x: "AA", y: "AA" };
@@ -31,7 +31,7 @@ export interface ApiAnswer {
   readonly json: unknown;
 }
 
-export interface StagedCaller extends StagedUser {
+export interface TestCaller extends TestUser {
   readonly token: string;
   readonly refreshToken: string;
   readonly session: string;
@@ -41,7 +41,7 @@ export interface InProcessApiOptions {
   readonly trustedProxies?: readonly string[];
   readonly bounds?: Partial<ApiBounds>;
   readonly listen?: ListenAddress;
-  /** Instead of the stage's own parts, where a fault is to be forced. */
+  /** Instead of the service's own parts, where a fault is to be forced. */
   readonly parts?: Partial<StagedDependencies>;
 }
 
@@ -56,7 +56,7 @@ type StagedDependencies = Omit<
 };
 
 export class InProcessApi {
-  readonly stage: InProcessSessions;
+  readonly service: InProcessSessions;
   readonly failures: RequestFailure[] = [];
   readonly answered: ApiAnswered[] = [];
   ready = true;
@@ -69,35 +69,35 @@ export class InProcessApi {
   readonly #agent = new Agent({ keepAlive: true });
   #api: Api | undefined;
 
-  private constructor(stage: InProcessSessions) {
-    this.stage = stage;
+  private constructor(service: InProcessSessions) {
+    this.service = service;
   }
 
   static async start(
-    stage: InProcessSessions,
+    service: InProcessSessions,
     options: InProcessApiOptions = {},
   ): Promise<InProcessApi> {
-    const staged = new InProcessApi(stage);
+    const api = new InProcessApi(service);
     const { trustedProxies = [], bounds = {} } = options;
     const { listen = { kind: "tcp", host: "127.0.0.1", port: 0 } } = options;
-    const parts = { ...stage.parts, ...options.parts };
-    staged.#api = await startApi(
+    const parts = { ...service.parts, ...options.parts };
+    api.#api = await startApi(
       { listen, trustedProxies, bounds },
       {
         sessions: parts,
         admin: parts,
         outbox: parts.outbox,
         refusals: parts.refusals,
-        keys: { jwks: () => ({ keys: staged.keys }) },
-        nodes: { readNodes: () => staged.readNodes() },
-        isReady: () => staged.ready,
+        keys: { jwks: () => ({ keys: api.keys }) },
+        nodes: { readNodes: () => api.readNodes() },
+        isReady: () => api.ready,
         log: {
-          requestFailed: (failure) => staged.failures.push(failure),
-          answered: (one) => staged.answered.push(one),
+          requestFailed: (failure) => api.failures.push(failure),
+          answered: (one) => api.answered.push(one),
         },
       },
     );
-    return staged;
+    return api;
   }
 
   get port(): number {
@@ -112,12 +112,10 @@ export class InProcessApi {
   }
 
   /** Somebody who has logged in, in a tenant of their own unless one is given. */
-  async caller(
-    of: { tenant?: string; role?: Role; oneTime?: boolean } = {},
-  ): Promise<StagedCaller> {
+  async caller(of: { tenant?: string; role?: Role; oneTime?: boolean } = {}): Promise<TestCaller> {
     const tenant = of.role === "operator" ? "sekisho" : of.tenant;
-    const user = await this.stage.addUser({ ...of, ...(tenant === undefined ? {} : { tenant }) });
-    const { accessToken: token, refreshToken, sessionId: session } = await this.stage.open(user);
+    const user = await this.service.addUser({ ...of, ...(tenant === undefined ? {} : { tenant }) });
+    const { accessToken: token, refreshToken, sessionId: session } = await this.service.open(user);
     return { ...user, token, refreshToken, session };
   }
 

@@ -171,7 +171,7 @@ class ToldLimits {
   }
 }
 
-export interface StagedUser {
+export interface TestUser {
   readonly tenant: string;
   readonly user: string;
   readonly login: string;
@@ -234,7 +234,7 @@ export class InProcessSessions {
   /** In a tenant of their own unless one is given. */
   async addUser(
     of: { tenant?: string; role?: Role; oneTime?: boolean; login?: string } = {},
-  ): Promise<StagedUser> {
+  ): Promise<TestUser> {
     await (this.#administratorAdded ??= this.#addAdministrator());
     const tenant = of.tenant ?? (await this.addTenant());
     const user = `user ${randomUUID()}`;
@@ -253,12 +253,12 @@ export class InProcessSessions {
   }
 
   /** A login's request, right in everything unless said otherwise. */
-  requestOf({ tenant, login: name }: StagedUser, other: Partial<LoginRequest> = {}): LoginRequest {
+  requestOf({ tenant, login: name }: TestUser, other: Partial<LoginRequest> = {}): LoginRequest {
     const rest = { password: PASSWORD, deviceName: "a telephone", address: ADDRESS };
     return { tenant, login: name, ...rest, ...other };
   }
 
-  async open(user: StagedUser): Promise<IssuedTokens> {
+  async open(user: TestUser): Promise<IssuedTokens> {
     const outcome = await login(this.parts, this.requestOf(user));
     if (outcome.kind !== "opened") throw new Error(`no session: ${JSON.stringify(outcome)}`);
     return outcome.tokens;
@@ -315,13 +315,13 @@ export class InProcessSessions {
     return this.db.transaction({ role: "tenant", tenant }, work);
   }
 
-  sessionsOf({ tenant, user }: StagedUser) {
+  sessionsOf({ tenant, user }: TestUser) {
     return this.asTenant(tenant, (queries) =>
       queries.select().from(sessions).where(eq(sessions.userId, user)),
     );
   }
 
-  async userRow({ tenant, user }: StagedUser) {
+  async userRow({ tenant, user }: TestUser) {
     const [row] = await this.asTenant(tenant, (queries) =>
       queries.select().from(users).where(eq(users.userId, user)),
     );

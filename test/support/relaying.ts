@@ -60,7 +60,8 @@ export function startRelaying(options: RelayingOptions): Relaying {
   const relay = new Relay({
     database,
     clock,
-    partitions: [{ logAdmin, publisher }],
+    logAdmin,
+    publisher,
     horizonS,
     minReplicas: options.minReplicas ?? 0,
     newId: randomUUID,

@@ -1,6 +1,7 @@
 /** Reads Envoy's check request: the credentials, the route's settings, the ids for the logs. */
 import type { AttributeContext_HttpRequest } from "../../generated/envoy/service/auth/v3/attribute_context.js";
 import type { CheckRequest } from "../../generated/envoy/service/auth/v3/external_auth.js";
+import { bearerTokenIn } from "../../tokens/bearer.js";
 
 /** The content of `authorization`. `unusable`: anything but exactly one bearer token. */
 export type Credentials =
@@ -67,14 +68,11 @@ class WantedHeaders {
   }
 }
 
-/** RFC 6750, section 2.1. The scheme is case-insensitive (RFC 9110, section 11.1). */
-const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+) *$/i;
-
 function readCredentials(authorization: readonly string[]): Credentials {
   const [value] = authorization;
   if (value === undefined) return { kind: "none" };
   if (authorization.length > 1) return { kind: "unusable" };
-  const token = BEARER.exec(value)?.[1];
+  const token = bearerTokenIn(value);
   return token === undefined ? { kind: "unusable" } : { kind: "bearer", token };
 }
 

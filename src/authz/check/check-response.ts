@@ -8,6 +8,11 @@ import type { HeaderValueOption } from "../../generated/envoy/config/core/v3/bas
 import { HeaderValueOption_HeaderAppendAction as AppendAction } from "../../generated/envoy/config/core/v3/base.js";
 import type { CheckResponse } from "../../generated/envoy/service/auth/v3/external_auth.js";
 import type { AccessToken } from "../../tokens/access-token.js";
+import {
+  BEARER_CHALLENGE,
+  insufficientScopeChallenge,
+  invalidTokenChallenge,
+} from "../../tokens/bearer.js";
 import type { Decision } from "./decide.js";
 import { IDENTITY_HEADERS, identityHeaders } from "./identity-headers.js";
 import { REASONS, type DenyReason, type Reason } from "./reason.js";
@@ -66,7 +71,7 @@ function denied(
     overwrite("content-type", "application/problem+json"),
     overwrite("cache-control", "no-store"),
   ];
-  const challenge = bearerChallenge(reason, problem.title, neededScopes);
+  const challenge = challengeOf(reason, problem.title, neededScopes);
   if (challenge !== undefined) headers.push(overwrite("www-authenticate", challenge));
   if (status === 503) headers.push(overwrite("retry-after", String(RETRY_AFTER_S)));
   return {
@@ -79,20 +84,14 @@ function denied(
   };
 }
 
-/** RFC 6750, section 3. A request without a token gets no error code. */
-function bearerChallenge(
+function challengeOf(
   reason: DenyReason,
   title: string,
   neededScopes: readonly string[],
 ): string | undefined {
-  const { status } = REASONS[reason];
-  if (reason === "token_missing") return 'Bearer realm="sekisho"';
-  if (status === 401) {
-    return `Bearer realm="sekisho", error="invalid_token", error_description="${title}"`;
-  }
-  if (reason !== "scope_insufficient") return undefined;
-  const scope = neededScopes.join(" ");
-  return `Bearer realm="sekisho", error="insufficient_scope", scope="${scope}"`;
+  if (reason === "token_missing") return BEARER_CHALLENGE;
+  if (REASONS[reason].status === 401) return invalidTokenChallenge(title);
+  return reason === "scope_insufficient" ? insufficientScopeChallenge(neededScopes) : undefined;
 }
 
 function rpcCode(status: (typeof REASONS)[DenyReason]["status"]): number {

@@ -5,6 +5,7 @@
 import type { Moment } from "../../runtime/clock.js";
 import { clockOffsetMs, describeClockOffset, type HeardClock } from "../../runtime/clock-offset.js";
 import { isIdentified, sameServer, unidentifiedServer } from "../../revocation-log/log-server.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
 import type {
   LogFacts,
   LogMeta,
@@ -38,7 +39,6 @@ export interface LogProblem {
 export interface LogRequirements {
   readonly skewMs: number;
   readonly horizonS: number;
-  readonly partitions: number;
   /** The least number of replicas that confirm each proof; the log may require more. */
   readonly minReplicas: number;
   /** How long a log counts after its relay's last stamp; undefined: for ever. */
@@ -78,7 +78,7 @@ export function examineFacts(
   if (!clocksAgree(facts, required.skewMs)) {
     const { skewMs } = required;
     const difference = describeClockOffset("Redis", clockOffsetMs(facts), skewMs);
-    return unfit("clock_difference", difference);
+    return unfit("clock_difference", `${difference}, or raise SEKISHO_CLOCK_SKEW_S everywhere`);
   }
   return examineMeta(facts.meta, facts.server, required, applied);
 }
@@ -113,10 +113,10 @@ function examineMeta(
         "service to restore it",
     );
   }
-  if (meta.partitions !== required.partitions) {
+  if (meta.partitions !== PARTITIONS) {
     return unfit(
       "partitions_differ",
-      `the log has ${meta.partitions} partitions, this node is set to ${required.partitions}`,
+      `the log has ${meta.partitions} partitions, this node is set to ${PARTITIONS}`,
     );
   }
   if (meta.horizonS < required.horizonS) {

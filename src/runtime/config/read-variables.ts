@@ -24,7 +24,7 @@ export class VariableReader<T extends VariableTable> {
   readonly #table: T;
 
   /** @param faults those found before, for variables that no program has */
-  constructor(table: T, env: Environment, faults: readonly ConfigFault[] = []) {
+  constructor(table: T, env: Environment, faults: readonly ConfigFault[]) {
     this.#table = table;
     this.env = env;
     this.faults = [...faults];

@@ -1,14 +1,10 @@
 import { and, desc, eq, lt, or } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { sessions } from "../database/schema-sql.js";
+import { sessionView } from "../login/session-sql.js";
+import type { SessionView } from "../login/session-view.js";
 
-export interface UserSessionView {
-  readonly sessionId: string;
-  readonly deviceName: string;
-  readonly address: string;
-  readonly createdAtMs: number;
-  readonly lastUsedAtMs: number;
-  readonly lastUsedAddress: string;
+export interface UserSessionView extends SessionView {
   readonly expiresAtMs: number;
   readonly endedAtMs: number | undefined;
   /** The audit kind of the act that ended it. */
@@ -37,12 +33,7 @@ export async function readSessions(
     .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
     .limit(limit);
   return rows.map((row) => ({
-    sessionId: row.sessionId,
-    deviceName: row.deviceName,
-    address: row.address,
-    createdAtMs: row.createdAt.getTime(),
-    lastUsedAtMs: row.lastUsedAt.getTime(),
-    lastUsedAddress: row.lastUsedAddress,
+    ...sessionView(row),
     // Whichever comes first.
     expiresAtMs: Math.min(row.idleExpiresAt.getTime(), row.expiresAt.getTime()),
     endedAtMs: row.endedAt?.getTime(),

@@ -1,7 +1,6 @@
 /** The API's answers: described in the OpenAPI document, and checked before they are sent. */
 import { z } from "zod";
-import { ON_STALE } from "../../revocation-log/on-stale.js";
-import { UNCONFIRMED_REASONS } from "../../revocation-log/receipt.js";
+import { revocationAnswerSchema } from "../../revocation-log/api-answers.js";
 import { PROBLEM_CODES, PROBLEMS, type ProblemCode } from "./problem-codes.js";
 import { PROBLEM_TYPE } from "./problem-headers.js";
 import { API_SCHEMAS } from "./request-fields.js";
@@ -27,27 +26,7 @@ export const tokensAnswer = z
 /** 204: done, with no content. */
 export const nothingAnswer = z.undefined().register(API_SCHEMAS, { description: "Done." });
 
-const unconfirmedNode = z.object({
-  node: z.string(),
-  max_staleness_ms: z.number().optional(),
-  on_stale: z.enum(ON_STALE).optional(),
-  reason: z.enum(UNCONFIRMED_REASONS).optional(),
-});
-
-const receipt = {
-  published: z.boolean(),
-  acknowledged: z.boolean(),
-  event_ids: z.array(z.string()),
-  code: z.string().optional(),
-  confirmed: z.boolean().optional(),
-  nodes: count.optional(),
-  applied: count.optional(),
-  per_node: z.array(z.object({ node: z.string(), ms: z.number() })).optional(),
-  pending: z.array(unconfirmedNode).optional(),
-  silent: z.array(unconfirmedNode).optional(),
-};
-
-export const revocationAnswer = z.object(receipt).register(API_SCHEMAS, {
+export const revocationAnswer = revocationAnswerSchema.register(API_SCHEMAS, {
   id: "Revocation",
   description:
     "`published` and `acknowledged`: in force, on every node after its staleness limit at the latest. Otherwise (202) it is committed and will be published; `code` says why it is not published yet. `applied` counts the nodes (of `nodes`) that have confirmed it, and `per_node` says after how many milliseconds; `pending` nodes have not confirmed it in time, and `silent` ones must be stale if they are running. A node with the `reason` `former_log` was last seen in a log that has been left, and may still follow it; it is silent if that log was retired. The other reasons concern rows in Redis that another process has written or removed; their nodes are pending: `not_delivered` (the row says that the node has applied the entry, but Redis has not delivered it to that node), `row_conflict` (the row contradicts what it said before) and `row_missing` (there is no row, so `max_staleness_ms` and `on_stale` are left out). `confirmed`: no node is pending. The nodes are left out without `wait_ms`, and when they are not known.",
@@ -55,8 +34,8 @@ export const revocationAnswer = z.object(receipt).register(API_SCHEMAS, {
 
 export type RevocationBody = z.output<typeof revocationAnswer>;
 
-export const passwordSetAnswer = z
-  .object({ ...receipt, one_time_password: z.string().optional() })
+export const passwordSetAnswer = revocationAnswerSchema
+  .extend({ one_time_password: z.string().optional() })
   .register(API_SCHEMAS, {
     id: "PasswordSet",
     description:

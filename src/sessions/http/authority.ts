@@ -1,4 +1,5 @@
 /** Who the caller is and what they may do. Decided before a body is read. */
+import { bearerTokenIn } from "../../tokens/bearer.js";
 import { isIdentifier } from "../../tokens/identifier.js";
 import type { Caller } from "../login/caller.js";
 import type { Problem } from "./problem.js";
@@ -33,9 +34,6 @@ export function refusalOf(
   return tenant === caller.tenant ? undefined : { code: "not_found" };
 }
 
-/** RFC 6750, section 2.1; the scheme's name in any case (RFC 9110, section 11.1). */
-const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
-
 /**
  * The access token of a request. Several `authorization` headers are refused like an invalid one.
  */
@@ -46,6 +44,6 @@ export function bearerOf(
   if (header === undefined || !/^bearer( |$)/i.test(header)) {
     return { refused: { code: others.length > 0 ? "invalid_token" : "token_missing" } };
   }
-  const token = others.length === 0 ? BEARER.exec(header)?.[1] : undefined;
+  const token = others.length === 0 ? bearerTokenIn(header) : undefined;
   return token === undefined ? { refused: { code: "invalid_token" } } : { token };
 }

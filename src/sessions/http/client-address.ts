@@ -79,7 +79,8 @@ function addRange(ranges: BlockList, entry: string): void {
     return;
   }
   const bits = Number(prefix);
-  if (!/^[0-9]{1,3}$/.test(prefix) || bits > (family === "ipv4" ? 32 : 128)) throw notARange(entry);
+  const isNumber = /^(0|[1-9][0-9]{0,2})$/.test(prefix);
+  if (!isNumber || bits > (family === "ipv4" ? 32 : 128)) throw notARange(entry);
   ranges.addSubnet(address, bits, family);
 }
 

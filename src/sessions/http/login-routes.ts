@@ -15,7 +15,7 @@ import {
   refreshTokenField,
   waitQuery,
 } from "./request-fields.js";
-import { publishAndAnswer } from "./revocation-answer.js";
+import { answerEnded } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
 
 const TAG = "Sessions";
@@ -116,8 +116,7 @@ export function addLogout(
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
     const ended = await logout(dependencies, caller, address);
-    if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
+    return answerEnded(dependencies.outbox, ended, query.wait_ms);
   });
 }
 

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { nodesAnswerSchema } from "../../revocation-log/nodes-answer.js";
+import { nodesAnswerSchema } from "../../revocation-log/api-answers.js";
 import type { LogReport, NodeReport } from "../../revocation-log/nodes-report.js";
 import type { FormerNode } from "../../revocation-log/receipt.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";

@@ -9,7 +9,6 @@ import {
   type OwnSessionDependencies,
 } from "../login/own-sessions.js";
 import { changeOwnPassword, type PasswordChangeDependencies } from "../login/password-change.js";
-import type { SessionView } from "../login/session-view.js";
 import { ownSessionsAnswer, revocationAnswer } from "./answer-schemas.js";
 import {
   noBody,
@@ -21,7 +20,7 @@ import {
 } from "./request-fields.js";
 import { answerEnded, publishAndAnswer } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
-import { timeBody } from "./time-body.js";
+import { sessionBody } from "./session-body.js";
 
 const TAG = "My sessions";
 
@@ -45,7 +44,8 @@ export function addOwnSessions(
   } as const;
   routes.guarded(plan, async ({ caller }) => {
     const sessions = await listOwnSessions(dependencies, caller);
-    return answered(200, { sessions: sessions.map(sessionBody) });
+    const bodies = sessions.map((one) => ({ ...sessionBody(one), current: one.current }));
+    return answered(200, { sessions: bodies });
   });
 }
 
@@ -66,8 +66,6 @@ export function addOwnSessionEnd(routes: Routes, dependencies: OwnDependencies):
   } as const;
   routes.guarded(plan, async ({ caller, path, query, address }) => {
     const ended = await endOwnSession(dependencies, caller, path.session, address);
-    if (ended === undefined) return refused("not_found");
-    if (ended.kind === "caller_ended") return refused("invalid_token");
     return answerEnded(dependencies.outbox, ended, query.wait_ms);
   });
 }
@@ -89,8 +87,7 @@ export function addOtherSessionsEnd(routes: Routes, dependencies: OwnDependencie
   } as const;
   routes.guarded(plan, async ({ caller, query, address }) => {
     const ended = await endOwnOtherSessions(dependencies, caller, address);
-    if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
+    return answerEnded(dependencies.outbox, ended, query.wait_ms);
   });
 }
 
@@ -136,17 +133,4 @@ export function addOwnPassword(
         return refused(outcome.code);
     }
   });
-}
-
-function sessionBody(session: SessionView) {
-  return {
-    session_id: session.sessionId,
-    device_name: session.deviceName,
-    address: session.address,
-    created_at: timeBody(session.createdAtMs),
-    last_used_at: timeBody(session.lastUsedAtMs),
-    last_used_address: session.lastUsedAddress,
-    ...(session.endedAtMs === undefined ? {} : { ended_at: timeBody(session.endedAtMs) }),
-    current: session.current ?? false,
-  };
 }

@@ -1,3 +1,8 @@
+import {
+  BEARER_CHALLENGE,
+  insufficientScopeChallenge,
+  invalidTokenChallenge,
+} from "../../tokens/bearer.js";
 import { PROBLEMS } from "./problem-codes.js";
 import type { Problem } from "./problem.js";
 
@@ -14,7 +19,7 @@ export function commonHeaders(requestId: string): Readonly<Record<string, string
 
 export function problemHeaders(problem: Problem): Readonly<Record<string, string>> {
   const { retryAfterS, allow } = problem;
-  const challenge = bearerChallenge(problem);
+  const challenge = challengeOf(problem);
   return {
     "content-type": PROBLEM_TYPE,
     ...(challenge === undefined ? {} : { "www-authenticate": challenge }),
@@ -24,14 +29,12 @@ export function problemHeaders(problem: Problem): Readonly<Record<string, string
 }
 
 /**
- * RFC 6750, section 3. Every 401 has a challenge (RFC 9110, section 15.5.2); only one that concerns
- * an access token has an error code.
+ * Every 401 has a challenge (RFC 9110, section 15.5.2); only one that concerns an access token has an
+ * error code.
  */
-function bearerChallenge({ code }: Problem): string | undefined {
+function challengeOf({ code }: Problem): string | undefined {
   const { status, title } = PROBLEMS[code];
-  if (code === "invalid_token") {
-    return `Bearer realm="sekisho", error="invalid_token", error_description="${title}"`;
-  }
-  if (code === "scope_insufficient") return 'Bearer realm="sekisho", error="insufficient_scope"';
-  return status === 401 ? 'Bearer realm="sekisho"' : undefined;
+  if (code === "invalid_token") return invalidTokenChallenge(title);
+  if (code === "scope_insufficient") return insufficientScopeChallenge([]);
+  return status === 401 ? BEARER_CHALLENGE : undefined;
 }

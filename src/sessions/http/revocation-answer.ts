@@ -1,8 +1,10 @@
 /** A revocation is answered with its receipt, with the fields of `sekisho revoke --json`. */
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
+import type { CallerEnded } from "../login/caller.js";
 import type { Outbox, RevocationReceipt } from "../outbox/outbox.js";
 import type { UnconfirmedNode } from "../../revocation-log/receipt.js";
 import type { RevocationBody } from "./answer-schemas.js";
+import { refused, type Refused } from "./route.js";
 
 export interface AnsweredRevocation {
   /** 202: committed and certain to be published, but not in force yet. */
@@ -23,12 +25,20 @@ export async function publishAndAnswer(
   return { status: receipt.published ? 200 : 202, body: revocationBody(receipt, event_ids) };
 }
 
-/** The same for an act that may have been done before: then nothing is published again. */
+/**
+ * The answer to an act that ends sessions. Where it was done before, nothing is published again.
+ * `ended`: undefined if there is no such session or user.
+ */
 export async function answerEnded(
   outbox: Outbox,
-  ended: { readonly committed: readonly DecidedRevocation[]; readonly repeatedBy?: string },
+  ended:
+    | { readonly committed: readonly DecidedRevocation[]; readonly repeatedBy?: string }
+    | CallerEnded
+    | undefined,
   waitMs: number,
-): Promise<AnsweredRevocation> {
+): Promise<AnsweredRevocation | Refused> {
+  if (ended === undefined) return refused("not_found");
+  if (!("committed" in ended)) return refused("invalid_token");
   const { committed, repeatedBy: actor } = ended;
   const [earlier] = committed;
   if (actor === undefined || earlier === undefined) {

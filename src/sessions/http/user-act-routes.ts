@@ -48,8 +48,6 @@ export function addSessionEnd(routes: Routes, dependencies: ActDependencies): vo
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query: { reason, wait_ms: waitMs } }) => {
     const ended = await endUserSession(dependencies, { caller, address, reason }, path);
-    if (ended === undefined) return refused("not_found");
-    if (ended.kind === "caller_ended") return refused("invalid_token");
     return answerEnded(dependencies.outbox, ended, waitMs);
   });
 }
@@ -66,9 +64,7 @@ export function addRevokeAll(routes: Routes, dependencies: ActDependencies): voi
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
     const ended = await revokeAll(dependencies, { caller, address, reason }, path);
-    if (ended === undefined) return refused("not_found");
-    if (ended.kind === "caller_ended") return refused("invalid_token");
-    return publishAndAnswer(dependencies.outbox, ended.committed, query.wait_ms);
+    return answerEnded(dependencies.outbox, ended, query.wait_ms);
   });
 }
 
@@ -85,10 +81,8 @@ export function addDisable(routes: Routes, dependencies: ActDependencies): void 
   } as const;
   routes.guarded(plan, async ({ caller, address, path, query, body: { reason } }) => {
     const outcome = await disableUser(dependencies, { caller, address, reason }, path);
-    if (outcome === undefined) return refused("not_found");
-    if (outcome.kind === "caller_ended") return refused("invalid_token");
-    if (outcome.kind === "last_operator") return refused("last_operator");
-    return publishAndAnswer(dependencies.outbox, outcome.committed, query.wait_ms);
+    if (outcome?.kind === "last_operator") return refused("last_operator");
+    return answerEnded(dependencies.outbox, outcome, query.wait_ms);
   });
 }
 

@@ -18,6 +18,7 @@ import {
   userPath,
 } from "./request-fields.js";
 import { answered, invalidCursor, refused, type Routes } from "./route.js";
+import { sessionBody } from "./session-body.js";
 import { timeBody } from "./time-body.js";
 
 const TAG = "Users";
@@ -118,7 +119,10 @@ export function addUserSessions(routes: Routes, dependencies: AdminDependencies)
     const page = await listUserSessions(dependencies, path, query);
     if (page === undefined) return refused("not_found");
     if (page.kind === "cursor_invalid") return invalidCursor();
-    return answered(200, { sessions: page.items.map(sessionBody), next_cursor: page.nextCursor });
+    return answered(200, {
+      sessions: page.items.map(userSessionBody),
+      next_cursor: page.nextCursor,
+    });
   });
 }
 
@@ -133,16 +137,11 @@ function userBody(user: UserView): z.input<typeof usersAnswer>["users"][number] 
   };
 }
 
-type SessionBody = z.input<typeof userSessionsAnswer>["sessions"][number];
+type UserSessionBody = z.input<typeof userSessionsAnswer>["sessions"][number];
 
-function sessionBody(session: UserSessionView): SessionBody {
+function userSessionBody(session: UserSessionView): UserSessionBody {
   return {
-    session_id: session.sessionId,
-    device_name: session.deviceName,
-    address: session.address,
-    created_at: timeBody(session.createdAtMs),
-    last_used_at: timeBody(session.lastUsedAtMs),
-    last_used_address: session.lastUsedAddress,
+    ...sessionBody(session),
     expires_at: timeBody(session.expiresAtMs),
     ended_at: session.endedAtMs === undefined ? undefined : timeBody(session.endedAtMs),
     ended_by: session.endedBy,

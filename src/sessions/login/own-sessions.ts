@@ -11,7 +11,7 @@ import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "./
 import { endOtherSessions, endSession, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
-import type { SessionView } from "./session-view.js";
+import type { OwnSessionView } from "./session-view.js";
 
 export interface OwnSessionDependencies extends EndingDependencies {
   readonly db: Database;
@@ -31,7 +31,7 @@ export interface Ended {
 export async function listOwnSessions(
   { db, clock }: Pick<OwnSessionDependencies, "db" | "clock">,
   caller: Caller,
-): Promise<readonly SessionView[]> {
+): Promise<readonly OwnSessionView[]> {
   const { tenant } = caller;
   const found = await db.transaction({ role: "tenant", tenant }, (queries) =>
     readOpenSessions(queries, caller, clock.wallMs(), OPEN_SESSIONS_MAX),

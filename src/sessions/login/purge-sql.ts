@@ -3,7 +3,8 @@
  * the index on their time and deletes them by their keys. The condition is repeated in the DELETE,
  * so that a row changed in between (one more failure, say) is checked again and kept.
  */
-import { and, asc, eq, gt, isNotNull, isNull, lte, min, notExists, or, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lte, notExists, or, sql } from "drizzle-orm";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { Queries } from "../database/queries-sql.js";
 import { loginFailures, refreshTokens, revocations, sessions } from "../database/schema-sql.js";
 
@@ -75,12 +76,14 @@ export const purgeLoginFailures: Batch<{
 };
 
 /** Never one that is not published yet, however old. */
-export const purgeRevocations: Batch<{
-  readonly partition: number;
-  readonly decidedMs: number;
-}> = async (queries, { partition, decidedMs }, max) => {
+export const purgeRevocations: Batch<{ readonly decidedMs: number }> = async (
+  queries,
+  { decidedMs },
+  max,
+) => {
   const old = and(
-    eq(revocations.partition, partition),
+    // The index on the time begins with the partition.
+    eq(revocations.partition, PARTITION),
     lte(revocations.at, new Date(decidedMs)),
     isNotNull(revocations.publishedAt),
   );
@@ -94,12 +97,3 @@ export const purgeRevocations: Batch<{
   const deleting = queries.delete(revocations).where(and(sql`${key} IN ${found}`, old));
   return (await deleting.returning({ tenant: revocations.tenantId })).length;
 };
-
-/** The first partition after this one with revocations: their index begins with the partition. */
-export async function nextPartition(queries: Queries, after: number): Promise<number | undefined> {
-  const [row] = await queries
-    .select({ partition: min(revocations.partition) })
-    .from(revocations)
-    .where(gt(revocations.partition, after));
-  return row?.partition ?? undefined;
-}

@@ -18,7 +18,6 @@ import { PeriodicTask } from "../../runtime/periodic-task.js";
 import type { Schedule } from "../../runtime/schedule.js";
 import type { LockoutSettings } from "./lockout.js";
 import {
-  nextPartition,
   purgeLoginFailures,
   purgeRefreshTokens,
   purgeRevocations,
@@ -98,6 +97,7 @@ export class Purger {
     const { windowMs } = this.#options.lockout;
     const expired = { expiredMs: nowMs };
     const over = { expiredMs: nowMs - SESSIONS_KEPT_MS };
+    const published = { decidedMs: nowMs - REVOCATIONS_KEPT_MS };
     const failures = { lastFailedMs: nowMs - windowMs - 1, lockedUntilMs: nowMs };
     return {
       refreshTokens: await this.#inBatches((queries, max) =>
@@ -107,26 +107,10 @@ export class Purger {
       loginFailures: await this.#inBatches((queries, max) =>
         purgeLoginFailures(queries, failures, max),
       ),
-      revocations: await this.#purgeRevocations(nowMs - REVOCATIONS_KEPT_MS),
+      revocations: await this.#inBatches((queries, max) =>
+        purgeRevocations(queries, published, max),
+      ),
     };
-  }
-
-  async #purgeRevocations(decidedMs: number): Promise<number> {
-    let count = 0;
-    let partition = await this.#nextPartition(-1);
-    while (partition !== undefined) {
-      const bound = { partition, decidedMs };
-      count += await this.#inBatches((queries, max) => purgeRevocations(queries, bound, max));
-      partition = await this.#nextPartition(partition);
-    }
-    return count;
-  }
-
-  async #nextPartition(after: number): Promise<number | undefined> {
-    if (this.#task.closed) return undefined;
-    return this.#options.db.transaction({ role: "purge" }, (queries) =>
-      nextPartition(queries, after),
-    );
   }
 
   async #inBatches(batch: (queries: Queries, max: number) => Promise<number>): Promise<number> {

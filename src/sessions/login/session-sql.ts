@@ -183,14 +183,18 @@ export async function readOpenSessions(
     )
     .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
     .limit(max);
-  return rows.map((row) => ({
+  return rows.map(sessionView);
+}
+
+export function sessionView(row: typeof sessions.$inferSelect): SessionView {
+  return {
     sessionId: row.sessionId,
     deviceName: row.deviceName,
     address: row.address,
     createdAtMs: row.createdAt.getTime(),
     lastUsedAtMs: row.lastUsedAt.getTime(),
     lastUsedAddress: row.lastUsedAddress,
-  }));
+  };
 }
 
 function sameSession({ tenant, session }: SessionKey) {

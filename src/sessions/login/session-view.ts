@@ -6,7 +6,9 @@ export interface SessionView {
   readonly createdAtMs: number;
   readonly lastUsedAtMs: number;
   readonly lastUsedAddress: string;
-  readonly endedAtMs?: number;
+}
+
+export interface OwnSessionView extends SessionView {
   /** The caller's own session. */
-  readonly current?: boolean;
+  readonly current: boolean;
 }

@@ -1,8 +1,8 @@
-import { sql, type SQL } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { z } from "zod";
 import { nextSecond } from "../../runtime/clock.js";
 import type { Queries } from "../database/queries-sql.js";
-import { PARTITIONS } from "../../revocation-log/partition.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 
 /** Far more than any user's epoch can have risen since the backup. */
 const EPOCH_LEAP = 1_000_000;
@@ -33,12 +33,6 @@ const countsSchema = z.object({
     z.object({ tenant: z.string(), users: z.coerce.number(), sessions: z.coerce.number() }),
   ),
 });
-
-/** The partition of a tenant, as `partitionOf` computes it. */
-export function partitionInSql(tenant: SQL, partitions: number): SQL {
-  const hash = sql`sha256(convert_to(${tenant}, 'UTF8'))`;
-  return sql`(('x' || encode(substring(${hash} FOR 4), 'hex'))::bit(32)::bigint % ${partitions}::bigint)::integer`;
-}
 
 /**
  * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), ends
@@ -78,7 +72,7 @@ export async function revokeUsersAfter(
       INSERT INTO sekisho.revocations
         (tenant_id, event_id, partition, kind, user_id, epoch, issued_before, at, reason, actor,
          origin)
-      SELECT tenant_id, gen_random_uuid(), ${partitionInSql(sql`tenant_id`, PARTITIONS)},
+      SELECT tenant_id, gen_random_uuid(), ${PARTITION}::integer,
         'user_revoked', user_id, user_epoch,
         CASE WHEN user_epoch = ${Number.MAX_SAFE_INTEGER}::bigint
           THEN ${nextSecond(act.atMs)}::bigint END, ${at}, ${REASON}::text, ${act.actor}::text, 'service'

@@ -9,7 +9,6 @@
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import { PARTITIONS } from "../../revocation-log/partition.js";
 import { revokeUsersAfter } from "./after-restore-sql.js";
 import { requestRestore } from "./log-record-sql.js";
 import { coversOnlyFromMs } from "./relay-decision.js";
@@ -54,9 +53,7 @@ export async function afterRestore(
       if (page.last === undefined) break;
       after = page.last;
     }
-    for (let partition = 0; partition < PARTITIONS; partition += 1) {
-      await requestRestore(queries, partition, { atMs, coversFromMs: coversOnlyFromMs(atMs) });
-    }
+    await requestRestore(queries, { atMs, coversFromMs: coversOnlyFromMs(atMs) });
     const counts = { tenants: byTenant.size, users, sessions };
     // The operators' trail has the total.
     byTenant.delete("sekisho");

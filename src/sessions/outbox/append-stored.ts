@@ -13,7 +13,6 @@ const PAGE_MAX_ROWS = 2500;
 export interface AppendDependencies {
   readonly database: Database;
   readonly logAdmin: LogAdmin;
-  readonly partition: number;
   readonly requirements: LogRequirements;
 }
 
@@ -107,11 +106,11 @@ async function bothSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly
 }
 
 function readPage(
-  { database, partition }: AppendDependencies,
+  { database }: AppendDependencies,
   sinceMs: number,
   after: DecidedRevocation | undefined,
 ): Promise<readonly StoredRevocation[]> {
   return database.transaction({ role: "relay" }, (queries) =>
-    decidedAfter(queries, { partition, sinceMs }, after, PAGE_MAX_ROWS),
+    decidedAfter(queries, sinceMs, after, PAGE_MAX_ROWS),
   );
 }

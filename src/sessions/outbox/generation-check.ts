@@ -11,14 +11,12 @@ export type GenerationAnswer = boolean | undefined;
 
 export class GenerationCheck {
   readonly #database: Database;
-  readonly #partition: number;
   /** Reads that have not begun yet, by generation. */
   readonly #next = new Map<string, Promise<GenerationAnswer>>();
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(database: Database, partition: number) {
+  constructor(database: Database) {
     this.#database = database;
-    this.#partition = partition;
   }
 
   /** As of a moment after this call. Never rejects; bounded in time like any transaction. */
@@ -37,7 +35,7 @@ export class GenerationCheck {
   async #read(generation: string): Promise<GenerationAnswer> {
     try {
       return await this.#database.transaction({ role: "relay" }, (queries) =>
-        isCurrentGeneration(queries, this.#partition, generation),
+        isCurrentGeneration(queries, generation),
       );
     } catch {
       return undefined;

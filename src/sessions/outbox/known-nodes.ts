@@ -24,7 +24,6 @@ export interface KnownNodesDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly rows: { nodeRows(): Promise<NodesAndLog> };
-  readonly partition: number;
 }
 
 export class KnownNodesReader implements NodeRowsReader {
@@ -46,14 +45,14 @@ export class KnownNodesReader implements NodeRowsReader {
   }
 
   async #former(generation: string | undefined): Promise<FormerNodes> {
-    const { database, clock, partition } = this.#dependencies;
+    const { database, clock } = this.#dependencies;
     const atMs = clock.monotonicMs();
     const last = this.#last;
     if (last !== undefined && last.found.generation === generation) {
       if (atMs - last.atMs < REMEMBERED_MS) return last.found;
     }
     const found = await database.transaction({ role: "relay" }, (queries) =>
-      readFormerNodes(queries, partition, clock.wallMs()),
+      readFormerNodes(queries, clock.wallMs()),
     );
     this.#last = { atMs, found };
     return found;

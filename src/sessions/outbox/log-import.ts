@@ -12,6 +12,7 @@ import type { Database } from "../database/database.js";
 import type { Queries } from "../database/queries-sql.js";
 import { READ_BACK_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
 import type { RecordedEntry } from "../../revocation-log/recorded-entry.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import { importRevocations } from "./import-sql.js";
 import { importedRevocation } from "./imported-entry.js";
 import { recordCoverageGap, recordSearched } from "./log-record-sql.js";
@@ -21,7 +22,6 @@ export interface ImportDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly logAdmin: LogAdmin;
-  readonly partition: number;
 }
 
 export interface ImportSearch {
@@ -81,7 +81,7 @@ interface PageResult {
 }
 
 async function importPage(
-  { database, clock, partition }: ImportDependencies,
+  { database, clock }: ImportDependencies,
   { recorded, knownUpToSeq, generation }: ImportSearch,
   page: readonly RecordedEntry[],
   lastId: string,
@@ -92,9 +92,9 @@ async function importPage(
   const toRecord = generation === undefined || lastId === recorded ? undefined : generation;
   if (unknown.length === 0 && toRecord === undefined) return { imported: 0, unreadable: 0 };
   return database.transaction({ role: "relay" }, async (queries) => {
-    const found = await importUnknown(queries, partition, unknown, clock.wallMs());
+    const found = await importUnknown(queries, unknown, clock.wallMs());
     if (toRecord !== undefined) {
-      await recordSearched(queries, partition, { generation: toRecord, entryId: lastId });
+      await recordSearched(queries, { generation: toRecord, entryId: lastId });
     }
     return found;
   });
@@ -102,7 +102,6 @@ async function importPage(
 
 async function importUnknown(
   queries: Queries,
-  partition: number,
   entries: readonly RecordedEntry[],
   nowMs: number,
 ): Promise<PageResult> {
@@ -113,14 +112,14 @@ async function importUnknown(
   );
   const unreadable = entries.filter(({ kind }) => kind === "unreadable");
   if (unreadable.length > 0) {
-    await recordCoverageGap(queries, partition, coversOnlyFromMs(nowMs));
-    const rows = unreadable.map(({ id }) => unreadableEntry(partition, id, nowMs));
+    await recordCoverageGap(queries, coversOnlyFromMs(nowMs));
+    const rows = unreadable.map(({ id }) => unreadableEntry(id, nowMs));
     await recordAudit(queries, ...rows);
   }
   return { imported: imported.length, unreadable: unreadable.length };
 }
 
-function unreadableEntry(partition: number, entry: string, nowMs: number): AuditEntry {
+function unreadableEntry(entry: string, nowMs: number): AuditEntry {
   return {
     tenant: "sekisho",
     atMs: nowMs,
@@ -128,7 +127,7 @@ function unreadableEntry(partition: number, entry: string, nowMs: number): Audit
     outcome: "failed",
     reason: "unreadable_entry",
     actor: "sekisho",
-    detail: { entry, partition },
+    detail: { entry, partition: PARTITION },
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The nodes that follow a partition's log, or followed one that was left, as far as the database
+ * The nodes that follow the log, or followed one that was left, as far as the database
  * knows. All under the role relay.
  *
  * A row has the generation that the node had joined when it was last seen. While that is the
@@ -10,10 +10,11 @@
 import { and, asc, eq, gt, inArray, lte, ne, sql } from "drizzle-orm";
 import { logNodes, logRecords } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { FormerNode, KnownNode } from "../../revocation-log/receipt.js";
 
 export const FORMER_NODES_MS = 86_400_000;
-/** Per partition; further nodes are not stored. */
+/** Further nodes are not stored. */
 export const LOG_NODES_MAX = 10_000;
 
 export interface FormerNodes {
@@ -23,15 +24,11 @@ export interface FormerNodes {
 }
 
 /** The names of nodes last seen in the log of this generation. */
-export async function nodesOf(
-  queries: Queries,
-  partition: number,
-  generation: string,
-): Promise<readonly string[]> {
+export async function nodesOf(queries: Queries, generation: string): Promise<readonly string[]> {
   const rows = await queries
     .select({ node: logNodes.node })
     .from(logNodes)
-    .where(ofGeneration(partition, generation));
+    .where(ofGeneration(generation));
   return rows.map(({ node }) => node);
 }
 
@@ -39,13 +36,12 @@ export async function nodesOf(
 export async function recordNodes(
   queries: Queries,
   seen: {
-    readonly partition: number;
     readonly generation: string;
     readonly atMs: number;
     readonly nodes: readonly KnownNode[];
   },
 ): Promise<void> {
-  const { partition, generation, atMs, nodes } = seen;
+  const { generation, atMs, nodes } = seen;
   if (nodes.length === 0) return;
   const values = nodes.map(({ node, maxStalenessMs, onStale }) => ({
     node,
@@ -55,7 +51,7 @@ export async function recordNodes(
   await queries.execute(sql`
     INSERT INTO sekisho.log_nodes
       (partition, node, generation, max_staleness_ms, on_stale, retired, seen_at)
-    SELECT ${partition}::integer, node, ${generation}::text, "maxStalenessMs", "onStale", false,
+    SELECT ${PARTITION}::integer, node, ${generation}::text, "maxStalenessMs", "onStale", false,
       ${new Date(atMs).toISOString()}::timestamptz
     FROM jsonb_to_recordset(${JSON.stringify(values)}::jsonb)
       AS seen (node text, "maxStalenessMs" bigint, "onStale" text)
@@ -67,41 +63,32 @@ export async function recordNodes(
 /** Deletes nodes that have left the log of this generation. */
 export async function forgetNodes(
   queries: Queries,
-  partition: number,
   left: { readonly generation: string; readonly nodes: readonly string[] },
 ): Promise<void> {
   if (left.nodes.length === 0) return;
   await queries
     .delete(logNodes)
-    .where(and(ofGeneration(partition, left.generation), inArray(logNodes.node, [...left.nodes])));
+    .where(and(ofGeneration(left.generation), inArray(logNodes.node, [...left.nodes])));
 }
 
 /** Deletes nodes last seen more than FORMER_NODES_MS ago. */
-export async function forgetFormerNodes(
-  queries: Queries,
-  partition: number,
-  nowMs: number,
-): Promise<void> {
+export async function forgetFormerNodes(queries: Queries, nowMs: number): Promise<void> {
   await queries
     .delete(logNodes)
     .where(
       and(
-        eq(logNodes.partition, partition),
+        eq(logNodes.partition, PARTITION),
         lte(logNodes.seenAt, new Date(nowMs - FORMER_NODES_MS)),
       ),
     );
 }
 
 /** Nodes of former logs that have not joined the recorded one. */
-export async function readFormerNodes(
-  queries: Queries,
-  partition: number,
-  nowMs: number,
-): Promise<FormerNodes> {
+export async function readFormerNodes(queries: Queries, nowMs: number): Promise<FormerNodes> {
   const [record] = await queries
     .select({ generation: logRecords.generation })
     .from(logRecords)
-    .where(eq(logRecords.partition, partition));
+    .where(eq(logRecords.partition, PARTITION));
   const generation = record?.generation ?? undefined;
   if (generation === undefined) return { generation, nodes: [] };
   const nodes = await queries
@@ -109,7 +96,7 @@ export async function readFormerNodes(
     .from(logNodes)
     .where(
       and(
-        eq(logNodes.partition, partition),
+        eq(logNodes.partition, PARTITION),
         ne(logNodes.generation, generation),
         gt(logNodes.seenAt, new Date(nowMs - FORMER_NODES_MS)),
       ),
@@ -130,26 +117,25 @@ export async function readFormerNodes(
 /** Records that the log of this generation was closed for its nodes, or reopened. */
 export async function recordRetirement(
   queries: Queries,
-  partition: number,
   { generation, retired }: { readonly generation: string; readonly retired: boolean },
 ): Promise<void> {
-  await queries.update(logNodes).set({ retired }).where(ofGeneration(partition, generation));
+  await queries.update(logNodes).set({ retired }).where(ofGeneration(generation));
 }
 
 /** Marks every former log as gone. Returns how many nodes that concerns. */
-export async function retireFormerNodes(queries: Queries, partition: number): Promise<number> {
+export async function retireFormerNodes(queries: Queries): Promise<number> {
   const current = queries
     .select({ generation: logRecords.generation })
     .from(logRecords)
-    .where(eq(logRecords.partition, partition));
+    .where(eq(logRecords.partition, PARTITION));
   const rows = await queries
     .update(logNodes)
     .set({ retired: true })
-    .where(and(eq(logNodes.partition, partition), sql`${logNodes.generation} <> ALL (${current})`))
+    .where(and(eq(logNodes.partition, PARTITION), sql`${logNodes.generation} <> ALL (${current})`))
     .returning({ node: logNodes.node });
   return rows.length;
 }
 
-function ofGeneration(partition: number, generation: string) {
-  return and(eq(logNodes.partition, partition), eq(logNodes.generation, generation));
+function ofGeneration(generation: string) {
+  return and(eq(logNodes.partition, PARTITION), eq(logNodes.generation, generation));
 }

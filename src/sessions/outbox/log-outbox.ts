@@ -15,7 +15,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import { cutOffOf } from "../../revocation-log/entry.js";
-import { partitionOf, PARTITIONS } from "../../revocation-log/partition.js";
 import type { Publisher, DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { EntryAddress, Receipt } from "../../revocation-log/receipt.js";
 import { GenerationCheck } from "./generation-check.js";
@@ -35,13 +34,6 @@ export interface ReceiptWaiter {
   waitFor(entry: EntryAddress, waitMs: number): Promise<Receipt>;
 }
 
-export interface OutboxPartition {
-  readonly publisher: Publisher;
-  readonly receipts: ReceiptWaiter;
-  /** Whether a generation is the current one. Left out: asks the database. */
-  readonly check?: Pick<GenerationCheck, "isCurrent">;
-}
-
 export interface OutboxObserver {
   /** How many revocations of one request are in force. */
   onPublished(count: number): void;
@@ -54,18 +46,18 @@ export interface OutboxObserver {
 export interface LogOutboxOptions {
   readonly database: Database;
   readonly clock: Clock;
-  /** By partition number. Closed by the owner. */
-  readonly partitions: readonly OutboxPartition[];
+  /** Closed by the owner. */
+  readonly publisher: Publisher;
+  readonly receipts: ReceiptWaiter;
+  /** Whether a generation is the current one. Left out: asks the database. */
+  readonly check?: Pick<GenerationCheck, "isCurrent">;
   readonly observer: OutboxObserver;
 }
 
 /** Between two checks whether a revocation has been published. */
 const LOOK_MS = 50;
 
-type LogLocation = EntryAddress & { readonly partition: number };
-
 interface Attempt {
-  readonly partition: number;
   readonly committed: DecidedRevocation;
   readonly outcome: BreakerOutcome | Unconfirmed;
 }
@@ -78,22 +70,18 @@ type Unconfirmed = {
 
 export class LogOutbox implements Outbox {
   readonly #database: Database;
-  readonly #partitions: readonly (OutboxPartition & {
-    readonly breaker: PublishCircuitBreaker;
-    readonly check: Pick<GenerationCheck, "isCurrent">;
-  })[];
+  readonly #breaker: PublishCircuitBreaker;
+  readonly #receipts: ReceiptWaiter;
+  readonly #check: Pick<GenerationCheck, "isCurrent">;
   readonly #recorder: PublicationRecorder;
   readonly #waiters = new WaiterQuota();
   readonly #observer: OutboxObserver;
   readonly #clock: Clock;
 
-  constructor({ database, clock, partitions, observer }: LogOutboxOptions) {
-    if (partitions.length !== PARTITIONS) throw new RangeError("one publisher for each partition");
-    this.#partitions = partitions.map((partition, number) => ({
-      ...partition,
-      breaker: new PublishCircuitBreaker(partition.publisher, clock),
-      check: partition.check ?? new GenerationCheck(database, number),
-    }));
+  constructor({ database, clock, publisher, receipts, check, observer }: LogOutboxOptions) {
+    this.#breaker = new PublishCircuitBreaker(publisher, clock);
+    this.#receipts = receipts;
+    this.#check = check ?? new GenerationCheck(database);
     this.#database = database;
     this.#clock = clock;
     this.#observer = observer;
@@ -107,8 +95,8 @@ export class LogOutbox implements Outbox {
     waitMs: number,
   ): Promise<RevocationReceipt> {
     const attempts = await Promise.all(committed.map((one) => this.#attempt(one)));
-    const published = attempts.flatMap(({ outcome, ...what }): Publication[] =>
-      outcome.published ? [{ ...what, ...addressOf(outcome) }] : [],
+    const published = attempts.flatMap(({ committed, outcome }): Publication[] =>
+      outcome.published ? [{ committed, ...addressOf(outcome) }] : [],
     );
     for (const one of published) this.#recorder.add(one);
     if (published.length > 0) this.#observer.onPublished(published.length);
@@ -136,7 +124,7 @@ export class LogOutbox implements Outbox {
         const found = await this.#lookAgain(committed);
         const leftMs = endMs - this.#clock.monotonicMs();
         if (found.published) {
-          const nodes = leftMs > 0 ? await this.#nodesAt(found.locations, leftMs) : undefined;
+          const nodes = leftMs > 0 ? await this.#nodesAt(found.address, leftMs) : undefined;
           return { published: true, ...(nodes === undefined ? {} : { nodes }) };
         }
         if (leftMs <= 0) return { published: false, code: "pending" };
@@ -153,15 +141,12 @@ export class LogOutbox implements Outbox {
   }
 
   async #attempt(committed: DecidedRevocation): Promise<Attempt> {
-    const partition = partitionOf(recordTenantOf(committed.revocation));
-    const parts = this.#partitions[partition];
-    if (parts === undefined) throw new Error(`there is no publisher for partition ${partition}`);
-    const outcome = await parts.breaker.publish(committed);
-    if (!outcome.published) return { partition, committed, outcome };
-    const isCurrent = await parts.check.isCurrent(outcome.generation);
-    if (isCurrent === true) return { partition, committed, outcome };
+    const outcome = await this.#breaker.publish(committed);
+    if (!outcome.published) return { committed, outcome };
+    const isCurrent = await this.#check.isCurrent(outcome.generation);
+    if (isCurrent === true) return { committed, outcome };
     const code = isCurrent === false ? "generation_differs" : "database_unavailable";
-    return { partition, committed, outcome: { published: false, code } };
+    return { committed, outcome: { published: false, code } };
   }
 
   /** A token issued after the answer must not be revoked by the cut-off. */
@@ -180,7 +165,7 @@ export class LogOutbox implements Outbox {
     const actor = first.committed.actor ?? "";
     if (!this.#waiters.take(actor)) return undefined;
     try {
-      return await this.#nodesAt(furthest(published), waitMs);
+      return await this.#nodesAt(furthest(published).at(-1), waitMs);
     } finally {
       this.#waiters.leave(actor);
     }
@@ -191,18 +176,11 @@ export class LogOutbox implements Outbox {
    * between, the new one contains what the old one did.
    */
   async #nodesAt(
-    entries: readonly LogLocation[],
+    last: EntryAddress | undefined,
     waitMs: number,
   ): Promise<RevocationReceipt["nodes"]> {
-    const last = new Map(entries.map((one) => [one.partition, one]));
     try {
-      const receipts = await Promise.all(
-        [...last].flatMap(
-          ([partition, entry]) =>
-            this.#partitions[partition]?.receipts.waitFor(entry, waitMs) ?? [],
-        ),
-      );
-      return together(receipts);
+      return last && (await this.#receipts.waitFor(last, waitMs));
     } catch {
       return undefined;
     }
@@ -214,18 +192,16 @@ export class LogOutbox implements Outbox {
    */
   #lookAgain({ eventId, revocation }: DecidedRevocation): Promise<{
     readonly published: boolean;
-    readonly locations: readonly LogLocation[];
+    readonly address?: EntryAddress | undefined;
   }> {
     const tenant = recordTenantOf(revocation);
-    const partition = partitionOf(tenant);
     return this.#database.transaction({ role: "relay" }, async (queries) => {
       const stored = await findRevocation(queries, tenant, eventId);
       // A revocation that has been purged was published long before.
-      if (stored?.pending === true) return { published: false, locations: [] };
-      const record = await readLogRecord(queries, partition);
+      if (stored?.pending === true) return { published: false };
+      const record = await readLogRecord(queries);
       const { generation, seq = 0, importedEntryId: entryId } = record ?? {};
-      const locations = generation ? [{ partition, generation, seq, entryId }] : [];
-      return { published: true, locations };
+      return { published: true, address: generation ? { generation, seq, entryId } : undefined };
     });
   }
 }
@@ -233,17 +209,4 @@ export class LogOutbox implements Outbox {
 /** Drops the other fields of a publish outcome. */
 function addressOf({ generation, seq, entryId }: EntryAddress): EntryAddress {
   return { generation, seq, entryId };
-}
-
-/** A node counts as applied only if it has applied the entries of every partition involved. */
-function together(receipts: readonly Receipt[]): Receipt | undefined {
-  if (receipts.length <= 1) return receipts[0];
-  const pending = receipts.flatMap((receipt) => receipt.pending);
-  const silent = receipts.flatMap((receipt) => receipt.silent);
-  const unconfirmed = new Set([...pending, ...silent].map(({ node }) => node));
-  const applied = new Map<string, number>();
-  for (const { node, ms } of receipts.flatMap((receipt) => receipt.applied)) {
-    if (!unconfirmed.has(node)) applied.set(node, Math.max(ms, applied.get(node) ?? 0));
-  }
-  return { applied: [...applied].map(([node, ms]) => ({ node, ms })), pending, silent };
 }

@@ -1,20 +1,19 @@
-/** What the database records of each partition's log. All under the roles relay or recovery. */
-import { and, eq, getTableColumns, isNull, min, sql } from "drizzle-orm";
+/** What the database records of the log. All under the roles relay or recovery. */
+import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
 import { logRecords, TIMELINE } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { LogRecord } from "./relay-decision.js";
 
+const ROW = eq(logRecords.partition, PARTITION);
 /** The current time, not the start of the transaction. */
 const NOW_MS = sql<number>`(extract(epoch FROM clock_timestamp()) * 1000)::float8`;
 
-export async function readLogRecord(
-  queries: Queries,
-  partition: number,
-): Promise<LogRecord | undefined> {
+export async function readLogRecord(queries: Queries): Promise<LogRecord | undefined> {
   const [row] = await queries
     .select({ ...getTableColumns(logRecords), timeline: TIMELINE, readAtMs: NOW_MS })
     .from(logRecords)
-    .where(eq(logRecords.partition, partition));
+    .where(ROW);
   if (row === undefined) return undefined;
   return {
     generation: row.generation ?? undefined,
@@ -35,15 +34,11 @@ export async function readLogRecord(
  * Makes sure that there is a record, and that restores declare possible losses from before
  * `coversFromMs` (0: none). Returns the recorded value, which never falls.
  */
-export async function recordCoverageGap(
-  queries: Queries,
-  partition: number,
-  coversFromMs: number,
-): Promise<number> {
+export async function recordCoverageGap(queries: Queries, coversFromMs: number): Promise<number> {
   const coversFrom = coversFromMs > 0 ? new Date(coversFromMs) : null;
   const [row] = await queries
     .insert(logRecords)
-    .values({ partition, seq: 0, coversFrom })
+    .values({ partition: PARTITION, seq: 0, coversFrom })
     .onConflictDoUpdate({
       target: logRecords.partition,
       // greatest() ignores NULL.
@@ -56,25 +51,23 @@ export async function recordCoverageGap(
 /** Raises the seq that the log of this generation is known to have reached. */
 export async function recordSeq(
   queries: Queries,
-  partition: number,
   reached: { readonly generation: string; readonly seq: number },
 ): Promise<void> {
   await queries
     .update(logRecords)
     .set({ seq: sql`greatest(${logRecords.seq}, ${reached.seq}::bigint)` })
-    .where(ofGeneration(partition, reached.generation));
+    .where(ofGeneration(reached.generation));
 }
 
 /** Records up to which entry the log of this generation was searched. */
 export async function recordSearched(
   queries: Queries,
-  partition: number,
   searched: { readonly generation: string; readonly entryId: string },
 ): Promise<void> {
   await queries
     .update(logRecords)
     .set({ importedEntryId: searched.entryId })
-    .where(ofGeneration(partition, searched.generation));
+    .where(ofGeneration(searched.generation));
 }
 
 /**
@@ -85,7 +78,6 @@ export async function recordSearched(
  */
 export async function recordSearchDone(
   queries: Queries,
-  partition: number,
   done: {
     readonly generation: string;
     readonly seq: number;
@@ -101,35 +93,29 @@ export async function recordSearchDone(
       // Later than before, unless the clock was set back; then the new time counts.
       searchedAt: new Date(done.atMs),
     })
-    .where(ofGeneration(partition, done.generation));
+    .where(ofGeneration(done.generation));
 }
 
 /**
- * How many milliseconds ago the log was last searched, for the worst partition; undefined: there
- * has never been a log. For the role tenant, too.
+ * How many milliseconds ago the log was last searched; undefined: there has never been a log. For
+ * the role tenant, too.
  */
 export async function readUnsearchedMs(queries: Queries): Promise<number | undefined> {
   const [row] = await queries
-    .select({ searchedAt: min(logRecords.searchedAt), readAtMs: NOW_MS })
+    .select({ searchedAt: logRecords.searchedAt, readAtMs: NOW_MS })
     .from(logRecords);
-  const searchedAtMs = row?.searchedAt?.getTime();
-  if (row === undefined || searchedAtMs === undefined) return undefined;
-  return Math.max(0, row.readAtMs - searchedAtMs);
+  return row && Math.max(0, row.readAtMs - row.searchedAt.getTime());
 }
 
 /**
  * Whether this generation is the current one and no other is being made. A statement of its own, so
  * it sees everything committed before it began.
  */
-export async function isCurrentGeneration(
-  queries: Queries,
-  partition: number,
-  generation: string,
-): Promise<boolean> {
+export async function isCurrentGeneration(queries: Queries, generation: string): Promise<boolean> {
   const rows = await queries
     .select({ partition: logRecords.partition })
     .from(logRecords)
-    .where(and(ofGeneration(partition, generation), isNull(logRecords.restoringGeneration)));
+    .where(and(ofGeneration(generation), isNull(logRecords.restoringGeneration)));
   return rows.length > 0;
 }
 
@@ -138,15 +124,8 @@ export async function isCurrentGeneration(
  * current, until this one is recorded, or another restore has begun and recorded its own. The
  * record exists: see `recordCoverageGap`.
  */
-export async function beginGeneration(
-  queries: Queries,
-  partition: number,
-  generation: string,
-): Promise<void> {
-  await queries
-    .update(logRecords)
-    .set({ restoringGeneration: generation })
-    .where(eq(logRecords.partition, partition));
+export async function beginGeneration(queries: Queries, generation: string): Promise<void> {
+  await queries.update(logRecords).set({ restoringGeneration: generation }).where(ROW);
 }
 
 /**
@@ -156,7 +135,6 @@ export async function beginGeneration(
  */
 export async function recordGeneration(
   queries: Queries,
-  partition: number,
   { generation, seq }: { readonly generation: string; readonly seq: number },
 ): Promise<boolean> {
   const rows = await queries
@@ -168,7 +146,7 @@ export async function recordGeneration(
       importedEntryId: null,
       restoredAt: null,
     })
-    .where(and(eq(logRecords.partition, partition), eq(logRecords.restoringGeneration, generation)))
+    .where(and(ROW, eq(logRecords.restoringGeneration, generation)))
     .returning({ partition: logRecords.partition });
   return rows.length > 0;
 }
@@ -179,7 +157,6 @@ export async function recordGeneration(
  */
 export async function recordRestored(
   queries: Queries,
-  partition: number,
   restored: {
     readonly generation: string;
     readonly atMs: number;
@@ -197,7 +174,7 @@ export async function recordRestored(
             restoreRequestedAt: sql`nullif(${logRecords.restoreRequestedAt}, ${new Date(requestedAtMs).toISOString()}::timestamptz)`,
           }),
     })
-    .where(ofGeneration(partition, generation))
+    .where(ofGeneration(generation))
     .returning({ partition: logRecords.partition });
   return rows.length > 0;
 }
@@ -205,16 +182,15 @@ export async function recordRestored(
 /** Requests a restore of the log even if it looks sound, with the losses that it must declare. */
 export async function requestRestore(
   queries: Queries,
-  partition: number,
   request: { readonly atMs: number; readonly coversFromMs: number },
 ): Promise<void> {
-  await recordCoverageGap(queries, partition, request.coversFromMs);
+  await recordCoverageGap(queries, request.coversFromMs);
   await queries
     .update(logRecords)
     .set({ restoreRequestedAt: new Date(request.atMs) })
-    .where(eq(logRecords.partition, partition));
+    .where(ROW);
 }
 
-function ofGeneration(partition: number, generation: string) {
-  return and(eq(logRecords.partition, partition), eq(logRecords.generation, generation));
+function ofGeneration(generation: string) {
+  return and(ROW, eq(logRecords.generation, generation));
 }

@@ -1,5 +1,5 @@
 /**
- * Stamps a partition's log as kept by this database, once a second, by the instance that holds the
+ * Stamps the log as kept by this database, once a second, by the instance that holds the
  * lock. A node that follows a log without a recent stamp follows one that was left behind.
  *
  * The stamp requires the generation that the database recorded, so an instance whose Redis holds
@@ -29,7 +29,6 @@ export interface LogStampDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly logAdmin: Pick<LogAdmin, "keep">;
-  readonly partition: number;
 }
 
 /** What was last written to the database. */
@@ -51,9 +50,9 @@ export class LogStamp {
 
   /** Rejects with a DatabaseError or a RevocationLogError. Bounded in time. */
   async renew(): Promise<void> {
-    const { database, logAdmin, partition } = this.#dependencies;
+    const { database, logAdmin } = this.#dependencies;
     const record = await database.transaction({ role: "relay" }, (queries) =>
-      readLogRecord(queries, partition),
+      readLogRecord(queries),
     );
     if (record?.generation === undefined) return;
     const kept = await logAdmin.keep(record.generation);
@@ -62,7 +61,7 @@ export class LogStamp {
   }
 
   async #record(generation: string, joined: ReadonlyMap<string, KnownNode>): Promise<void> {
-    const { database, clock, partition } = this.#dependencies;
+    const { database, clock } = this.#dependencies;
     const nowMs = clock.monotonicMs();
     const last = this.#recorded?.generation === generation ? this.#recorded : undefined;
     const isWhole = last === undefined || nowMs - last.allAtMs >= RECORD_ALL_MS;
@@ -73,12 +72,12 @@ export class LogStamp {
     const left = isWhole ? undefined : [...last.nodes.keys()].filter((name) => !nodes.has(name));
     if (changed.length === 0 && left?.length === 0) return;
     await database.transaction({ role: "relay" }, async (queries) => {
-      const known = left ?? (await nodesOf(queries, partition, generation));
+      const known = left ?? (await nodesOf(queries, generation));
       const gone = known.filter((name) => !nodes.has(name));
-      await forgetNodes(queries, partition, { generation, nodes: gone });
+      await forgetNodes(queries, { generation, nodes: gone });
       const atMs = clock.wallMs();
-      await recordNodes(queries, { partition, generation, atMs, nodes: changed });
-      if (isWhole) await forgetFormerNodes(queries, partition, atMs);
+      await recordNodes(queries, { generation, atMs, nodes: changed });
+      if (isWhole) await forgetFormerNodes(queries, atMs);
     });
     this.#recorded = { generation, nodes, allAtMs: isWhole ? nowMs : last.allAtMs };
   }

@@ -34,7 +34,6 @@ export interface PendingDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly publisher: Publisher;
-  readonly partition: number;
 }
 
 export class PendingPublishing {
@@ -57,7 +56,7 @@ export class PendingPublishing {
     generation: string,
     check: () => void,
   ): Promise<PassResult> {
-    const { database, clock, partition } = this.#dependencies;
+    const { database, clock } = this.#dependencies;
     if (this.#cooldown !== undefined && clock.monotonicMs() < this.#cooldown.untilMs) {
       return { published: 0, refusal: this.#cooldown.refusal };
     }
@@ -80,7 +79,7 @@ export class PendingPublishing {
       const last = page.at(-1);
       if (page.length < PENDING_PAGE_MAX) break;
       page = await database.transaction({ role: "relay" }, (queries) =>
-        pendingAfter(queries, partition, last, PENDING_PAGE_MAX),
+        pendingAfter(queries, last, PENDING_PAGE_MAX),
       );
     }
     return { published, refusal: never };
@@ -102,7 +101,7 @@ export class PendingPublishing {
     /** For an entry that can never be published, or not yet; it does not stop the others. */
     readonly own: Refusal | undefined;
   }> {
-    const { publisher, partition } = this.#dependencies;
+    const { publisher } = this.#dependencies;
     const waiting = [...page];
     const published: Publication[] = [];
     let refusal: Refusal | undefined;
@@ -114,7 +113,6 @@ export class PendingPublishing {
         const outcome = await publisher.publish({ ...committed, generation });
         if (outcome.published) {
           published.push({
-            partition,
             committed,
             generation: outcome.generation,
             seq: outcome.seq,
@@ -133,11 +131,11 @@ export class PendingPublishing {
   /** False, with nothing recorded as published, if another generation is current by now. */
   async #record(published: readonly Publication[], generation: string): Promise<boolean> {
     if (published.length === 0) return true;
-    const { database, clock, partition } = this.#dependencies;
+    const { database, clock } = this.#dependencies;
     return database.transaction({ role: "relay" }, async (queries) => {
-      if (!(await isCurrentGeneration(queries, partition, generation))) return false;
+      if (!(await isCurrentGeneration(queries, generation))) return false;
       await markPublished(queries, published, clock.wallMs());
-      for (const one of furthest(published)) await recordSeq(queries, one.partition, one);
+      for (const one of furthest(published)) await recordSeq(queries, one);
       return true;
     });
   }

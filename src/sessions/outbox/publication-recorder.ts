@@ -55,17 +55,16 @@ export class PublicationRecorder {
   #recordBatch(batch: readonly Publication[]): Promise<void> {
     return this.#database.transaction({ role: "relay" }, async (queries) => {
       await markPublished(queries, batch, this.#clock.wallMs());
-      for (const one of furthest(batch)) await recordSeq(queries, one.partition, one);
+      for (const one of furthest(batch)) await recordSeq(queries, one);
     });
   }
 }
 
-/** The publication with the highest seq per partition and generation, in the partitions' order. */
+/** The publication with the highest seq of each generation. */
 export function furthest(batch: readonly Publication[]): readonly Publication[] {
   const found = new Map<string, Publication>();
   for (const one of batch) {
-    const key = `${one.partition} ${one.generation}`;
-    if (one.seq > (found.get(key)?.seq ?? -1)) found.set(key, one);
+    if (one.seq > (found.get(one.generation)?.seq ?? -1)) found.set(one.generation, one);
   }
-  return [...found.values()].sort((a, b) => a.partition - b.partition);
+  return [...found.values()];
 }

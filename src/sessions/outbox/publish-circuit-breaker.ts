@@ -1,5 +1,5 @@
 /**
- * Limits a partition's publisher: a maximum in flight, a maximum waiting, and a cool-down after a
+ * Limits the publisher: a maximum in flight, a maximum waiting, and a cool-down after a
  * failure.
  *
  * A hanging Redis costs its callers a timeout, but only once and not one after the other. After an

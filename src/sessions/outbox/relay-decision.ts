@@ -1,16 +1,18 @@
 /**
- * What the relay concludes from the facts of a partition's log: pure functions, no I/O.
+ * What the relay concludes from the facts of the log: pure functions, no I/O.
  *
  * The database is the truth, and `log_records` says what the log must contain at least. A log that
  * falls short of it has lost something, or may have, and is restored. More than the record is
  * normal: an instance stopped between publishing and recording.
  */
+import { describeClockOffset } from "../../runtime/clock-offset.js";
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
 import type { LogAdminFacts } from "../../revocation-log/log-admin.js";
 import { sameServer } from "../../revocation-log/log-server.js";
+import { PARTITIONS } from "../../revocation-log/partition.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
-/** A row of `log_records`: what the database records of a partition's log. */
+/** A row of `log_records`: what the database records of the log. */
 export interface LogRecord {
   /** undefined: no restore has got this far yet. */
   readonly generation: string | undefined;
@@ -39,7 +41,6 @@ export interface LogRecord {
 
 export interface LogRequirements {
   readonly horizonS: number;
-  readonly partitions: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
   /** The largest difference allowed between this machine's clock and the server's. */
@@ -80,7 +81,7 @@ export type LogJudgement =
   | { readonly kind: "wait"; readonly problem: RelayProblem }
   | { readonly kind: "restore"; readonly cause: RestoreCause };
 
-/** `record`: undefined if the database has never had a log for this partition. */
+/** `record`: undefined if the database has never had a log. */
 export function judgeLog(
   facts: LogAdminFacts,
   record: LogRecord | undefined,
@@ -101,7 +102,7 @@ export function judgeLog(
   // Perhaps in another Redis: nothing can be acknowledged until a restore has finished.
   if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
   if (meta.seq < record.seq) return restore("log_fell");
-  if (meta.partitions !== requirements.partitions) return restore("partitions_differ");
+  if (meta.partitions !== PARTITIONS) return restore("partitions_differ");
   if (meta.horizonS < requirements.horizonS) return restore("horizon_too_short");
   if (record.restoreRequestedAtMs !== undefined) return restore("requested");
   return { kind: "sound", meta };
@@ -117,11 +118,10 @@ function whyUnusable(
     const message = `this Redis is a ${role}: point SEKISHO_REDIS_URL at the master, or wait for the failover`;
     return { code: "not_a_master", message };
   }
-  const differenceMs = Math.abs(serverMs - nowMs);
-  if (differenceMs > requirements.clockDifferenceMaxMs) {
-    const message =
-      `the clocks of Redis and of this machine differ by ${Math.round(differenceMs)} ms, allowed ` +
-      `are ${requirements.clockDifferenceMaxMs} ms: set the clocks (NTP)`;
+  const { clockDifferenceMaxMs } = requirements;
+  const offsetMs = serverMs - nowMs;
+  if (Math.abs(offsetMs) > clockDifferenceMaxMs) {
+    const message = describeClockOffset("Redis", offsetMs, clockDifferenceMaxMs);
     return { code: "clock_difference", message };
   }
   const retired = retirementOf(meta);

@@ -1,5 +1,5 @@
 /**
- * The relay: publishes what no request has published, restores logs that lost something, imports
+ * The relay: publishes what no request has published, restores a log that lost something, imports
  * what was published past the service.
  *
  * One at a time over all instances. Each instance tries every half second to take the lock, which
@@ -14,13 +14,11 @@ import { DatabaseError, type Database, type HeldLock } from "../database/databas
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import type { LogAdmin } from "../../revocation-log/log-admin.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS, type Publisher } from "../../revocation-log/publisher.js";
-import { PARTITIONS } from "../../revocation-log/partition.js";
 import { readUnsearchedMs } from "./log-record-sql.js";
 import { LogStamp } from "./log-stamp.js";
-import { PartitionRelay, RelayStopped } from "./partition-relay.js";
+import { RelayCycle, RelayStopped } from "./relay-cycle.js";
 import type { RelayProblem } from "./relay-decision.js";
-import type { RelayObserver } from "./relay-observer.js";
-import type { Restored } from "./restore.js";
+import type { CycleStatus, RelayObserver } from "./relay-observer.js";
 import { countPending, type PendingCount } from "./stored-revocations-sql.js";
 
 const LOCK_POLL_MS = 500;
@@ -34,8 +32,9 @@ const STAMP_MS = 1000;
 export interface RelayOptions {
   readonly database: Database;
   readonly clock: Clock;
-  /** By partition number. Not the requests' publisher, which may hang. */
-  readonly partitions: readonly { readonly logAdmin: LogAdmin; readonly publisher: Publisher }[];
+  readonly logAdmin: LogAdmin;
+  /** Not the requests' publisher, which may hang. */
+  readonly publisher: Publisher;
   readonly horizonS: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
@@ -43,7 +42,7 @@ export interface RelayOptions {
   readonly observer: RelayObserver;
 }
 
-export interface RelayStatus {
+export interface RelayStatus extends CycleStatus {
   /** Whether this instance is the relay. */
   readonly relaying: boolean;
   /** Committed and not known to be published, in the whole database; undefined: not known now. */
@@ -51,50 +50,27 @@ export interface RelayStatus {
     { readonly count: number; readonly oldestAgeMs: number | undefined } | undefined;
   /** How long ago the log was last searched by any instance; undefined: no log, or not known. */
   readonly unsearchedMs: number | undefined;
-  /** What keeps this relay from its work. */
-  readonly problem: RelayProblem | undefined;
-  /** Made by this instance. */
-  readonly restores: number;
-  readonly lastRestore: (Restored & { readonly atMs: number }) | undefined;
 }
 
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #partitions: readonly PartitionRelay[];
+  readonly #cycle: RelayCycle;
   readonly #closing = new AbortController();
   #running: Promise<unknown> | undefined;
   #relaying = false;
   #lockProblem: RelayProblem | undefined;
   #pending: PendingCount | undefined;
   #unsearchedMs: number | undefined;
-  #restores = 0;
-  #lastRestore: RelayStatus["lastRestore"];
 
   constructor(options: RelayOptions) {
-    const { database, clock, partitions, horizonS, minReplicas, newId } = options;
-    if (partitions.length !== PARTITIONS) throw new RangeError("one log admin for each partition");
+    const { horizonS, minReplicas } = options;
     this.#options = options;
     const requirements = {
       horizonS,
-      partitions: PARTITIONS,
       minReplicas,
       clockDifferenceMaxMs: PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
     };
-    const observer: RelayObserver = {
-      onLock: (held) => options.observer.onLock(held),
-      onPublished: (count) => options.observer.onPublished(count),
-      onImported: (imported, unreadable) => options.observer.onImported(imported, unreadable),
-      onProblem: (problem, partition) => options.observer.onProblem(problem, partition),
-      onRestored: (restored) => {
-        this.#restores += 1;
-        this.#lastRestore = { ...restored, atMs: clock.wallMs() };
-        options.observer.onRestored(restored);
-      },
-    };
-    const shared = { database, clock, requirements, newId, observer };
-    this.#partitions = partitions.map(
-      (one, partition) => new PartitionRelay({ ...shared, ...one, partition }),
-    );
+    this.#cycle = new RelayCycle({ ...options, requirements });
   }
 
   start(): void {
@@ -103,7 +79,7 @@ export class Relay {
 
   status(): RelayStatus {
     const { clock } = this.#options;
-    const problems = this.#partitions.flatMap(({ problem }) => problem ?? []);
+    const cycle = this.#cycle.status;
     const oldestAtMs = this.#pending?.oldestAtMs;
     return {
       relaying: this.#relaying,
@@ -113,9 +89,8 @@ export class Relay {
           oldestAtMs === undefined ? undefined : Math.max(0, clock.wallMs() - oldestAtMs),
       },
       unsearchedMs: this.#unsearchedMs,
-      problem: problems[0] ?? this.#lockProblem,
-      restores: this.#restores,
-      lastRestore: this.#lastRestore,
+      ...cycle,
+      problem: cycle.problem ?? this.#lockProblem,
     };
   }
 
@@ -148,7 +123,7 @@ export class Relay {
   }
 
   async #relayUnder(lock: HeldLock): Promise<void> {
-    const { database, clock, observer } = this.#options;
+    const { observer } = this.#options;
     const lost = new AbortController();
     const stop = AbortSignal.any([this.#closing.signal, lost.signal]);
     this.#relaying = true;
@@ -156,14 +131,8 @@ export class Relay {
     try {
       await Promise.all([
         this.#keepConfirming(lock, lost, stop),
-        ...this.#partitions.map((partition) => this.#keepRelaying(partition, stop)),
-        ...this.#options.partitions.map(({ logAdmin }, partition) =>
-          this.#keepStamping(
-            new LogStamp({ database, clock, logAdmin, partition }),
-            partition,
-            stop,
-          ),
-        ),
+        this.#keepRelaying(stop),
+        this.#keepStamping(new LogStamp(this.#options), stop),
       ]);
     } finally {
       this.#relaying = false;
@@ -178,29 +147,28 @@ export class Relay {
     }
   }
 
-  async #keepRelaying(partition: PartitionRelay, stop: AbortSignal): Promise<void> {
+  async #keepRelaying(stop: AbortSignal): Promise<void> {
     const check = (): void => {
       if (stop.aborted) throw new RelayStopped();
     };
     try {
-      while (await hasPassed(await partition.cycle(check), stop));
+      while (await hasPassed(await this.#cycle.run(check), stop));
     } catch (error) {
       if (!(error instanceof RelayStopped)) throw error;
     } finally {
-      partition.stopped();
+      this.#cycle.stopped();
     }
   }
 
   async #keepLooking(): Promise<void> {
     const isAside = (): boolean => !this.#relaying;
     while (await hasPassed(LOOK_MS, this.#closing.signal)) {
-      if (!isAside()) continue;
-      await Promise.all(this.#partitions.map((partition) => partition.look(isAside)));
+      if (isAside()) await this.#cycle.look(isAside);
     }
   }
 
   /** Separate from the cycles, which a long pass or a large log may delay. */
-  async #keepStamping(stamp: LogStamp, partition: number, stop: AbortSignal): Promise<void> {
+  async #keepStamping(stamp: LogStamp, stop: AbortSignal): Promise<void> {
     do {
       try {
         await stamp.renew();
@@ -208,7 +176,7 @@ export class Relay {
         // The cycles report an unavailable database or Redis.
         if (error instanceof DatabaseError || error instanceof RevocationLogError) continue;
         const message = error instanceof Error ? error.message : String(error);
-        this.#options.observer.onProblem({ code: "unexpected", message }, partition);
+        this.#options.observer.onProblem({ code: "unexpected", message });
       }
     } while (await hasPassed(STAMP_MS, stop));
   }

@@ -5,13 +5,13 @@
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import { recordRestored } from "./log-record-sql.js";
 import type { RestoreCause } from "./relay-decision.js";
 
 export interface NoteDependencies {
   readonly database: Database;
   readonly clock: Clock;
-  readonly partition: number;
 }
 
 export interface RestoreNote {
@@ -27,7 +27,7 @@ export interface RestoreNote {
 
 /** `requestedAtMs`: the restore request that this restore has fulfilled. */
 export async function noteRestored(
-  { database, clock, partition }: NoteDependencies,
+  { database, clock }: NoteDependencies,
   note: RestoreNote,
   requestedAtMs: number | undefined,
 ): Promise<void> {
@@ -37,7 +37,7 @@ export async function noteRestored(
     count === undefined ? [] : [[name, count] as const],
   );
   await database.transaction({ role: "relay" }, async (queries) => {
-    if (!(await recordRestored(queries, partition, { generation, atMs, requestedAtMs }))) return;
+    if (!(await recordRestored(queries, { generation, atMs, requestedAtMs }))) return;
     await recordAudit(queries, {
       tenant: "sekisho",
       atMs,
@@ -46,7 +46,7 @@ export async function noteRestored(
       reason: cause,
       actor: "sekisho",
       detail: {
-        partition,
+        partition: PARTITION,
         generation,
         covers_from_ms: coversFromMs,
         ...Object.fromEntries(counts),

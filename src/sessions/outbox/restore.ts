@@ -1,5 +1,5 @@
 /**
- * Restores a partition's log from the database:
+ * Restores the log from the database:
  *
  *   marker ─► search the old log ─► declare gaps, begin ─► clear ─► append all ─► record ─► finish ─► note
  *
@@ -41,6 +41,7 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Clock, Moment } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
 import type { LogAdminFacts, LogAdmin } from "../../revocation-log/log-admin.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
 import { appendAll, type AppendedRow } from "./append-stored.js";
 import { searchLog } from "./log-import.js";
@@ -64,7 +65,6 @@ export interface RestoreDependencies {
   readonly database: Database;
   readonly clock: Clock;
   readonly logAdmin: LogAdmin;
-  readonly partition: number;
   readonly requirements: LogRequirements;
   /** Random, and never used before. */
   readonly newId: () => string;
@@ -102,7 +102,7 @@ export async function restoreLog(
   check: () => void,
 ): Promise<Restored> {
   const dependencies = { ...given, clock: notBefore(given.clock, found.judgedAt) };
-  const { database, clock, logAdmin, partition, requirements } = dependencies;
+  const { database, clock, logAdmin, requirements } = dependencies;
   const startedMs = clock.monotonicMs();
   const [marker, generation] = [dependencies.newId(), dependencies.newId()];
   const begun = await logAdmin.beginRestore(marker);
@@ -111,8 +111,8 @@ export async function restoreLog(
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
   const declaredMs = await database.transaction({ role: "relay" }, async (queries) => {
-    const recordedMs = await recordCoverageGap(queries, partition, Math.max(inherited, lost));
-    await beginGeneration(queries, partition, generation);
+    const recordedMs = await recordCoverageGap(queries, Math.max(inherited, lost));
+    await beginGeneration(queries, generation);
     return recordedMs;
   });
   check();
@@ -123,12 +123,12 @@ export async function restoreLog(
   const coversFromMs =
     unreadable.length === 0 ? declaredMs : await leftOut(dependencies, unreadable);
   const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
-    recordGeneration(queries, partition, { generation, seq }),
+    recordGeneration(queries, { generation, seq }),
   );
   if (!isRecorded) throw new RestoreError("record", "superseded");
   check();
-  const { horizonS, partitions, minReplicas } = requirements;
-  const log = { generation, horizonS, partitions, coversFromMs, minReplicas };
+  const { horizonS, minReplicas } = requirements;
+  const log = { generation, horizonS, coversFromMs, minReplicas };
   const finished = done("finish", await logAdmin.finish(marker, log));
   if (finished !== seq) throw new RestoreError("finish", "entries_lost");
   const restored = {
@@ -148,7 +148,7 @@ export async function restoreLog(
 
 /** For revocations that cannot be written to the log: older tokens are then answered as stale. */
 async function leftOut(
-  { database, clock, partition }: RestoreDependencies,
+  { database, clock }: RestoreDependencies,
   unreadable: readonly DecidedRevocation[],
 ): Promise<number> {
   const atMs = clock.wallMs();
@@ -161,9 +161,9 @@ async function leftOut(
       outcome: "failed",
       reason: "unreadable_revocation",
       actor: "sekisho",
-      detail: { partition, count: unreadable.length, first_event: first?.eventId ?? "" },
+      detail: { partition: PARTITION, count: unreadable.length, first_event: first?.eventId ?? "" },
     });
-    return recordCoverageGap(queries, partition, coversOnlyFromMs(atMs));
+    return recordCoverageGap(queries, coversOnlyFromMs(atMs));
   });
 }
 
@@ -216,13 +216,13 @@ async function searchOldLog(
  * is right whatever happens to this log meanwhile.
  */
 async function markAll(
-  { database, clock, partition }: RestoreDependencies,
+  { database, clock }: RestoreDependencies,
   generation: string,
   appended: readonly AppendedRow[],
 ): Promise<void> {
   for (let from = 0; from < appended.length; from += MARKED_AT_ONCE_MAX) {
     const some = appended.slice(from, from + MARKED_AT_ONCE_MAX);
-    const published = some.map((one) => ({ ...one, partition, generation }));
+    const published = some.map((one) => ({ ...one, generation }));
     await database.transaction({ role: "relay" }, (queries) =>
       markPublished(queries, published, clock.wallMs()),
     );

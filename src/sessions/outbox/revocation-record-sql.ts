@@ -5,7 +5,7 @@ import { OPERATORS_TENANT } from "../database/scope.js";
 import type { Queries } from "../database/queries-sql.js";
 import { revocationFields } from "../../revocation-log/entry-fields.js";
 import { cutOffOf, tenantOf, userOf, type Revocation } from "../../revocation-log/entry.js";
-import { partitionOf } from "../../revocation-log/partition.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
 /** A statement can have 65,535 parameters; a row has thirteen. */
@@ -88,7 +88,7 @@ export function revocationRow(
   return {
     tenantId: recordTenantOf(revocation),
     eventId,
-    partition: partitionOf(recordTenantOf(revocation)),
+    partition: PARTITION,
     kind: revocation.kind,
     userId: userOf(revocation) ?? null,
     sessionId: revocation.kind === "session_revoked" ? revocation.session : null,

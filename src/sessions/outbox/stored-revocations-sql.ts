@@ -4,6 +4,7 @@ import { z } from "zod";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { readRevocation, type Revocation } from "../../revocation-log/entry.js";
+import { PARTITION } from "../../revocation-log/partition.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordTenantOf } from "./revocation-record-sql.js";
 
@@ -18,13 +19,12 @@ export interface StoredRevocation extends DecidedRevocation {
 /** The oldest that are not known to be published, after `after` in the order of their times. */
 export function pendingAfter(
   queries: Queries,
-  partition: number,
   after: DecidedRevocation | undefined,
   count: number,
 ): Promise<readonly StoredRevocation[]> {
   return readAfter(queries, after, {
     count,
-    where: and(eq(revocations.partition, partition), isNull(revocations.publishedAt)),
+    where: and(eq(revocations.partition, PARTITION), isNull(revocations.publishedAt)),
   });
 }
 
@@ -36,7 +36,7 @@ export function pendingAfter(
  */
 export async function decidedAfter(
   queries: Queries,
-  window: { readonly partition: number; readonly sinceMs: number },
+  sinceMs: number,
   after: DecidedRevocation | undefined,
   count: number,
 ): Promise<readonly StoredRevocation[]> {
@@ -45,10 +45,7 @@ export async function decidedAfter(
   );
   return readAfter(queries, after, {
     count,
-    where: and(
-      eq(revocations.partition, window.partition),
-      gte(revocations.at, new Date(window.sinceMs)),
-    ),
+    where: and(eq(revocations.partition, PARTITION), gte(revocations.at, new Date(sinceMs))),
   });
 }
 
@@ -110,7 +107,6 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
 
 /** A revocation written into a log that was still current in the database afterwards. */
 export interface Publication {
-  readonly partition: number;
   readonly committed: DecidedRevocation;
   readonly generation: string;
   readonly seq: number;

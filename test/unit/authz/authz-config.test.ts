@@ -23,12 +23,14 @@ function faultsOf(readConfig: () => unknown): ConfigError {
   throw new Error("there is no fault");
 }
 
+const read = (env: Record<string, string>) => readAuthzConfig(env, []);
+
 const wheresOf = (env: Record<string, string>) =>
   faultsOf(() => readAuthzConfig(env, faultsOfNames(env))).faults.map(({ where }) => where);
 
 describe("the sidecar's configuration", () => {
   test("needs four variables; everything else has a default", () => {
-    expect(readAuthzConfig(LEAST)).toEqual({
+    expect(read(LEAST)).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 9191 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9192 },
       listenMode: 0o660,
@@ -63,7 +65,7 @@ describe("the sidecar's configuration", () => {
   });
 
   test("puts every variable in its place", () => {
-    const config = readAuthzConfig({
+    const config = read({
       ...LEAST,
       SEKISHO_JWKS_URL: "",
       SEKISHO_LISTEN: "unix:/a",
@@ -121,11 +123,11 @@ describe("the sidecar's configuration", () => {
   test("counts what is empty as unset", () => {
     const empty = { SEKISHO_LISTEN: "", SEKISHO_CONFIG: "", SEKISHO_JWKS_FILE: "" };
     const more = { SEKISHO_CLOCK_SKEW_S: "", SEKISHO_NODE_ID: "", SEKISHO_ALGORITHMS: "" };
-    expect(readAuthzConfig({ ...LEAST, ...empty, ...more })).toEqual(readAuthzConfig(LEAST));
+    expect(read({ ...LEAST, ...empty, ...more })).toEqual(read(LEAST));
   });
 
   test("takes keys from one place only", () => {
-    const error = faultsOf(() => readAuthzConfig({ ...LEAST, SEKISHO_JWKS_FILE: "k.json" }));
+    const error = faultsOf(() => read({ ...LEAST, SEKISHO_JWKS_FILE: "k.json" }));
     expect(error.faults).toHaveLength(1);
     expect(error.message).toContain(
       'SEKISHO_JWKS_FILE="k.json" is set as well as SEKISHO_JWKS_URL',
@@ -138,7 +140,7 @@ describe("the sidecar's configuration", () => {
 
   test("leaves alone what other programs use, though not what nobody uses", () => {
     const config = { ...LEAST, SEKISHO_ENVOY: "/envoy", SEKISHO_REDIS_MIN_REPLICAS: "2" };
-    expect(readAuthzConfig(config).redisUrl).toBe("redis://redis:6379");
+    expect(read(config).redisUrl).toBe("redis://redis:6379");
     expect(wheresOf({ ...LEAST, SEKISHO_LISTN: "x" })).toEqual(["SEKISHO_LISTN"]);
   });
 

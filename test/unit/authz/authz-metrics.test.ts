@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { REASONS } from "../../../src/authz/check/reason.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
 import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
+import { samplesOf } from "../../support/metric-samples.js";
 
 function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
   return authzMetrics({
@@ -14,19 +15,6 @@ function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
     keyAgesMs: () => [{ issuer: "https://one.example", ageMs: 1500 }],
     ...parts,
   });
-}
-
-/** The samples of a page in Prometheus' text format, by name and labels as they are written. */
-async function samplesOf(metrics: ReturnType<typeof authzMetrics>): Promise<Map<string, string>> {
-  const { text } = await metrics.page();
-  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map(
-    lines.map((line) => {
-      const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{.*\})?) (\S+)$/.exec(line);
-      if (match?.[1] === undefined || match[2] === undefined) throw new Error(`no sample: ${line}`);
-      return [match[1], match[2]] as const;
-    }),
-  );
 }
 
 describe("the page for Prometheus", () => {
@@ -57,16 +45,17 @@ describe("the page for Prometheus", () => {
   test("reads the gauges when it is asked", async () => {
     let seq = 1;
     const metrics = metricsWith({ seq: () => seq });
-    expect((await samplesOf(metrics)).get("sekisho_log_seq")).toBe("1");
+    expect(await samplesOf(metrics)).toMatchObject({ sekisho_log_seq: "1" });
     seq = 2;
-    const samples = await samplesOf(metrics);
-    expect(samples.get("sekisho_log_seq")).toBe("2");
-    expect(samples.get("sekisho_revocation_staleness_seconds")).toBe("0.012");
-    expect(samples.get('sekisho_revocation_entries{kind="session"}')).toBe("3");
-    expect(samples.get('sekisho_revocation_entries{kind="user"}')).toBe("2");
-    expect(samples.get('sekisho_revocation_entries{kind="tenant"}')).toBe("1");
-    expect(samples.get("sekisho_revocations_saturated")).toBe("0");
-    expect(samples.get('sekisho_jwks_age_seconds{issuer="https://one.example"}')).toBe("1.5");
+    expect(await samplesOf(metrics)).toMatchObject({
+      sekisho_log_seq: "2",
+      sekisho_revocation_staleness_seconds: "0.012",
+      'sekisho_revocation_entries{kind="session"}': "3",
+      'sekisho_revocation_entries{kind="user"}': "2",
+      'sekisho_revocation_entries{kind="tenant"}': "1",
+      sekisho_revocations_saturated: "0",
+      'sekisho_jwks_age_seconds{issuer="https://one.example"}': "1.5",
+    });
   });
 
   test("says +Inf where nothing was proven or loaded yet, and 1 where memory is full", async () => {
@@ -77,14 +66,16 @@ describe("the page for Prometheus", () => {
         keyAgesMs: () => [{ issuer: "i", ageMs: Infinity }],
       }),
     );
-    expect(samples.get("sekisho_revocation_staleness_seconds")).toBe("+Inf");
-    expect(samples.get('sekisho_jwks_age_seconds{issuer="i"}')).toBe("+Inf");
-    expect(samples.get("sekisho_revocations_saturated")).toBe("1");
+    expect(samples).toMatchObject({
+      sekisho_revocation_staleness_seconds: "+Inf",
+      'sekisho_jwks_age_seconds{issuer="i"}': "+Inf",
+      sekisho_revocations_saturated: "1",
+    });
   });
 
   test("has every reason from the beginning, under the decision that it belongs to", async () => {
     const samples = await samplesOf(metricsWith());
-    const counted = [...samples.keys()].filter((name) => name.startsWith("sekisho_check_total"));
+    const counted = Object.keys(samples).filter((name) => name.startsWith("sekisho_check_total"));
     const expected = Object.entries(REASONS).map(([reason, { status }]) => {
       const decision = status === undefined ? "allow" : "deny";
       return `sekisho_check_total{decision="${decision}",reason="${reason}"}`;
@@ -101,16 +92,16 @@ describe("the page for Prometheus", () => {
     metrics.unreadable();
     metrics.tokenCache("hit");
     metrics.jwksRefresh("failed");
-    const samples = await samplesOf(metrics);
-    const denied = 'sekisho_check_total{decision="deny",reason="session_revoked"}';
-    expect(samples.get(denied)).toBe("2");
-    expect(samples.get("sekisho_check_duration_seconds_count")).toBe("2");
-    expect(samples.get("sekisho_check_duration_seconds_sum")).toBe("0.006");
-    expect(samples.get('sekisho_check_duration_seconds_bucket{le="0.0025"}')).toBe("1");
-    expect(samples.get("sekisho_revocation_apply_lag_seconds_sum")).toBe("0.03");
-    expect(samples.get('sekisho_log_resyncs_total{cause="gap"}')).toBe("1");
-    expect(samples.get("sekisho_log_unreadable_entries_total")).toBe("1");
-    expect(samples.get('sekisho_token_cache_total{result="hit"}')).toBe("1");
-    expect(samples.get('sekisho_jwks_refresh_total{result="failed"}')).toBe("1");
+    expect(await samplesOf(metrics)).toMatchObject({
+      'sekisho_check_total{decision="deny",reason="session_revoked"}': "2",
+      sekisho_check_duration_seconds_count: "2",
+      sekisho_check_duration_seconds_sum: "0.006",
+      'sekisho_check_duration_seconds_bucket{le="0.0025"}': "1",
+      sekisho_revocation_apply_lag_seconds_sum: "0.03",
+      'sekisho_log_resyncs_total{cause="gap"}': "1",
+      sekisho_log_unreadable_entries_total: "1",
+      'sekisho_token_cache_total{result="hit"}': "1",
+      'sekisho_jwks_refresh_total{result="failed"}': "1",
+    });
   });
 });

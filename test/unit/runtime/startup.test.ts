@@ -19,34 +19,33 @@ function setUp(problems: Record<string, string[]> = {}) {
       return problem === undefined ? Promise.resolve() : Promise.reject(new Error(problem));
     },
   });
-  const preparation = new Startup(
+  const startup = new Startup(
     [step("tables"), step("keys")],
     (name, problem) => happened.push(`${name}: ${problem}`),
     () => happened.push("done"),
   );
-  made.push(preparation);
-  return { preparation, happened };
+  made.push(startup);
+  return { startup, happened };
 }
 
-const until = (look: () => boolean) =>
-  waitUntil(look, { what: "the preparation", timeoutMs: 30_000 });
+const until = (look: () => boolean) => waitUntil(look, { what: "startup", timeoutMs: 30_000 });
 
-describe("the preparation", () => {
+describe("startup", () => {
   test("takes its steps one after the other and is done once", async () => {
-    const { preparation, happened } = setUp();
+    const { startup, happened } = setUp();
     expect(happened).toEqual([]);
-    preparation.start();
+    startup.start();
     await until(() => happened.includes("done"));
     expect(happened).toEqual(["try tables", "try keys", "done"]);
-    expect(preparation.problem).toBeUndefined();
-    await preparation.close();
+    expect(startup.problem).toBeUndefined();
+    await startup.close();
   });
 
   test("goes on with the step that failed, and tells each problem once", async () => {
-    const { preparation, happened } = setUp({ keys: ["away", "away", "wrong secret"] });
-    preparation.start();
+    const { startup, happened } = setUp({ keys: ["away", "away", "wrong secret"] });
+    startup.start();
     await until(() => happened.includes("keys: away"));
-    expect(preparation.problem).toBe("away");
+    expect(startup.problem).toBe("away");
     await until(() => happened.includes("done"));
     expect(happened).toEqual([
       "try tables",
@@ -58,27 +57,27 @@ describe("the preparation", () => {
       "try keys",
       "done",
     ]);
-    expect(preparation.problem).toBeUndefined();
-    await preparation.close();
+    expect(startup.problem).toBeUndefined();
+    await startup.close();
   });
 
   test("that is closed between two attempts makes no other", async () => {
-    const { preparation, happened } = setUp({ tables: ["away"] });
-    preparation.start();
+    const { startup, happened } = setUp({ tables: ["away"] });
+    startup.start();
     await until(() => happened.includes("tables: away"));
-    await preparation.close();
+    await startup.close();
     // Longer than the pause between two attempts, by something that takes as long.
     const other = setUp({ tables: ["away"] });
-    other.preparation.start();
+    other.startup.start();
     await until(() => other.happened.includes("done"));
-    await other.preparation.close();
+    await other.startup.close();
     expect(happened).toEqual(["try tables", "tables: away"]);
   });
 
   test("that is closed during a step waits for it, takes no other and is not done", async () => {
     const happened: string[] = [];
     let finish = (): void => undefined;
-    const preparation = new Startup(
+    const startup = new Startup(
       [
         { name: "tables", run: () => new Promise<void>((resolve) => (finish = resolve)) },
         { name: "keys", run: () => Promise.resolve(void happened.push("keys")) },
@@ -86,8 +85,8 @@ describe("the preparation", () => {
       () => happened.push("problem"),
       () => happened.push("done"),
     );
-    preparation.start();
-    const closed = preparation.close().then(() => happened.push("closed"));
+    startup.start();
+    const closed = startup.close().then(() => happened.push("closed"));
     await Promise.resolve();
     expect(happened).toEqual([]);
     finish();
@@ -100,13 +99,13 @@ describe("the preparation", () => {
     let fail = (): void => undefined;
     const hanging = () =>
       new Promise<void>((_, reject) => (fail = () => reject(new Error("timeout expired"))));
-    const preparation = new Startup(
+    const startup = new Startup(
       [{ name: "tables", run: hanging }],
       () => happened.push("problem"),
       () => happened.push("done"),
     );
-    preparation.start();
-    const closed = preparation.close();
+    startup.start();
+    const closed = startup.close();
     fail();
     await closed;
     expect(happened).toEqual([]);

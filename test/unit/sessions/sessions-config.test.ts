@@ -15,9 +15,11 @@ const LEAST = {
   SEKISHO_SESSIONS_KEY_SECRET: SECRET,
 };
 
+const read = (env: Record<string, string>) => readSessionsConfig(env, []);
+
 function faultsOf(env: Record<string, string>): ConfigError {
   try {
-    readSessionsConfig(env);
+    read(env);
   } catch (error) {
     if (error instanceof ConfigError) return error;
     throw error;
@@ -27,7 +29,7 @@ function faultsOf(env: Record<string, string>): ConfigError {
 
 describe("the session service's configuration", () => {
   test("needs five variables; everything else has a default", () => {
-    expect(readSessionsConfig(LEAST)).toEqual({
+    expect(read(LEAST)).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 9180 },
       opsListen: { kind: "tcp", host: "127.0.0.1", port: 9181 },
       listenMode: 0o660,
@@ -74,7 +76,7 @@ describe("the session service's configuration", () => {
       "postgres://sekisho@/sekisho?host=/run/postgresql",
       "postgres:///sekisho?host=/run/postgresql",
     ]) {
-      const { database } = readSessionsConfig({ ...rest, SEKISHO_DATABASE_URL: url });
+      const { database } = read({ ...rest, SEKISHO_DATABASE_URL: url });
       expect(database).toEqual({ kind: "postgres", url, poolMax: 10 });
     }
   });
@@ -88,13 +90,13 @@ describe("the session service's configuration", () => {
 
   test("refuses tokens that live longer than the nodes accept", () => {
     const at = (lifetime: string) => ({ ...LEAST, SEKISHO_SESSIONS_TOKEN_LIFETIME_S: lifetime });
-    expect(readSessionsConfig(at("900")).tokenLifetimeS).toBe(900);
+    expect(read(at("900")).tokenLifetimeS).toBe(900);
     expect(faultsOf(at("901")).message).toContain("must be at most SEKISHO_MAX_TOKEN_LIFETIME_S");
   });
 
   test("lets refreshes go on unsearched for half a token's lifetime at most", () => {
     const at = (max: string, lifetime: string) =>
-      readSessionsConfig({
+      read({
         ...LEAST,
         SEKISHO_REFRESH_UNSEARCHED_MAX_S: max,
         SEKISHO_SESSIONS_TOKEN_LIFETIME_S: lifetime,
@@ -106,7 +108,7 @@ describe("the session service's configuration", () => {
 
   test("refuses keys that sign for a shorter time than they are published before", () => {
     const at = (rotation: string) => ({ ...LEAST, SEKISHO_SESSIONS_KEY_ROTATION_S: rotation });
-    expect(readSessionsConfig(at("3600")).keys.rotationS).toBe(3600);
+    expect(read(at("3600")).keys.rotationS).toBe(3600);
     expect(faultsOf(at("3599")).message).toContain("cannot be published 3600 s in advance");
   });
 
@@ -129,7 +131,7 @@ describe("the session service's configuration", () => {
   });
 
   test.each(["10.0.0.1", "10.0.0.0/8,::1", "2001:db8::/32"])("trusts the proxies %s", (proxies) => {
-    const config = readSessionsConfig({ ...LEAST, SEKISHO_TRUSTED_PROXIES: proxies });
+    const config = read({ ...LEAST, SEKISHO_TRUSTED_PROXIES: proxies });
     expect(config.trustedProxies).toEqual(proxies.split(","));
   });
 
@@ -142,8 +144,8 @@ describe("the session service's configuration", () => {
   });
 
   test("of the commands beside it needs only the database", () => {
-    const config = readMaintenanceConfig({ SEKISHO_DATA_DIR: "data" });
+    const config = readMaintenanceConfig({ SEKISHO_DATA_DIR: "data" }, []);
     expect(config.database).toEqual({ kind: "folder", path: "data" });
-    expect(() => readMaintenanceConfig({})).toThrow("SEKISHO_DATABASE_URL");
+    expect(() => readMaintenanceConfig({}, [])).toThrow("SEKISHO_DATABASE_URL");
   });
 });

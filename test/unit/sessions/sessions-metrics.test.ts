@@ -1,11 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
+import { pino } from "pino";
 
 import { sessionsMetrics } from "../../../src/sessions/sessions-metrics.js";
+import { sessionsObservers } from "../../../src/sessions/sessions-observers.js";
+import { ManualClock } from "../../support/manual-clock.js";
+import { samplesOf } from "../../support/metric-samples.js";
 
 type Gauges = Parameters<typeof sessionsMetrics>[0];
 
 function metricsWith(parts: Partial<Gauges> = {}) {
-  return sessionsMetrics({
+  const metrics = sessionsMetrics({
     pool: () => ({ max: 10, inUse: 3, idle: 2, waiting: 1 }),
     hashing: () => ({ pending: 5, queued: 3 }),
     outbox: () => ({ pending: 4, oldestAgeMs: 1500 }),
@@ -16,20 +20,8 @@ function metricsWith(parts: Partial<Gauges> = {}) {
     limitsInProcess: () => false,
     ...parts,
   });
-}
-
-/** By name and labels, as they are written. */
-async function samplesOf(
-  metrics: ReturnType<typeof sessionsMetrics>,
-): Promise<Map<string, string>> {
-  const { text } = await metrics.page();
-  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map(
-    lines.map((line) => [
-      line.slice(0, line.lastIndexOf(" ")),
-      line.slice(line.lastIndexOf(" ") + 1),
-    ]),
-  );
+  const log = pino({ enabled: false });
+  return { ...metrics, observers: sessionsObservers(log, metrics.registry, new ManualClock()) };
 }
 
 describe("the page for Prometheus", () => {
@@ -65,7 +57,7 @@ describe("the page for Prometheus", () => {
 
   test("has every series of the closed lists with 0 before anything has happened", async () => {
     const samples = await samplesOf(metricsWith());
-    const counted = [...samples].filter(([name]) => /^sekisho_.*_total/.test(name));
+    const counted = Object.entries(samples).filter(([name]) => /^sekisho_.*_total/.test(name));
     for (const [name, value] of counted) expect([name, value]).toEqual([name, "0"]);
     const names = counted.map(([name]) => name);
     const login = (outcome: string, reason: string) =>
@@ -104,25 +96,39 @@ describe("the page for Prometheus", () => {
         'sekisho_log_restores_total{cause="log_missing"}',
         'sekisho_log_restores_total{cause="requested"}',
         'sekisho_purged_rows_total{table="refresh_tokens"}',
+        ...["written", "left_out", "failed"].map(
+          (row) => `sekisho_refused_acts_total{row="${row}"}`,
+        ),
       ]),
     );
   });
 
   test("counts in the series that were there, and adds none", async () => {
     const metrics = metricsWith();
-    const before = [...(await samplesOf(metrics)).keys()].filter((name) => name.includes("_total"));
-    metrics.login("refused", "account_locked");
-    metrics.refresh("rotated", "sibling");
-    metrics.reuse();
-    metrics.lockout();
-    metrics.limited("spread");
-    metrics.published("relay", 3);
-    metrics.imported(2);
-    metrics.restored("server_changed");
-    metrics.purged({ refreshTokens: 4, sessions: 3, loginFailures: 2, revocations: 1 });
+    const before = Object.keys(await samplesOf(metrics)).filter((name) => name.includes("_total"));
+    const { sessions, relay, purge } = metrics.observers;
+    const from = { tenant: "acme", address: "192.0.2.1" };
+    sessions.onLogin("refused", "account_locked");
+    sessions.onRefresh("rotated", "sibling");
+    sessions.onReuse({ ...from, eventId: "e-1" });
+    sessions.onLockout(from);
+    sessions.onLimit("spread", from);
+    relay.onPublished(3);
+    relay.onImported(2, 0);
+    relay.onRestored({
+      cause: "server_changed",
+      generation: "g",
+      seq: 9,
+      entries: 8,
+      imported: 0,
+      unreadable: 0,
+      coversFromMs: 0,
+      tookMs: 1,
+    });
+    purge.onPurged({ refreshTokens: 4, sessions: 3, loginFailures: 2, revocations: 1 });
     const samples = await samplesOf(metrics);
-    expect([...samples.keys()].filter((name) => name.includes("_total"))).toEqual(before);
-    const counted = [...samples].filter(
+    expect(Object.keys(samples).filter((name) => name.includes("_total"))).toEqual(before);
+    const counted = Object.entries(samples).filter(
       ([name, value]) => /^sekisho_.*_total/.test(name) && value !== "0",
     );
     expect(Object.fromEntries(counted)).toEqual({
@@ -143,7 +149,7 @@ describe("the page for Prometheus", () => {
 
   test("reads the gauges when it is asked, in seconds", async () => {
     const samples = await samplesOf(metricsWith());
-    expect(Object.fromEntries(samples)).toMatchObject({
+    expect(samples).toMatchObject({
       sekisho_outbox_pending: "4",
       sekisho_outbox_oldest_seconds: "1.5",
       sekisho_relay_active: "1",
@@ -171,19 +177,19 @@ describe("the page for Prometheus", () => {
       ...["outbox_pending", "outbox_oldest_seconds", "signing_key_age_seconds"],
       ...["log_unsearched_seconds", "refreshes_gated"],
     ]) {
-      expect(unknown.has(`sekisho_${name}`)).toBe(false);
+      expect(unknown[`sekisho_${name}`]).toBeUndefined();
     }
     now.outbox = { pending: 0, oldestAgeMs: undefined };
     const known = await samplesOf(metrics);
-    expect(known.get("sekisho_outbox_pending")).toBe("0");
-    expect(known.get("sekisho_outbox_oldest_seconds")).toBe("0");
+    expect(known["sekisho_outbox_pending"]).toBe("0");
+    expect(known["sekisho_outbox_oldest_seconds"]).toBe("0");
   });
 
   test("says when refreshes are refused because no instance has searched the log", async () => {
     const search = () => ({ unsearchedMs: 301_000, gated: true });
     const samples = await samplesOf(metricsWith({ search }));
-    expect(samples.get("sekisho_log_unsearched_seconds")).toBe("301");
-    expect(samples.get("sekisho_refreshes_gated")).toBe("1");
+    expect(samples["sekisho_log_unsearched_seconds"]).toBe("301");
+    expect(samples["sekisho_refreshes_gated"]).toBe("1");
   });
 
   test("times the answers by operation and status", async () => {
@@ -192,8 +198,8 @@ describe("the page for Prometheus", () => {
     const samples = await samplesOf(metrics);
     const name = "sekisho_api_request_duration_seconds";
     const labels = 'operation="POST /v1/login",status="200"';
-    expect(samples.get(`${name}_sum{${labels}}`)).toBe("0.03");
-    expect(samples.get(`${name}_bucket{le="0.02",${labels}}`)).toBe("0");
-    expect(samples.get(`${name}_bucket{le="0.05",${labels}}`)).toBe("1");
+    expect(samples[`${name}_sum{${labels}}`]).toBe("0.03");
+    expect(samples[`${name}_bucket{le="0.02",${labels}}`]).toBe("0");
+    expect(samples[`${name}_bucket{le="0.05",${labels}}`]).toBe("1");
   });
 });

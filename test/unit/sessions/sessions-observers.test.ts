@@ -25,7 +25,7 @@ function setUp() {
     limitsInProcess: () => false,
   });
   return {
-    observers: sessionsObservers(log, metrics, clock),
+    observers: sessionsObservers(log, metrics.registry, clock),
     clock,
     /** The lines since the last call. */
     lines: () => written.splice(0).map((line) => lineSchema.parse(JSON.parse(line))),
@@ -155,7 +155,6 @@ describe("the relay", () => {
     observers.relay.onLock(true);
     observers.relay.onRestored({
       cause: "log_missing",
-      partition: 0,
       seq: 9,
       entries: 8,
       generation: "g",
@@ -164,8 +163,8 @@ describe("the relay", () => {
       coversFromMs: 0,
       tookMs: 12.6,
     });
-    observers.relay.onProblem({ code: "redis_unavailable", message: "refused" }, 0);
-    observers.relay.onProblem(undefined, 0);
+    observers.relay.onProblem({ code: "redis_unavailable", message: "refused" });
+    observers.relay.onProblem(undefined);
     observers.relay.onLock(false);
     expect(lines()).toEqual([
       { level: INFO, msg: "this instance relays" },
@@ -238,5 +237,47 @@ describe("the surroundings", () => {
     expect(lines()).toEqual([
       { level: WARN, problem: "no error at all", msg: "expired rows could not be deleted" },
     ]);
+  });
+});
+
+describe("the audit trail's rows of refusals", () => {
+  test("each refusal is counted by what became of its row", async () => {
+    const { observers, counted, lines } = setUp();
+    const { refusals } = observers;
+    expect(await counted()).toEqual({});
+    refusals.onWritten();
+    refusals.onLeftOut();
+    refusals.onLeftOut();
+    expect(await counted()).toEqual({
+      'sekisho_refused_acts_total{row="written"}': 1,
+      'sekisho_refused_acts_total{row="left_out"}': 2,
+    });
+    // Refusals are the users' side, and no line of the log.
+    expect(lines()).toEqual([]);
+  });
+
+  test("that rows cannot be written is told once, and once that they can again", async () => {
+    const { observers, counted, lines } = setUp();
+    const { refusals } = observers;
+    refusals.onFailed(new Error("the database is away"));
+    refusals.onFailed(new Error("the database is away"));
+    refusals.onLeftOut();
+    expect(lines()).toEqual([
+      {
+        level: WARN,
+        msg: "refused acts could not be written to the audit trail",
+        problem: "the database is away",
+      },
+    ]);
+    refusals.onWritten();
+    refusals.onWritten();
+    expect(lines()).toEqual([
+      { level: INFO, msg: "refused acts are written to the audit trail again" },
+    ]);
+    expect(await counted()).toEqual({
+      'sekisho_refused_acts_total{row="written"}': 2,
+      'sekisho_refused_acts_total{row="left_out"}': 1,
+      'sekisho_refused_acts_total{row="failed"}': 2,
+    });
   });
 });

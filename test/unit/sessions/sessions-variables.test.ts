@@ -31,7 +31,7 @@ const NUMBERS: readonly (readonly [Name, number, number, number])[] = [
 ];
 
 function read(name: Name, text: string): { value: unknown; faults: readonly ConfigFault[] } {
-  const reader = new VariableReader(VARIABLES, { [name]: text });
+  const reader = new VariableReader(VARIABLES, { [name]: text }, []);
   return { value: reader.value(name), faults: reader.faults };
 }
 

@@ -275,7 +275,7 @@ describe("each request", () => {
       asked.push(token);
       return GOOD;
     };
-    const request = requestWith({ headers: { authorization: "bearer  a.b.c " } });
+    const request = requestWith({ headers: { authorization: "bearer  a.b.c" } });
     await answersTo({ verify }, new Seen(), request);
     expect(asked).toEqual(["a.b.c"]);
   });

@@ -22,7 +22,6 @@ const facts: LogFacts = {
 const required = {
   skewMs: 5000,
   horizonS: 970,
-  partitions: 1,
   minReplicas: 0,
   unkeptMaxMs: undefined,
 };

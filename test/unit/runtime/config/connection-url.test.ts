@@ -5,7 +5,7 @@ import { VARIABLES, type VariableName } from "../../../../src/cli/variables.js";
 
 /** The words after "must be …: ", or whatever else became of it. */
 function detailOf(name: VariableName, text: string): string | undefined {
-  const read = new VariableReader(VARIABLES, { [name]: text });
+  const read = new VariableReader(VARIABLES, { [name]: text }, []);
   const value = read.value(name);
   const { faults } = read;
   if (value !== undefined) return "allowed";
@@ -109,7 +109,7 @@ describe("a URL that its client could not use is a fault that says what to do", 
   });
 
   test.each(["a b", "a\nb", "tokén"])("SEKISHO_SESSIONS_TOKEN=%j is not shown", (text) => {
-    const read = new VariableReader(VARIABLES, { SEKISHO_SESSIONS_TOKEN: text });
+    const read = new VariableReader(VARIABLES, { SEKISHO_SESSIONS_TOKEN: text }, []);
     expect(read.value("SEKISHO_SESSIONS_TOKEN")).toBeUndefined();
     expect(read.faults).toMatchObject([{ where: "SEKISHO_SESSIONS_TOKEN", value: "***" }]);
   });

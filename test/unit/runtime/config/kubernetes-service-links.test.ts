@@ -48,7 +48,7 @@ describe("what Kubernetes sets for a Service", () => {
       SEKISHO_AUDIENCE: "api",
       SEKISHO_JWKS_URL: "https://issuer.example/jwks.json",
     };
-    expect(readAuthzConfig({ ...env, ...links })).toEqual(readAuthzConfig(env));
+    expect(readAuthzConfig({ ...env, ...links }, [])).toEqual(readAuthzConfig(env, []));
     expect(readOperatorConfig({ ...env, ...links })).toEqual(readOperatorConfig(env));
   });
 });

@@ -11,7 +11,7 @@ import {
 } from "../../../../src/cli/variables.js";
 
 function read(name: VariableName, text: string | undefined) {
-  const reader = new VariableReader(VARIABLES, { [name]: text });
+  const reader = new VariableReader(VARIABLES, { [name]: text }, []);
   return { value: reader.value(name), faults: reader.faults };
 }
 

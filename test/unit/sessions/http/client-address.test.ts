@@ -98,6 +98,7 @@ describe("the address that a request comes from", () => {
     "localhost",
     "10.0.0.0/33",
     "10.0.0.0/",
+    "10.0.0.0/08",
     "10.0.0.0/8/8",
     "2001:db8::/129",
     "1.2.3",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 
+import { CALLER_ENDED } from "../../../../src/sessions/login/caller.js";
 import { answerEnded, publishAndAnswer } from "../../../../src/sessions/http/revocation-answer.js";
 import type { DecidedRevocation } from "../../../../src/revocation-log/publisher.js";
 import type { Outbox, RevocationReceipt } from "../../../../src/sessions/outbox/outbox.js";
@@ -120,6 +121,15 @@ describe("the answer to a revocation", () => {
   });
 });
 
+test.each([
+  ["there is nothing to end", undefined, "not_found"],
+  ["the caller's own session has ended", CALLER_ENDED, "invalid_token"],
+])("the answer where %s is a refusal", async (_why, ended, code) => {
+  const outbox = new OneReceipt({ published: true });
+  expect(await answerEnded(outbox, ended, 5)).toEqual({ problem: { code } });
+  expect(outbox).toMatchObject({ waits: [], again: [] });
+});
+
 describe("the answer to a revocation that was asked for before", () => {
   const earlier = committed.slice(0, 1);
 
@@ -143,7 +153,7 @@ describe("the answer to a revocation that was asked for before", () => {
 
   test("is a new one's where it was not", async () => {
     const outbox = new OneReceipt({ published: true });
-    expect((await answerEnded(outbox, { committed: earlier }, 5)).status).toBe(200);
+    expect(await answerEnded(outbox, { committed: earlier }, 5)).toMatchObject({ status: 200 });
     expect(outbox).toMatchObject({ waits: [5], again: [] });
   });
 });

@@ -15,7 +15,6 @@ const NOW = 1_800_000_000_000;
 const MARGIN_MS = 2000;
 const DEMANDS = {
   horizonS: 970,
-  partitions: 1,
   minReplicas: 0,
   clockDifferenceMaxMs: 30_000,
 };

@@ -46,25 +46,21 @@ describe("the outbox", () => {
         close: () => Promise.resolve(),
       },
       clock: new ManualClock(),
-      partitions: [
-        {
-          publisher: {
-            publish: () => {
-              seq += 1;
-              const entryId = `${seq}-0`;
-              return Promise.resolve({ published: true, generation: "one", seq, entryId });
-            },
-            close: () => undefined,
-          },
-          check: { isCurrent: () => Promise.resolve(true) },
-          receipts: {
-            waitFor: () =>
-              new Promise((done, fail) => {
-                waiting.push({ done, fail });
-              }),
-          },
+      publisher: {
+        publish: () => {
+          seq += 1;
+          const entryId = `${seq}-0`;
+          return Promise.resolve({ published: true, generation: "one", seq, entryId });
         },
-      ],
+        close: () => undefined,
+      },
+      check: { isCurrent: () => Promise.resolve(true) },
+      receipts: {
+        waitFor: () =>
+          new Promise((done, fail) => {
+            waiting.push({ done, fail });
+          }),
+      },
       observer: {
         onPublished: () => undefined,
         onLeft: () => undefined,

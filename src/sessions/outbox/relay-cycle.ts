@@ -1,5 +1,5 @@
 /**
- * The relay's work on one partition, done by the instance that holds the lock. One cycle:
+ * The relay's work on the log, done by the instance that holds the lock. One cycle:
  *
  * 1. compare the log's facts with the record; a log that falls short is restored (`restore.ts`);
  * 2. publish what is pending;
@@ -27,7 +27,7 @@ import {
   type LogRecord,
   type RelayProblem,
 } from "./relay-decision.js";
-import type { RelayObserver } from "./relay-observer.js";
+import type { CycleStatus, RelayObserver } from "./relay-observer.js";
 import { RestoreError } from "./restore-error.js";
 import { noteRestored } from "./restore-note.js";
 import { restoreLog, type FoundLog, type RestoreDependencies } from "./restore.js";
@@ -54,7 +54,7 @@ const NOTE_SEARCH_MS = 1000;
 const RESTORES_AT_ONCE_MAX = 5;
 const QUIET_MS = 10_000;
 
-export interface PartitionRelayDependencies extends RestoreDependencies {
+export interface RelayCycleDependencies extends RestoreDependencies {
   readonly publisher: Publisher;
   readonly observer: RelayObserver;
 }
@@ -74,10 +74,10 @@ interface Known {
 /** The lock was lost, or the process is stopping. */
 export class RelayStopped extends Error {}
 
-export class PartitionRelay {
-  readonly #dependencies: PartitionRelayDependencies;
+export class RelayCycle {
+  readonly #dependencies: RelayCycleDependencies;
   readonly #pending: PendingPublishing;
-  #problem: RelayProblem | undefined;
+  #status: CycleStatus = { problem: undefined, restores: 0, lastRestore: undefined };
   /** The problem last reported to the observer. */
   #lastReported: RelayProblem["code"] | undefined;
   /** Up to here this relay has looked up every entry of the generation, and recorded it. */
@@ -90,20 +90,20 @@ export class PartitionRelay {
   #sweptAtMs = -Infinity;
   #trimmedAtMs = -Infinity;
 
-  constructor(dependencies: PartitionRelayDependencies) {
+  constructor(dependencies: RelayCycleDependencies) {
     this.#dependencies = dependencies;
     this.#pending = new PendingPublishing(dependencies);
   }
 
-  get problem(): RelayProblem | undefined {
-    return this.#problem;
+  get status(): CycleStatus {
+    return this.#status;
   }
 
   /**
    * One cycle; returns how many milliseconds to wait before the next one. `check` throws
    * RelayStopped to end it between two steps. Rejects with nothing else.
    */
-  async cycle(check: () => void): Promise<number> {
+  async run(check: () => void): Promise<number> {
     try {
       const { pauseMs, problem } = await this.#work(check);
       this.#report(problem);
@@ -128,10 +128,10 @@ export class PartitionRelay {
   }
 
   async #lookFromAside(): Promise<RelayProblem | undefined> {
-    const { database, logAdmin, clock, partition, requirements } = this.#dependencies;
+    const { database, logAdmin, clock, requirements } = this.#dependencies;
     try {
       const record = await database.transaction({ role: "relay" }, (queries) =>
-        readLogRecord(queries, partition),
+        readLogRecord(queries),
       );
       return judgeFromAside(await logAdmin.facts(), record, requirements, clock.wallMs());
     } catch (error) {
@@ -146,16 +146,16 @@ export class PartitionRelay {
    * persist; if the lock comes back, the first cycle without it reports that.
    */
   stopped(): void {
-    this.#problem = undefined;
+    this.#status = { ...this.#status, problem: undefined };
   }
 
   async #work(check: () => void): Promise<Cycle> {
-    const { database, logAdmin, clock, partition, requirements } = this.#dependencies;
+    const { database, logAdmin, clock, requirements } = this.#dependencies;
     // The record first: requests publish and record meanwhile, and a log that is read after its
     // record contains at least what the record says.
     const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
-      record: await readLogRecord(queries, partition),
-      pending: await pendingAfter(queries, partition, undefined, PENDING_PAGE_MAX),
+      record: await readLogRecord(queries),
+      pending: await pendingAfter(queries, undefined, PENDING_PAGE_MAX),
     }));
     const facts = await logAdmin.facts();
     check();
@@ -187,7 +187,7 @@ export class PartitionRelay {
 
   /** Imports what is new; false if the log ends before the seq in its own metadata. */
   async #searchEnd(meta: LogMeta, record: LogRecord, check: () => void): Promise<boolean> {
-    const { database, partition, observer } = this.#dependencies;
+    const { database, observer } = this.#dependencies;
     const { generation } = meta;
     const recorded = record.importedEntryId;
     // A database that remembers less than this relay has recorded, or is on another timeline (a
@@ -216,15 +216,13 @@ export class PartitionRelay {
     const isNoted = notedMs >= 0 && notedMs < NOTE_SEARCH_MS;
     if (!isNoted || searchedTimeline !== timeline || seq > record.seq) {
       const done = { generation, seq, timeline, atMs: readAtMs };
-      await database.transaction({ role: "relay" }, (queries) =>
-        recordSearchDone(queries, partition, done),
-      );
+      await database.transaction({ role: "relay" }, (queries) => recordSearchDone(queries, done));
     }
     return true;
   }
 
   async #restore(found: FoundLog, check: () => void): Promise<Cycle> {
-    const { clock, partition, observer } = this.#dependencies;
+    const { clock, observer } = this.#dependencies;
     const quietMs = clock.monotonicMs() - this.#restoredAtMs;
     if (quietMs > QUIET_MS) this.#restoresAtOnce = 0;
     else if (this.#restoresAtOnce >= RESTORES_AT_ONCE_MAX && quietMs < RESTORE_RETRY_MAX_MS) {
@@ -237,7 +235,9 @@ export class PartitionRelay {
     this.#restoresAtOnce += 1;
     this.#restoredAtMs = clock.monotonicMs();
     this.#known = { generation: restored.generation, seq: restored.seq, entryId: undefined };
-    observer.onRestored({ ...restored, partition });
+    const lastRestore = { ...restored, atMs: clock.wallMs() };
+    this.#status = { ...this.#status, restores: this.#status.restores + 1, lastRestore };
+    observer.onRestored(restored);
     if (restored.imported > 0 || restored.unreadable > 0) {
       observer.onImported(restored.imported, restored.unreadable);
     }
@@ -277,10 +277,10 @@ export class PartitionRelay {
   }
 
   #report(problem: RelayProblem | undefined): void {
-    this.#problem = problem;
+    this.#status = { ...this.#status, problem };
     if (this.#lastReported === problem?.code) return;
     this.#lastReported = problem?.code;
-    this.#dependencies.observer.onProblem(problem, this.#dependencies.partition);
+    this.#dependencies.observer.onProblem(problem);
   }
 }
 
