@@ -8,7 +8,12 @@
  *   passed the entry.
  */
 import { z } from "zod";
-import { epochSchema, identifierSchema, issuerNameSchema } from "../tokens/identifier.js";
+import {
+  epochSchema,
+  identifierSchema,
+  issuerNameSchema,
+  sha256Schema,
+} from "../tokens/identifier.js";
 
 /** The version of the entries' format, field `v`. */
 export const ENTRY_VERSION = 1;
@@ -90,8 +95,6 @@ const epochField = wholeNumber.pipe(epochSchema);
 const headSchema = z.object({ v: z.literal(String(ENTRY_VERSION)), seq: wholeNumber });
 
 const tenantScopeSchema = z.object({ tenant: identifierSchema, forget_at: wholeNumber });
-
-const sha256Schema = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 
 const timesSchema = z.object({ at: wholeNumber, forget_at: wholeNumber });
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { epochSchema, identifierSchema, isIdentifier } from "./identifier.js";
+import { epochSchema, identifierIn, identifierSchema } from "./identifier.js";
 import type { AccessToken } from "./access-token.js";
 import type { Issuer } from "./issuer.js";
 import { type JsonObject, ownMember } from "../runtime/json-members.js";
@@ -96,8 +96,4 @@ export function readClaims(
     signedDigest: signature.signedDigest,
     keyThumbprint: signature.keyThumbprint,
   };
-}
-
-function identifierIn(claim: unknown): string | undefined {
-  return typeof claim === "string" && isIdentifier(claim) ? claim : undefined;
 }

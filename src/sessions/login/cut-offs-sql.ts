@@ -47,6 +47,22 @@ export async function raiseCutOff(
 /** No tenant's id. */
 const ALL_TENANTS = "";
 
+export interface CutOff {
+  /** The audit kind of the act that raised it. */
+  readonly kind: "tenant_revoked" | "all_revoked";
+  /** Sessions that began before have ended then. Unix milliseconds. */
+  readonly atMs: number;
+}
+
+/** The tenant's own and that of all. Under the role tenant. */
+export async function readCutOffs(queries: Queries): Promise<readonly CutOff[]> {
+  const rows = await queries.select().from(cutOffs);
+  return rows.map(({ tenantId, issuedBefore }) => ({
+    kind: tenantId === ALL_TENANTS ? "all_revoked" : "tenant_revoked",
+    atMs: issuedBefore.getTime(),
+  }));
+}
+
 /** Of a row of `sessions`. Under the role tenant, which sees its own cut-off and that of all. */
 export const IS_CUT_OFF = sql<boolean>`coalesce(${sessions.createdAt} <
   (SELECT max(issued_before) FROM sekisho.cut_offs), false)`;
