@@ -10,7 +10,7 @@ import { describeClockOffset } from "../runtime/clock-offset.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
-import type { EntryOrigin } from "./entry.js";
+import { cutOffOf, type EntryOrigin } from "./entry.js";
 import { toLogError } from "./error-redis.js";
 import { cutOffAheadMaxS } from "./horizon.js";
 import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
@@ -159,7 +159,6 @@ export class RedisPublisher implements Publisher {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
     const isDatabase = authority === "database" && !breakGlass;
     const { revocation } = request;
-    const cutOff = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
     const command = connection.client.eval(
       PUBLISH_SCRIPT,
       2,
@@ -170,7 +169,7 @@ export class RedisPublisher implements Publisher {
       PARTITIONS,
       clock.wallMs(),
       PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
-      cutOff ?? "",
+      cutOffOf(revocation) ?? "",
       cutOffAheadMaxS(clockSkewS),
       Math.floor(request.atMs),
       request.generation ?? "",

@@ -18,9 +18,28 @@ export function isIdentifier(text: string): boolean {
   return Array.from(text).length <= IDENTIFIER_MAX_CODE_POINTS;
 }
 
+/** A claim's value, where it is an identifier. */
+export function identifierIn(claim: unknown): string | undefined {
+  return typeof claim === "string" && isIdentifier(claim) ? claim : undefined;
+}
+
 export const identifierSchema = z.string().refine(isIdentifier, {
   error: "must be 1 to 256 characters of well-formed Unicode without control characters",
 });
+
+/** An issuer's name is a URL as a rule: longer than an id, and with the same characters. */
+export const issuerNameSchema = z
+  .string()
+  .min(1)
+  .max(2048)
+  .refine((text) => text.isWellFormed() && !CONTROL_CHARACTER.test(text), {
+    error: "must be well-formed Unicode without control characters",
+  });
+
+/** SHA-256 in base64url: the digest of what a token's signature covers, or a key's RFC 7638 thumbprint. */
+export const sha256Schema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{43}$/, { error: "must be SHA-256 in base64url" });
 
 /**
  * The greatest epoch that a revocation may set: as many again are left for the service to raise it.
