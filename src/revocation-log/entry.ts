@@ -15,7 +15,7 @@ import {
   sha256Schema,
 } from "../tokens/identifier.js";
 
-/** The version of the entries' format, field `v`. */
+/** The version of the entries' first format, field `v`; `packed-entry.ts` has the second. */
 export const ENTRY_VERSION = 1;
 
 /** An entry as Redis gives it: its ID and its fields; `undefined` fields for a deleted entry. */
@@ -174,7 +174,7 @@ export const REVOCATION_KINDS: readonly string[] = Object.keys(SCHEMAS);
 const schemas = new Map<string | undefined, z.ZodType<Revocation>>(Object.entries(SCHEMAS));
 
 /** Never throws: an entry that cannot be read becomes one of kind `unreadable`. */
-export function decodeEntry(raw: RawEntry): LogEntry {
+export function decodeFields(raw: RawEntry): LogEntry {
   const { id, fields } = raw;
   const head = headSchema.safeParse(fields);
   if (!head.success) return { kind: "unreadable", id, seq: readSeq(fields), scope: undefined };

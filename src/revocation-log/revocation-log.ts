@@ -43,6 +43,8 @@ export interface LogMeta {
   readonly keptAtMs: number | undefined;
   /** When an operator retired the log; undefined: it is in use. Unix milliseconds. */
   readonly retiredAtMs: number | undefined;
+  /** Of the entries that are written now; nodes read every entry in its own. */
+  readonly format: number;
   readonly restoring: boolean;
 }
 

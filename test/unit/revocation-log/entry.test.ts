@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { entryFields, whyUnreadable } from "../../../src/revocation-log/entry-fields.js";
-import { decodeEntry, entryTimeMs, type Revocation } from "../../../src/revocation-log/entry.js";
+import { entryTimeMs } from "../../../src/revocation-log/entry.js";
+import { decodeEntry } from "../../../src/revocation-log/entry-decoding.js";
 
 const session = {
   v: "1",
@@ -124,60 +124,5 @@ describe("the time of an entry", () => {
 
   it.each(["", "-", "5", "x-1", "1-x"])("cannot be read from %j", (id) => {
     expect(entryTimeMs(id)).toBeUndefined();
-  });
-});
-
-describe("every kind of revocation", () => {
-  const issuer = "https://issuer.example/realms/shop";
-  const digest = "A-_9".padEnd(43, "x");
-  const kinds: readonly Revocation[] = [
-    { kind: "session_revoked", tenant: "acme", session: "s", user: "ann" },
-    { kind: "session_revoked", tenant: "acme", session: "s", user: undefined },
-    { kind: "user_revoked", tenant: "acme", user: "ann", epoch: 0, issuedBefore: undefined },
-    { kind: "user_revoked", tenant: "acme", user: "ann", epoch: undefined, issuedBefore: 7 },
-    { kind: "token_revoked", tenant: "acme", issuer, jti: "j", signedDigest: digest },
-    { kind: "token_revoked", tenant: "acme", issuer, jti: undefined, signedDigest: digest },
-    { kind: "token_revoked", tenant: "acme", issuer, jti: "j", signedDigest: undefined },
-    { kind: "client_revoked", tenant: "acme", client: "shop", issuedBefore: 7 },
-    { kind: "client_revoked", tenant: undefined, client: "shop", issuedBefore: 7 },
-    { kind: "key_revoked", issuer, thumbprint: digest },
-    { kind: "tenant_revoked", tenant: "acme", issuedBefore: 7 },
-    { kind: "all_revoked", issuedBefore: 7 },
-  ];
-  const contentOf = (revocation: Revocation) => ({
-    revocation,
-    eventId: "e",
-    reason: undefined,
-    actor: undefined,
-    origin: undefined,
-  });
-  const written = (revocation: Revocation) => {
-    const pairs = entryFields(contentOf(revocation));
-    const fields: Record<string, string> = { seq: "7", at: "1000", forget_at: "2000" };
-    for (let i = 0; i + 1 < pairs.length; i += 2) fields[pairs[i] ?? ""] = pairs[i + 1] ?? "";
-    return fields;
-  };
-
-  it.each(kinds)("is read as it was written: %j", (revocation) => {
-    const times = { atMs: 1000, forgetAtMs: 2000 };
-    const entry = { kind: "revocation", id: "5-0", seq: 7, revocation, ...times };
-    expect(decode(written(revocation))).toEqual(entry);
-    expect(whyUnreadable(contentOf(revocation), 1000)).toBeUndefined();
-  });
-
-  it.each<[string, Revocation]>([
-    [
-      "jti",
-      { kind: "token_revoked", tenant: "t", issuer, jti: undefined, signedDigest: undefined },
-    ],
-    ["signed_digest", { kind: "token_revoked", tenant: "t", issuer, jti: "j", signedDigest: "x" }],
-    ["issuer", { kind: "key_revoked", issuer: "a\u0000b", thumbprint: digest }],
-    ["thumbprint", { kind: "key_revoked", issuer, thumbprint: `${digest}=` }],
-    ["client", { kind: "client_revoked", tenant: "t", client: "", issuedBefore: 7 }],
-    ["tenant", { kind: "tenant_revoked", tenant: "", issuedBefore: 7 }],
-    ["issued_before", { kind: "all_revoked", issuedBefore: -1 }],
-  ])("is not published with another %s than nodes read", (field, revocation) => {
-    expect(whyUnreadable(contentOf(revocation), 1000)).toContain(`\`${field}\``);
-    expect(decode(written(revocation)).kind).toBe("unreadable");
   });
 });
