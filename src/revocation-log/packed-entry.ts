@@ -14,6 +14,10 @@ import type { LogEntry, Revocation, RevocationKind } from "./entry.js";
 
 export const PACKED_FIELD = "v2";
 
+/** Those that this version reads and writes; 1 has a field for each name. */
+export const LOG_FORMATS = [1, 2] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
 /** What follows the times, which the script that writes the entry sets before it. */
 export function packedTail({ revocation, eventId, reason, actor, origin }: EntryContent): string {
   const names = namesOf(revocation).map((name) => name ?? null);

@@ -98,6 +98,8 @@ export interface NodeRow {
   readonly seq: number;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
+  /** As found in Redis: the formats of entries that it reads; the first version reads 1, and says nothing. */
+  readonly formats?: readonly number[] | undefined;
 }
 
 /** Rows and groups not seen for this long belong to dead nodes. */
