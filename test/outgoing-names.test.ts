@@ -19,6 +19,7 @@ import { systemClock } from "../src/runtime/clock.js";
 import { EXIT } from "../src/runtime/exit-codes.js";
 import { openLog } from "../src/runtime/log.js";
 import { repositoryRoot } from "../dev/repository.js";
+import { NO_ENTRIES } from "../src/authz/follow/local-state-lru.js";
 
 const root = repositoryRoot();
 const LEVELS = new Set(["fatal", "error", "warn", "info", "debug"]);
@@ -90,7 +91,7 @@ async function presentNames(): Promise<Names> {
   const words = nodes.flatMap((node) => wordOf(node) ?? []);
   const authz = authzMetrics({
     stalenessMs: () => 0,
-    entries: () => ({ user: 0, session: 0, tenant: 0 }),
+    entries: () => NO_ENTRIES,
     saturated: () => false,
     seq: () => 0,
     keptAgeMs: () => 0,

@@ -1,5 +1,5 @@
 /** What `sekisho revoke` prints: for people, or JSON for scripts. */
-import type { Revocation } from "../revocation-log/entry.js";
+import { cutOffOf, type Revocation } from "../revocation-log/entry.js";
 import type { PublishOutcome } from "../revocation-log/publisher.js";
 import type { Receipt, UnconfirmedNode, UnconfirmedReason } from "../revocation-log/receipt.js";
 
@@ -99,12 +99,27 @@ function withPolicy({ node, maxStalenessMs, onStale, reason }: UnconfirmedNode):
 }
 
 function describe(revocation: Revocation): string {
-  const { tenant } = revocation;
-  if (revocation.kind === "session_revoked") {
-    return `the end of session ${revocation.session} of tenant ${tenant}`;
+  const issuedBefore = new Date((cutOffOf(revocation) ?? 0) * 1000).toISOString();
+  switch (revocation.kind) {
+    case "session_revoked":
+      return `the end of session ${revocation.session} of tenant ${revocation.tenant}`;
+    case "user_revoked": {
+      const { tenant, user, epoch } = revocation;
+      if (epoch !== undefined) return `epoch ${epoch} of user ${user} of tenant ${tenant}`;
+      return `the end of what user ${user} of tenant ${tenant} was issued before ${issuedBefore}`;
+    }
+    case "token_revoked":
+      return `the end of one token of tenant ${revocation.tenant}`;
+    case "client_revoked": {
+      const { tenant, client } = revocation;
+      const where = tenant === undefined ? "all tenants" : `tenant ${tenant}`;
+      return `the end of what client ${client} was issued before ${issuedBefore} in ${where}`;
+    }
+    case "key_revoked":
+      return `the end of what the key ${revocation.thumbprint} of ${revocation.issuer} signs`;
+    case "tenant_revoked":
+      return `the end of what tenant ${revocation.tenant} was issued before ${issuedBefore}`;
+    case "all_revoked":
+      return `the end of every token issued before ${issuedBefore}`;
   }
-  const { user, epoch, issuedBefore } = revocation;
-  if (epoch !== undefined) return `epoch ${epoch} of user ${user} of tenant ${tenant}`;
-  const time = new Date((issuedBefore ?? 0) * 1000).toISOString();
-  return `the end of what user ${user} of tenant ${tenant} was issued before ${time}`;
 }

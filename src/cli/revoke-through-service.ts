@@ -30,7 +30,7 @@ const answerSchema = revocationAnswerSchema
 
 export interface ServiceRevocation {
   /** Of a user: everything; the service knows the epoch. */
-  readonly revocation: Revocation;
+  readonly revocation: Extract<Revocation, { readonly kind: "session_revoked" | "user_revoked" }>;
   readonly reason: string | undefined;
   /** undefined: do not wait for a receipt. */
   readonly waitMs: number | undefined;
@@ -90,7 +90,7 @@ function report(
 }
 
 function requestFor(
-  revocation: Revocation,
+  revocation: ServiceRevocation["revocation"],
   user: string,
   { reason, waitMs }: Pick<ServiceRevocation, "reason" | "waitMs">,
 ): Parameters<typeof askService>[1] {

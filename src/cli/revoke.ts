@@ -2,12 +2,13 @@
 import { Option, type Command } from "commander";
 import { systemClock } from "../runtime/clock.js";
 import { readOperatorPath } from "./operator-config.js";
-import type { Revocation } from "../revocation-log/entry.js";
 import type { CommandContext } from "./command-context.js";
 import type { ExitCode } from "../runtime/exit-codes.js";
 import { parseEpoch, parseId, parseReason, parseTime, parseWait } from "./option-values.js";
 import { revokeThroughRedis } from "./revoke-through-redis.js";
-import { revokeThroughService } from "./revoke-through-service.js";
+import { revokeThroughService, type ServiceRevocation } from "./revoke-through-service.js";
+
+type UsersRevocation = ServiceRevocation["revocation"];
 
 interface CommonOptions {
   readonly tenant: string;
@@ -31,7 +32,7 @@ export function addRevokeCommand(program: Command, context: CommandContext): voi
     .option("--user <id>", "whose session it is, for the record", parseId)
     .action(async (options: CommonOptions & { session: string; user?: string }) => {
       const { tenant, session, user } = options;
-      const revocation: Revocation = { kind: "session_revoked", tenant, session, user };
+      const revocation: UsersRevocation = { kind: "session_revoked", tenant, session, user };
       context.end(await revokeBy(context.env, options, () => revocation));
     });
   withCommonOptions(revoke.command("user"))
@@ -71,7 +72,7 @@ function withCommonOptions(command: Command): Command {
  * `now` means the skew and a second later: a token issued by a clock ahead of this one, or within
  * this very second, is revoked too. A login within that time has to be repeated.
  */
-function userRevocation(options: CommonOptions & UserOptions): (skewS: number) => Revocation {
+function userRevocation(options: CommonOptions & UserOptions): (skewS: number) => UsersRevocation {
   const { tenant, user, epoch, issuedBefore } = options;
   return (skewS) => ({
     kind: "user_revoked",
@@ -108,7 +109,7 @@ async function revokeUser(
 async function revokeBy(
   env: NodeJS.ProcessEnv,
   options: CommonOptions,
-  revocationFor: (skewS: number) => Revocation,
+  revocationFor: (skewS: number) => UsersRevocation,
 ): Promise<ExitCode> {
   const { reason, wait: waitMs } = options;
   const [json, breakGlass] = [options.json === true, options.breakGlass === true];

@@ -9,24 +9,38 @@ export interface EntryContent {
   readonly origin: EntryOrigin | undefined;
 }
 
-/** Alternating names and values, without those that are undefined. */
+/** Where a field of the log has another name than in `Revocation`. */
+const FIELD_NAMES: Readonly<Record<string, string>> = {
+  issuedBefore: "issued_before",
+  signedDigest: "signed_digest",
+};
+
+/** What an entry says about its revocation; `readRevocation` reads it. */
+export function revocationFields(revocation: Revocation): Readonly<Record<string, string>> {
+  return definedFields({ ...revocation });
+}
+
+/** Alternating names and values. */
 export function entryFields(content: EntryContent): readonly string[] {
+  return Object.entries(fieldsOf(content)).flat();
+}
+
+function fieldsOf(content: EntryContent): Readonly<Record<string, string>> {
   const { revocation, eventId, reason, actor, origin } = content;
-  const fields = {
-    v: ENTRY_VERSION,
-    kind: revocation.kind,
-    tenant: revocation.tenant,
-    user: revocation.user,
-    ...(revocation.kind === "session_revoked"
-      ? { session: revocation.session }
-      : { epoch: revocation.epoch, issued_before: revocation.issuedBefore }),
-    event_id: eventId,
-    reason,
-    actor,
-    origin,
+  return {
+    v: String(ENTRY_VERSION),
+    ...revocationFields(revocation),
+    ...definedFields({ event_id: eventId, reason, actor, origin }),
   };
-  return Object.entries(fields).flatMap(([name, value]) =>
-    value === undefined ? [] : [name, String(value)],
+}
+
+function definedFields(
+  members: Readonly<Record<string, string | number | undefined>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(members).flatMap(([name, value]) =>
+      value === undefined ? [] : [[FIELD_NAMES[name] ?? name, String(value)]],
+    ),
   );
 }
 
@@ -37,6 +51,11 @@ const ALLOWED: Readonly<Record<string, string>> = {
   session: ID,
   epoch: "a whole number from 0 to 2^53−1",
   issued_before: "whole seconds since 1970",
+  issuer: "1 to 2048 characters of well-formed Unicode without control characters",
+  jti: `${ID}, or a signed_digest`,
+  client: ID,
+  signed_digest: "SHA-256 in base64url",
+  thumbprint: "SHA-256 in base64url",
   at: "whole milliseconds since 1970",
 };
 
@@ -45,10 +64,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
  * before anything is written: what nodes cannot read makes a tenant uncertain, or all of them.
  */
 export function whyUnreadable(content: EntryContent, atMs: number): string | undefined {
-  const pairs = entryFields(content);
-  const fields: Record<string, string> = { seq: "1", at: String(atMs), forget_at: "1" };
-  for (let i = 0; i + 1 < pairs.length; i += 2) fields[pairs[i] ?? ""] = pairs[i + 1] ?? "";
-  const field = unreadableField(fields);
+  const times = { at: String(atMs), forget_at: "1" };
+  const field = unreadableField({ ...fieldsOf(content), seq: "1", ...times });
   if (field === undefined) return undefined;
   return `no node could read \`${field}\`: allowed are ${ALLOWED[field] ?? "other values"}`;
 }

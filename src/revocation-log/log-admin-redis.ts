@@ -24,10 +24,11 @@ import type {
 } from "./log-admin.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { stampLog } from "./log-stamp-redis.js";
+import { PACKED_FIELD, packedTail } from "./packed-entry.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
-import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import { entriesIn, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
 import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
@@ -51,7 +52,9 @@ return 'done'
 
 const CLEAR_SCRIPT = `${REPLID_FUNCTION}
 if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
+local format = redis.call('HMGET', KEYS[2], 'format')[1]
 redis.call('DEL', KEYS[1], KEYS[2])
+if format then redis.call('HSET', KEYS[2], 'format', format) end
 local time = redis.call('TIME')
 redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'seq', '1', 'kind', 'log_opened',
   'at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
@@ -59,17 +62,24 @@ redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1', 'replid', replid()
 return {'done', 1}
 `;
 
-/* Further ARGV: for each entry how many fields and values follow, then these. */
+/* Further ARGV per entry: decided at, forget at (ms), the rest packed, count of the pairs, pairs. */
 const APPEND_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation')
+local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'format')
 if meta[1] ~= ARGV[1] then return {'marker_lost'} end
 if meta[3] or not meta[2] then return {'not_cleared'} end
 local seq = tonumber(meta[2])
 local at = 2
 while at <= #ARGV do
-  local last = at + tonumber(ARGV[at])
+  local decided, forget_at, packed, count = unpack(ARGV, at, at + 3)
+  local last = at + 3 + tonumber(count)
   seq = seq + 1
-  redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), unpack(ARGV, at + 1, last))
+  if meta[4] == '2' then
+    redis.call('XADD', KEYS[1], '*', '${PACKED_FIELD}',
+      '[' .. string.format('%.0f', seq) .. ',' .. decided .. ',' .. forget_at .. ',' .. packed)
+  else
+    redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', decided,
+      'forget_at', forget_at, unpack(ARGV, at + 4, last))
+  end
   at = last + 1
 end
 redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', seq))
@@ -163,7 +173,7 @@ export class RedisLogAdmin implements LogAdmin {
       const from = id === undefined ? "-" : `(${id}`;
       const command = connection.client.xrange(this.#keys.log, from, "+", "COUNT", count);
       const reply: unknown = await connection.within(STEP_TIMEOUT_MS, "XRANGE", command);
-      return parse("XRANGE", entriesSchema, reply).map(decodeRecordedEntry);
+      return entriesIn("XRANGE", reply).map(decodeRecordedEntry);
     });
   }
 
@@ -198,9 +208,8 @@ export class RedisLogAdmin implements LogAdmin {
       entries.flatMap((entry) => {
         const atMs = Math.floor(entry.atMs);
         const forgetAtMs = atMs + horizonS * 1000;
-        const times = ["at", String(atMs), "forget_at", String(forgetAtMs)];
-        const fields = [...times, ...entryFields(entry)];
-        return [fields.length, ...fields];
+        const fields = entryFields(entry);
+        return [atMs, forgetAtMs, packedTail(entry), fields.length, ...fields];
       }),
     );
   }

@@ -16,6 +16,7 @@ export const META_FIELDS = [
   "min_replicas",
   "kept_at",
   "retired_at",
+  "format",
   "restoring",
 ] as const;
 
@@ -39,6 +40,7 @@ const metaSchema = z
     min_replicas: wholeNumber.or(z.null().transform(() => 0)),
     kept_at: wholeNumber.or(absent),
     retired_at: wholeNumber.or(absent),
+    format: wholeNumber.or(z.null().transform(() => 1)),
     restoring: z.string().nullable(),
   })
   .transform(
@@ -56,6 +58,7 @@ const metaSchema = z
         minReplicas: meta.min_replicas,
         keptAtMs: meta.kept_at,
         retiredAtMs: meta.retired_at,
+        format: meta.format,
         restoring: meta.restoring !== null,
       }) satisfies LogMeta,
   );

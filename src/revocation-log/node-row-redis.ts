@@ -1,6 +1,7 @@
 /** A node's row as stored in Redis: JSON in the hash `nodes`, one field per group. */
 import { z } from "zod";
 import { ON_STALE } from "./on-stale.js";
+import { LOG_FORMATS } from "./packed-entry.js";
 import type { NodeRows } from "./receipt.js";
 import type { NodeRow } from "./revocation-log.js";
 
@@ -11,6 +12,7 @@ const rowSchema = z
     seq: z.int().min(0),
     max_staleness_ms: z.int().min(0),
     on_stale: z.enum(ON_STALE),
+    formats: z.array(z.int()).optional(),
   })
   .transform(
     (row) =>
@@ -20,6 +22,7 @@ const rowSchema = z
         seq: row.seq,
         maxStalenessMs: row.max_staleness_ms,
         onStale: row.on_stale,
+        formats: row.formats,
       }) satisfies NodeRow,
   );
 
@@ -30,6 +33,7 @@ export function encodeNodeRow(row: NodeRow): string {
     seq: row.seq,
     max_staleness_ms: row.maxStalenessMs,
     on_stale: row.onStale,
+    formats: LOG_FORMATS,
   });
 }
 

@@ -10,10 +10,11 @@ import { describeClockOffset } from "../runtime/clock-offset.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import { NAMED_EPOCH_MAX } from "../tokens/identifier.js";
 import { entryFields, whyUnreadable } from "./entry-fields.js";
-import type { EntryOrigin } from "./entry.js";
+import { cutOffOf, type EntryOrigin } from "./entry.js";
 import { toLogError } from "./error-redis.js";
 import { cutOffAheadMaxS } from "./horizon.js";
 import { SharedConnection, type SharedServer } from "./shared-connection-redis.js";
+import { PACKED_FIELD, packedTail } from "./packed-entry.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import { PUBLISH_CLOCK_DIFFERENCE_MAX_MS } from "./publisher.js";
 import type { Publisher, PublishOutcome, PublishRefusal, DecidedRevocation } from "./publisher.js";
@@ -28,8 +29,8 @@ const PUBLISH_TIMEOUT_MS = 2000;
 /*
  * KEYS: log, meta. ARGV: authority or '' for any, this server's run id, partitions, now (ms), largest
  * clock difference (ms), cut-off (s) or '', margin for a cut-off (s), when it was decided (ms), the
- * generation that the database means or '' for none, the greatest epoch, then the entry's own fields in
- * pairs.
+ * generation that the database means or '' for none, the greatest epoch, the entry packed, without what
+ * the script sets, then the same in pairs: the log's `meta` says which of the two it holds.
  *
  * An entry may be published long after it was decided, so its `at` says nothing about the time now:
  * trimming and forgetting go by the two clocks. A cut-off is measured from the decision or from now,
@@ -42,7 +43,7 @@ const PUBLISH_TIMEOUT_MS = 2000;
  */
 const PUBLISH_SCRIPT = `${TRIM_FUNCTION}${REPLID_FUNCTION}
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'restoring', 'authority', 'partitions', 'horizon_s',
-  'run_id', 'replid', 'min_replicas', 'retired_at')
+  'run_id', 'replid', 'min_replicas', 'retired_at', 'format')
 if meta[2] then return {'log_restoring'} end
 if not meta[1] or redis.call('EXISTS', KEYS[1]) == 0 then return {'log_missing'} end
 if meta[9] then return {'log_retired'} end
@@ -53,7 +54,7 @@ if meta[3] == 'database' and (meta[6] ~= ARGV[2] or meta[7] ~= replid()) then
 end
 if meta[4] ~= ARGV[3] then return {'partitions_differ', tostring(meta[4])} end
 local greatest = {epoch = ARGV[10], issued_before = '9007199254740991'}
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local limit, value = greatest[ARGV[i]], ARGV[i + 1]
   if limit and (#value > 16 or not string.match(value, '^%d+$') or tonumber(value) > tonumber(limit)) then
     return {'out_of_range', ARGV[i]}
@@ -74,8 +75,15 @@ end
 local horizon_ms = tonumber(meta[5]) * 1000
 local later_ms = math.max(redis_ms, now_ms)
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
-local id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
-  'forget_at', string.format('%.0f', later_ms + horizon_ms), unpack(ARGV, 11))
+local id
+local forget_at = string.format('%.0f', later_ms + horizon_ms)
+if meta[10] == '2' then
+  id = redis.call('XADD', KEYS[1], '*', '${PACKED_FIELD}',
+    '[' .. string.format('%.0f', seq) .. ',' .. ARGV[8] .. ',' .. forget_at .. ',' .. ARGV[11])
+else
+  id = redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', ARGV[8],
+    'forget_at', forget_at, unpack(ARGV, 12))
+end
 if meta[3] ~= 'database' then
   trim(string.format('%.0f', math.min(redis_ms, now_ms) - horizon_ms))
 end
@@ -159,7 +167,7 @@ export class RedisPublisher implements Publisher {
     const { keys, authority, clock, clockSkewS, breakGlass = false } = this.#options;
     const isDatabase = authority === "database" && !breakGlass;
     const { revocation } = request;
-    const cutOff = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
+    const content = { ...request, origin: this.#origin };
     const command = connection.client.eval(
       PUBLISH_SCRIPT,
       2,
@@ -170,12 +178,13 @@ export class RedisPublisher implements Publisher {
       PARTITIONS,
       clock.wallMs(),
       PUBLISH_CLOCK_DIFFERENCE_MAX_MS,
-      cutOff ?? "",
+      cutOffOf(revocation) ?? "",
       cutOffAheadMaxS(clockSkewS),
       Math.floor(request.atMs),
       request.generation ?? "",
       isDatabase ? Number.MAX_SAFE_INTEGER : NAMED_EPOCH_MAX,
-      ...entryFields({ ...request, origin: this.#origin }),
+      packedTail(content),
+      ...entryFields(content),
     );
     const reply: unknown = await connection.within(PUBLISH_TIMEOUT_MS, "EVAL", command);
     const parsed = parse("EVAL", replySchema, reply);

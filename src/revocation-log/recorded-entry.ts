@@ -1,7 +1,9 @@
 /** Entries of the log as an importer reads them: with everything that the database records. */
 import { z } from "zod";
 import type { EntryContent } from "./entry-fields.js";
-import { decodeEntry, type LogEntry, type RawEntry } from "./entry.js";
+import type { LogEntry, RawEntry } from "./entry.js";
+import { PACKED_FIELD, packedRecord } from "./packed-entry.js";
+import { decodeEntry } from "./entry-decoding.js";
 
 /** Fields that nodes ignore. undefined: the publisher gave none. */
 const recordSchema = z.object({
@@ -27,7 +29,13 @@ export function decodeRecordedEntry(raw: RawEntry): RecordedEntry {
   const entry = decodeEntry(raw);
   if (entry.kind !== "revocation") return entry;
   const { id, seq, revocation, atMs } = entry;
-  const { event_id: eventId, reason, actor, origin } = recordSchema.parse(raw.fields);
+  const packed = raw.fields?.[PACKED_FIELD];
+  const {
+    event_id: eventId,
+    reason,
+    actor,
+    origin,
+  } = packed === undefined ? recordSchema.parse(raw.fields) : packedRecord(packed);
   return {
     kind: "revocation",
     id,

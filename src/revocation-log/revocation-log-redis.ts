@@ -11,7 +11,7 @@ import type { RawEntry } from "./entry.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { encodeNodeRow } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
-import { entriesSchema, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
+import { entriesIn, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
 import type {
   LogConnection,
   LogFacts,
@@ -30,7 +30,7 @@ const COMMAND_TIMEOUT_MS = 1000;
 /** Every group has one reader. */
 const CONSUMER = "reader";
 
-const streamsSchema = z.array(z.tuple([z.string(), entriesSchema])).nullable();
+const streamsSchema = z.array(z.tuple([z.string(), z.unknown()])).nullable();
 
 export function revocationLogInRedis(
   open: OpenRedisConnection,
@@ -83,7 +83,7 @@ class RedisLogConnection implements LogConnection {
     const from = afterId === undefined ? "-" : `(${afterId}`;
     const command = this.#redis.client.xrange(this.#keys.log, from, "+", "COUNT", count);
     const reply = await this.#redis.within<unknown>(COMMAND_TIMEOUT_MS, "XRANGE", command);
-    return parse("XRANGE", entriesSchema, reply);
+    return entriesIn("XRANGE", reply);
   }
 
   async join(
@@ -178,5 +178,5 @@ class RedisLogConnection implements LogConnection {
 
 function toEntries(reply: unknown): readonly RawEntry[] {
   const streams = parse("XREADGROUP", streamsSchema, reply) ?? [];
-  return streams.flatMap(([, entries]) => entries);
+  return streams.flatMap(([, entries]) => entriesIn("XREADGROUP", entries));
 }

@@ -43,6 +43,8 @@ export interface LogMeta {
   readonly keptAtMs: number | undefined;
   /** When an operator retired the log; undefined: it is in use. Unix milliseconds. */
   readonly retiredAtMs: number | undefined;
+  /** Of the entries that are written now; nodes read every entry in its own. */
+  readonly format: number;
   readonly restoring: boolean;
 }
 
@@ -96,6 +98,8 @@ export interface NodeRow {
   readonly seq: number;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
+  /** As found in Redis: the formats of entries that it reads; the first version reads 1, and says nothing. */
+  readonly formats?: readonly number[] | undefined;
 }
 
 /** Rows and groups not seen for this long belong to dead nodes. */

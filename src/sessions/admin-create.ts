@@ -1,6 +1,6 @@
 /** `sekisho sessions admin create`: makes an operator with a one-time password. */
 import { randomBytes, randomUUID } from "node:crypto";
-import { OPERATORS_TENANT } from "./admin/admin-act.js";
+import { OPERATORS_TENANT } from "./database/scope.js";
 import { createOperator } from "./admin/operators.js";
 import { systemClock } from "../runtime/clock.js";
 import type { ConfigFault } from "../runtime/config/read-variables.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { epochSchema, identifierSchema } from "./identifier.js";
+import { epochSchema, identifierIn, identifierSchema } from "./identifier.js";
 import type { AccessToken } from "./access-token.js";
 import type { Issuer } from "./issuer.js";
 import { type JsonObject, ownMember } from "../runtime/json-members.js";
@@ -38,14 +38,24 @@ const claimsSchema = z.object({
   user: identifierSchema,
   session: identifierSchema,
   epoch: epochSchema,
+  // What is no identifier cannot be named by a revocation, and is not needed for anything else.
+  client_id: z.unknown(),
+  azp: z.unknown(),
 });
+
+/** Who signed what; the claims do not say it. */
+export type VerifiedSignature = Pick<AccessToken, "signedDigest" | "keyThumbprint">;
 
 /**
  * Reads the payload of a token of this issuer into an `AccessToken`; undefined where a claim is
  * missing or malformed. Unknown claims are allowed (RFC 7519, section 4). Does not check times,
  * audience or tenant: those depend on the moment and the configuration, and belong to the decision.
  */
-export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | undefined {
+export function readClaims(
+  payload: JsonObject,
+  issuer: Issuer,
+  signature: VerifiedSignature,
+): AccessToken | undefined {
   const names = issuer.claims;
   const parsed = claimsSchema.safeParse({
     iss: ownMember(payload, "iss"),
@@ -60,6 +70,8 @@ export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | u
     user: ownMember(payload, names.user),
     session: ownMember(payload, names.session),
     epoch: names.epoch === null ? 0 : ownMember(payload, names.epoch),
+    client_id: ownMember(payload, "client_id"),
+    azp: ownMember(payload, "azp"),
   });
   if (!parsed.success) return undefined;
   const claims = parsed.data;
@@ -79,5 +91,9 @@ export function readClaims(payload: JsonObject, issuer: Issuer): AccessToken | u
     expiresAt: claims.exp,
     notBefore: claims.nbf,
     scopes,
+    jti: identifierIn(claims.jti),
+    client: identifierIn(claims.client_id) ?? identifierIn(claims.azp),
+    signedDigest: signature.signedDigest,
+    keyThumbprint: signature.keyThumbprint,
   };
 }

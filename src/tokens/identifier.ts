@@ -3,6 +3,8 @@ import { z } from "zod";
 /** The longest tenant, user or session id, in code points. */
 export const IDENTIFIER_MAX_CODE_POINTS = 256;
 
+const ISSUER_NAME_MAX_LENGTH = 2048;
+
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /**
@@ -18,9 +20,29 @@ export function isIdentifier(text: string): boolean {
   return Array.from(text).length <= IDENTIFIER_MAX_CODE_POINTS;
 }
 
+/** A claim's value, where it is an identifier. */
+export function identifierIn(claim: unknown): string | undefined {
+  return typeof claim === "string" && isIdentifier(claim) ? claim : undefined;
+}
+
 export const identifierSchema = z.string().refine(isIdentifier, {
   error: "must be 1 to 256 characters of well-formed Unicode without control characters",
 });
+
+/** An issuer's name is a URL as a rule: longer than an id, and with the same characters. */
+export function isIssuerName(text: string): boolean {
+  if (text.length === 0 || text.length > ISSUER_NAME_MAX_LENGTH) return false;
+  return text.isWellFormed() && !CONTROL_CHARACTER.test(text);
+}
+
+export const issuerNameSchema = z.string().refine(isIssuerName, {
+  error: "must be 1 to 2048 characters of well-formed Unicode without control characters",
+});
+
+/** SHA-256 in base64url: the digest of what a token's signature covers, or a key's RFC 7638 thumbprint. */
+export const sha256Schema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{43}$/, { error: "must be SHA-256 in base64url" });
 
 /**
  * The greatest epoch that a revocation may set: as many again are left for the service to raise it.

@@ -1,4 +1,4 @@
-import { type CryptoKey, importJWK, type JWK } from "jose";
+import { calculateJwkThumbprint, type CryptoKey, importJWK, type JWK } from "jose";
 import { z } from "zod";
 import { KIND_OF_KEY, type Algorithm } from "./algorithms.js";
 import { type JsonObject, ownMember } from "../runtime/json-members.js";
@@ -20,6 +20,8 @@ export interface VerificationKey {
   readonly byAlgorithm: ReadonlyMap<Algorithm, CryptoKey>;
   /** The public members alone, in fixed order: equal for equal keys. */
   readonly content: string;
+  /** RFC 7638, with SHA-256, in base64url. */
+  readonly thumbprint: string;
 }
 
 export type ReadKey =
@@ -81,7 +83,8 @@ export async function readJsonWebKey(
   }
   const { kid } = parsed.data;
   const content = JSON.stringify([kid, algorithms, Object.entries(publicJwk)]);
-  return { usable: true, key: { kid, byAlgorithm, content } };
+  const thumbprint = await calculateJwkThumbprint(publicJwk);
+  return { usable: true, key: { kid, byAlgorithm, content, thumbprint } };
 }
 
 /** In the issuer's order, so that equal configuration and key give equal content. */

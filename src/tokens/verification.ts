@@ -6,7 +6,7 @@ import type { IssuerKeys } from "./issuer-keys.js";
 import type { Algorithm } from "./algorithms.js";
 import type { Issuer } from "./issuer.js";
 import { ownMember } from "../runtime/json-members.js";
-import { tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
+import { signedDigestOf, tokenDigest, VerifiedTokenCache } from "./verified-token-cache.js";
 
 /*
  * Whether a token is one of ours. The first check that fails, in this order, gives the reason:
@@ -68,6 +68,7 @@ interface Candidate {
   readonly jws: CompactJws;
   readonly algorithm: Algorithm;
   readonly key: CryptoKey;
+  readonly keyThumbprint: string;
   readonly trusted: TrustedIssuer;
   readonly generation: number;
 }
@@ -149,18 +150,22 @@ export class TokenVerifier {
     }
     const key = found.byAlgorithm.get(algorithm);
     if (key === undefined) return denied("token_algorithm_forbidden");
-    return { jws, algorithm, key, trusted, generation: current.generation };
+    const { generation } = current;
+    return { jws, algorithm, key, keyThumbprint: found.thumbprint, trusted, generation };
   }
 
   async #checkSignature(raw: string, digest: string, candidate: Candidate): Promise<Verification> {
-    const { jws, algorithm, key, trusted, generation } = candidate;
+    const { jws, algorithm, key, keyThumbprint, trusted, generation } = candidate;
     try {
       await compactVerify(raw, key, { algorithms: [algorithm] });
     } catch {
       // Whatever failed in jose, the signature was not verified.
       return denied("token_signature_invalid");
     }
-    const token = readClaims(jws.claims, trusted.issuer);
+    const token = readClaims(jws.claims, trusted.issuer, {
+      signedDigest: signedDigestOf(raw),
+      keyThumbprint,
+    });
     if (token === undefined) {
       return { verified: false, reason: "token_claims_invalid", signatureGood: true };
     }

@@ -20,6 +20,16 @@ export function tokenDigest(raw: string): string {
   return createHash("sha256").update(raw, "utf8").digest("base64");
 }
 
+/**
+ * Identifies what was signed (RFC 7515, section 5.1: `header.payload`), in base64url. The holder of a
+ * token can alter its signature without making it invalid (an ECDSA signature has two forms), but not
+ * this.
+ */
+export function signedDigestOf(raw: string): string {
+  const signed = raw.slice(0, raw.lastIndexOf("."));
+  return createHash("sha256").update(signed, "utf8").digest("base64url");
+}
+
 /** An ordinary token has no more scopes and audiences; every further lot counts as a token. */
 const ORDINARY_LIST_LENGTH = 16;
 

@@ -24,6 +24,7 @@ import {
   type Relaying,
 } from "../support/relaying.js";
 import { InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
+import { tokenNames } from "../support/token-names.js";
 
 const LAST = Number.MAX_SAFE_INTEGER;
 const ENTERED_MAX = 2 ** 52;
@@ -88,7 +89,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     return service.mint.factsOf(outcome.tokens.accessToken);
   };
   const refuses = (on: Following, token: Awaited<ReturnType<typeof open>>): boolean => {
-    const known = on.state.lookUp(token.tenant, token.user, token.session);
+    const known = on.state.lookUp(tokenNames(token.tenant, token.user, token.session));
     return (
       known.sessionRevoked || token.epoch < known.epoch || token.issuedAtS < known.issuedBefore
     );
@@ -136,7 +137,7 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     // The revocation that was taken over stays in force for what was issued before.
     expect(refuses(on, before)).toBe(true);
     expect(await service.userRow(user)).toMatchObject({ userEpoch: ENTERED_MAX });
-    const known = on.state.lookUp(user.tenant, user.user, "none");
+    const known = on.state.lookUp(tokenNames(user.tenant, user.user, "none"));
     await on.until("its cut-off to have passed", () => Date.now() / 1000 >= known.issuedBefore);
     const committed = await tryAll(user, on);
     expect(committed.map(({ revocation }) => revocation)).toMatchObject(

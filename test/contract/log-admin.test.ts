@@ -18,6 +18,7 @@ import {
   publish,
   redis,
 } from "../support/following.js";
+import { setLogFormat } from "../../src/revocation-log/log-format-redis.js";
 import { patientConnections } from "../support/patient-connections.js";
 
 let server: RedisServer;
@@ -209,6 +210,24 @@ describe("a restore", () => {
     ]);
     const raw = JSON.stringify(await redis(url, "XRANGE", KEYS.log, "-", "+"));
     expect(raw).toContain(`"forget_at","${atMs + HORIZON_S * 1000}"`);
+  });
+
+  it("writes the format that the log had, and the first where it is lost", async () => {
+    const logAdmin = keeperOf();
+    await restore(logAdmin, [entry("s-1")]);
+    expect(await metaOf(logAdmin)).toMatchObject({ format: 1 });
+    await setLogFormat(patientConnections(url), KEYS, 2);
+    await restore(logAdmin, [entry("s-1"), entry("s-2")]);
+    expect(await metaOf(logAdmin)).toMatchObject({ format: 2, seq: 3 });
+    expect(await logAdmin.entriesAfter(undefined, 10)).toMatchObject([
+      { kind: "log_opened", seq: 1 },
+      { seq: 2, revocation: endOf("s-1"), eventId: "event-s-1", reason: "stolen", actor: "ops" },
+      { seq: 3, revocation: endOf("s-2"), origin: undefined },
+    ]);
+    expect(JSON.stringify(await redis(url, "XRANGE", KEYS.log, "-", "+"))).toContain('"v2"');
+    await redis(url, "FLUSHALL");
+    await restore(logAdmin, [entry("s-1")]);
+    expect(await metaOf(logAdmin)).toMatchObject({ format: 1, seq: 2 });
   });
 
   it("shows what stood in the log until it is cleared", async () => {

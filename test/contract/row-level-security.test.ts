@@ -32,6 +32,8 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     refresh_tokens: "DELETE INSERT SELECT UPDATE",
     revocations: "INSERT SELECT",
     audit: "INSERT SELECT",
+    cut_offs: "INSERT SELECT UPDATE",
+    revoked_keys: "INSERT SELECT UPDATE",
     login_failures: "DELETE INSERT SELECT UPDATE",
     log_records: "SELECT(generation,partition,searched_at,searched_timeline)",
   },
@@ -42,6 +44,8 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
     log_records: "INSERT SELECT UPDATE",
     log_nodes: "DELETE INSERT SELECT UPDATE",
+    cut_offs: "INSERT SELECT UPDATE",
+    revoked_keys: "INSERT SELECT UPDATE",
     audit: "INSERT",
   },
   keys: { signing_keys: "DELETE INSERT SELECT UPDATE", audit: "INSERT" },
@@ -52,6 +56,7 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     login_failures: "DELETE SELECT",
   },
   recovery: {
+    cut_offs: "INSERT SELECT UPDATE",
     revocations: "INSERT",
     users: "SELECT(tenant_id,user_epoch,user_id) UPDATE(user_epoch)",
     sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
@@ -256,6 +261,21 @@ describe.each(DATABASES)("on $name", ({ name: databaseName, start }) => {
     const steal = `INSERT INTO sekisho.sessions SELECT (jsonb_populate_record(s,
       '{"session_id": "stolen", "user_id": "user-of-bb"}')).* FROM sekisho.sessions s`;
     expect(await attempt(database, A, steal)).toBe("missing_reference");
+  });
+
+  test("a tenant other than the operators' neither sees nor changes revoked keys", async () => {
+    const insert = `INSERT INTO sekisho.revoked_keys (issuer, thumbprint, actor, revoked_at)
+      VALUES ('i', 't', 'a', now()) RETURNING 1`;
+    const select = "SELECT 1 FROM sekisho.revoked_keys";
+    const update = "UPDATE sekisho.revoked_keys SET lifted_at = now() RETURNING 1";
+    const operators = { role: "tenant", tenant: "sekisho" } as const;
+    for (const scope of [A, NOBODY])
+      expect(await attempt(database, scope, insert)).toBe("not_allowed");
+    expect(await attempt(database, operators, insert)).toBe(1);
+    for (const statement of [select, update]) {
+      for (const scope of [A, NOBODY]) expect(await attempt(database, scope, statement)).toBe(0);
+      expect(await attempt(database, operators, statement)).toBe(1);
+    }
   });
 
   test("each role has the rights that are listed here, and nobody else has any", async () => {

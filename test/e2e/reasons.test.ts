@@ -14,7 +14,7 @@ import type { Revocation } from "../../src/revocation-log/entry.js";
 import { HttpClient, describeReply, type Ask, type Reply } from "../support/e2e-http.js";
 import { E2eDeployment, claimsOf, untilAnswered, type Pod } from "../support/e2e-deployment.js";
 import { endOf } from "../support/following.js";
-import { TokenIssuer, base64url, type JsonMembers } from "../support/token-issuer.js";
+import { TokenIssuer, base64url, thumbprintOf, type JsonMembers } from "../support/token-issuer.js";
 
 /** Reasons that Envoy cannot bring about, whatever a client sends and an operator configures. */
 const OUT_OF_REACH: Partial<Record<Reason, string>> = {
@@ -28,6 +28,8 @@ const nowS = (): number => Math.floor(Date.now() / 1000);
 /** Before this, cyn's tokens were revoked. */
 const CUT_OFF_S = nowS();
 
+const EARLIER = { iat: CUT_OFF_S - 1, exp: CUT_OFF_S + 600 };
+
 let deployment: E2eDeployment;
 let pod: Pod;
 /** Reasons that stood in an access log. */
@@ -38,7 +40,12 @@ beforeAll(async () => {
   pod = await deployment.addPod("node-1");
   await deployment.revoke(endOf("ended"));
   const userRevoked = { kind: "user_revoked", tenant: "acme" } as const;
+  const { issuer } = deployment.issuer;
   const revocations: Revocation[] = [
+    { kind: "token_revoked", tenant: "acme", issuer, jti: "stolen", signedDigest: undefined },
+    { kind: "client_revoked", tenant: undefined, client: "shop", issuedBefore: CUT_OFF_S },
+    { kind: "tenant_revoked", tenant: "closed", issuedBefore: CUT_OFF_S },
+    { kind: "all_revoked", issuedBefore: CUT_OFF_S - 10 },
     { ...userRevoked, user: "bob", epoch: 3, issuedBefore: undefined },
     { ...userRevoked, user: "cyn", epoch: undefined, issuedBefore: CUT_OFF_S },
   ];
@@ -83,8 +90,7 @@ async function expectRefusal(
 const challengeFor = (title: string): string =>
   `Bearer realm="sekisho", error="invalid_token", error_description="${title}"`;
 
-const beforeCutOff = (): string =>
-  deployment.token({ ...ann, user: "cyn" }, { iat: CUT_OFF_S - 1, exp: CUT_OFF_S + 600 });
+const beforeCutOff = (): string => deployment.token({ ...ann, user: "cyn" }, EARLIER);
 const minted = (claims: JsonMembers): string => deployment.token(ann, claims);
 const withHeader = (header: JsonMembers): string =>
   deployment.issuer.mintFrom({ header, claims: claimsOf(ann) });
@@ -234,6 +240,22 @@ describe("a person with a genuine token is told the reason", () => {
       case: "issued before the cut-off",
       make: () => beforeCutOff(),
     },
+    { reason: "token_revoked", case: "that one token", make: () => minted({ jti: "stolen" }) },
+    {
+      reason: "client_revoked",
+      case: "an earlier token of that OAuth client",
+      make: () => minted({ ...EARLIER, client_id: "shop" }),
+    },
+    {
+      reason: "tenant_revoked",
+      case: "an earlier token of that tenant",
+      make: () => deployment.token({ ...ann, tenant: "closed" }, EARLIER),
+    },
+    {
+      reason: "all_revoked",
+      case: "issued before everything was revoked",
+      make: () => minted({ iat: CUT_OFF_S - 11, exp: CUT_OFF_S + 600 }),
+    },
   ];
   it.each(cases)("$reason: $case", async ({ reason, make }) => {
     const challenge = challengeFor(REASONS[reason].title);
@@ -357,6 +379,20 @@ describe("the system's own fault is a 5xx", () => {
     const held = { token: beforeCutOff() };
     expect(await tiny.client.seen("/things", held)).toBe("401 token_issued_before_cutoff");
     expect(await tiny.client.seen("/timetable", held)).toBe("401 token_issued_before_cutoff");
+  });
+});
+
+describe("the key of an issuer that is revoked", () => {
+  it("refuses whatever it signed or signs, also a token that was verified before", async () => {
+    const token = deployment.token(ann);
+    expect(await pod.client.seen("/things", { token })).toBe("200");
+    const { issuer } = deployment.issuer;
+    const thumbprint = thumbprintOf(deployment.issuer.jwk());
+    await deployment.revoke({ kind: "key_revoked", issuer, thumbprint });
+    await untilAnswered(pod, "/things", { token }, "401 key_revoked");
+    const later = await pod.client.get("/things", { token: deployment.token(ann) });
+    const challenge = challengeFor(REASONS.key_revoked.title);
+    await expectRefusal(pod.envoy, later, { reason: "key_revoked", status: 401, challenge });
   });
 });
 

@@ -10,6 +10,7 @@ import {
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { MemoryLoginLimits } from "../support/login-limits-memory.js";
 import { PASSWORD, InProcessSessions, type TestUser } from "../support/in-process-sessions.js";
+import { unsignedToken } from "../support/unsigned-token.js";
 
 const OTHERS = "/v1/me/sessions/revoke-others";
 /** As many as an operator's script sends at the same time. */
@@ -153,10 +154,24 @@ describe.each(DATABASES)("on $name the acts of one account", ({ start }) => {
       expect(await api.call("DELETE", session, { token: one.token })).toMatchObject(
         refusedAnswer("60"),
       );
+      const tenant = `/v1/admin/tenants/${inPath(target.tenant)}`;
+      const key = { issuer: "https://issuer.example", thumbprint: "A".repeat(43) };
+      for (const [path, body] of [
+        [`${tenant}/tokens/revoke`, { token: unsignedToken({}) }],
+        [`${tenant}/clients/one/revoke-all`, {}],
+        [`${tenant}/revoke-all`, {}],
+        ["/v1/admin/clients/one/revoke-all", {}],
+        ["/v1/admin/keys/revoke", key],
+        ["/v1/admin/keys/lift", key],
+        ["/v1/admin/revoke-all", {}],
+      ] as const) {
+        const answer = await api.call("POST", path, { token: one.token, body });
+        expect({ path, ...answer }).toMatchObject({ path, ...refusedAnswer("60") });
+      }
       expect(await writtenIn(target.tenant)).toEqual(before);
       expect((await service.userRow(target)).disabledAt).toBeNull();
-      expect(service.observer.told.slice(-6)).toEqual(
-        Array.from({ length: 6 }, () => "limit admin_act"),
+      expect(service.observer.told.slice(-13)).toEqual(
+        Array.from({ length: 13 }, () => "limit admin_act"),
       );
       expect((await api.call("DELETE", session, { token: other.token })).status).toBe(200);
     });

@@ -18,6 +18,7 @@ import {
 import { startPglite, type StartedDatabase } from "../support/databases.js";
 import { PASSWORD, InProcessSessions } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
+import { unsignedToken } from "../support/unsigned-token.js";
 
 let started: StartedDatabase;
 let service: InProcessSessions;
@@ -77,15 +78,18 @@ async function victimsCursor(operation: ApiOperation): Promise<string> {
 }
 
 function idsOf({ tenant, user, session }: TestCaller): Record<string, string> {
-  return { tenant, user, session };
+  return { tenant, user, session, client: "a client" };
 }
 
 const BODIES: Readonly<Record<string, unknown>> = {
   "POST /v1/admin/tenants/{tenant}/users": { login: "somebody", password: PASSWORD },
   "POST /v1/admin/tenants": { tenant: "a new one", name: "A new one" },
+  "POST /v1/admin/tenants/{tenant}/tokens/revoke": { token: unsignedToken({}) },
   "PUT /v1/me/password": { current_password: "not this", new_password: PASSWORD },
   "POST /v1/login": { login: "somebody", password: PASSWORD, device_name: "a telephone" },
 };
+
+const tokenOf = (tenant: string) => unsignedToken({ tenant_id: tenant });
 
 interface Attack {
   readonly operation: ApiOperation;
@@ -103,7 +107,10 @@ async function attacksOn(operation: ApiOperation): Promise<readonly Attack[]> {
   const token = operation.needsToken ? mallory.token : undefined;
   const body = BODIES[operation.name];
   const base = { token, ...(body === undefined ? {} : { body }) };
-  const inPathOnly = operation.pathFields.map(({ name }) => name);
+  // An OAuth client belongs to its issuer: any name is as good in any tenant.
+  const inPathOnly = operation.pathFields
+    .map(({ name }) => name)
+    .filter((name) => name !== "client");
   const choices = [...inPathOnly.map((name) => [name]), inPathOnly].filter(
     (names) => names.length > 0,
   );
@@ -214,6 +221,31 @@ test.each(["user_id", "login"])(
     expect(await tenantRows(started.database, victim.tenant)).toEqual(before);
   },
 );
+
+test("revokes no token that names another tenant, and none of its keys or clients", async () => {
+  const before = await tenantRows(started.database, victim.tenant);
+  const tokens = `/v1/admin/tenants/${inPath(mallory.tenant)}/tokens/revoke`;
+  const { token } = mallory;
+  const ask = (path: string, body: unknown) => api.call("POST", path, { token, body });
+  const revoke = (tenant: string) => ask(tokens, { token: tokenOf(tenant) });
+  const [foreign, invented] = [await revoke(victim.tenant), await revoke(madeUp())];
+  expect(foreign).toMatchObject({
+    status: 400,
+    json: { errors: [{ field: "token", problem: "names another tenant" }] },
+  });
+  expect(withoutChance(foreign, "")).toEqual(withoutChance(invented, ""));
+  expect((await revoke(mallory.tenant)).status).toBe(200);
+  const key = { issuer: "https://issuer.example", thumbprint: "A".repeat(43) };
+  for (const [path, body] of [
+    ["/v1/admin/keys/revoke", key],
+    ["/v1/admin/keys/lift", key],
+    ["/v1/admin/clients/one/revoke-all", {}],
+    ["/v1/admin/revoke-all", {}],
+  ] as const) {
+    expect({ path, ...(await ask(path, body)) }).toMatchObject({ path, status: 403 });
+  }
+  expect(await tenantRows(started.database, victim.tenant)).toEqual(before);
+});
 
 test("learns from a login or a refresh nothing about which tenants there are", async () => {
   const login = (tenant: string): Promise<ApiAnswer> =>

@@ -338,6 +338,13 @@ describe("the description", () => {
         `GET ${users}/{user}/sessions`,
         `DELETE ${users}/{user}/sessions/{session}`,
         ...acts.map((act) => `POST ${users}/{user}/${act}`),
+        "POST /v1/admin/tenants/{tenant}/tokens/revoke",
+        "POST /v1/admin/tenants/{tenant}/clients/{client}/revoke-all",
+        "POST /v1/admin/tenants/{tenant}/revoke-all",
+        "POST /v1/admin/clients/{client}/revoke-all",
+        "POST /v1/admin/keys/revoke",
+        "POST /v1/admin/keys/lift",
+        "POST /v1/admin/revoke-all",
         "GET /v1/admin/tenants/{tenant}/audit",
         "GET /v1/admin/nodes",
         "GET /.well-known/jwks.json",
@@ -362,6 +369,10 @@ describe("the description", () => {
       "revoke-all",
       "disable",
       "password",
+      "revoke",
+      ...Array.from({ length: 3 }, () => "revoke-all"),
+      "revoke",
+      "revoke-all",
     ]);
   });
 

@@ -23,6 +23,7 @@ import {
   type Relaying,
   type RelayingOptions,
 } from "../support/relaying.js";
+import { tokenNames } from "../support/token-names.js";
 
 /** More than one of a stream's macro nodes, which are trimmed as a whole. */
 const MANY = 150;
@@ -210,7 +211,7 @@ describe.each(DATABASES)("a service that was away, with $name", ({ start }) => {
     nodes.push(node);
     const refused = (): readonly string[] => [
       ...(node.knows("ann-1") ? ["ann-1"] : []),
-      ...(node.state.lookUp("acme", "ben", "ben-1").epoch > 3 ? ["ben-1"] : []),
+      ...(node.state.lookUp(tokenNames("acme", "ben", "ben-1")).epoch > 3 ? ["ben-1"] : []),
     ];
     const none = { epoch: undefined, issuedBefore: undefined };
     await breakGlass(endOf("ann-1"), {

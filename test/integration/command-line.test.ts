@@ -103,7 +103,7 @@ describe("wrong usage ends with 2", () => {
     ],
     [
       ["log", "bogus"],
-      ["init", "retire"],
+      ["init", "format", "retire"],
     ],
   ])("and %j is answered with the commands of that level", async (args, names) => {
     const { code, out, err } = await sekisho(args);
@@ -119,6 +119,8 @@ describe("wrong usage ends with 2", () => {
     [[], "Usage: sekisho"],
     [["revoke"], "Usage: sekisho revoke"],
     [["log"], "Usage: sekisho log"],
+    [["log", "format"], "missing required argument 'format'"],
+    [["log", "format", "3"], "It must be 1 or 2"],
     [["--bogus"], "unknown option '--bogus'"],
     [["nodes", "--bogus"], "unknown option '--bogus'"],
     [["nodes", "extra"], "too many arguments"],

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@jest/glo
 import { RedisServer } from "../../dev/redis-server.js";
 import { waitUntil } from "../../dev/wait-for.js";
 import { systemClock } from "../../src/runtime/clock.js";
-import { decodeEntry, type Revocation } from "../../src/revocation-log/entry.js";
+import type { Revocation } from "../../src/revocation-log/entry.js";
+import { decodeEntry } from "../../src/revocation-log/entry-decoding.js";
 import { RedisPublisher, type PublisherOptions } from "../../src/revocation-log/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import type { LogConnection } from "../../src/revocation-log/revocation-log.js";

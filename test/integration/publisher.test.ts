@@ -3,13 +3,16 @@ import { RedisServer } from "../../dev/redis-server.js";
 import { waitFor } from "../../dev/wait-for.js";
 import { systemClock, type Clock } from "../../src/runtime/clock.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
-import { decodeEntry, type Revocation } from "../../src/revocation-log/entry.js";
+import type { Revocation } from "../../src/revocation-log/entry.js";
+import { decodeEntry } from "../../src/revocation-log/entry-decoding.js";
 import { RedisPublisher, type PublisherOptions } from "../../src/revocation-log/publisher-redis.js";
 import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import type { LogConnection, LogMeta } from "../../src/revocation-log/revocation-log.js";
 import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import { HORIZON_S, KEYS, endOf, initLog, redis } from "../support/following.js";
 import { ManualClock } from "../support/manual-clock.js";
+import { setLogFormat } from "../../src/revocation-log/log-format-redis.js";
+import { LOG_FORMATS } from "../../src/revocation-log/packed-entry.js";
 import { patientConnections } from "../support/patient-connections.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
@@ -116,8 +119,38 @@ describe("publishing", () => {
     expect(await publishOne(raise)).toMatchObject({ seq: 3 });
   });
 
-  it("trims what the horizon has passed, and records the oldest entry left", async () => {
+  it.each(LOG_FORMATS)(
+    "writes in format %i where the log says so, which every node can read",
+    async (format) => {
+      await initLog(url);
+      expect(await setLogFormat(patientConnections(url), KEYS, format)).toMatchObject({
+        kind: "set",
+      });
+      const issuer = "https://issuer.example";
+      const revocations: readonly Revocation[] = [
+        endOf('s "1"\u2028', "a\\b"),
+        { kind: "user_revoked", tenant: "acme", user: "ann", epoch: 3, issuedBefore: undefined },
+        { kind: "token_revoked", tenant: "acme", issuer, jti: "j", signedDigest: undefined },
+        { kind: "client_revoked", tenant: undefined, client: "shop", issuedBefore: 7 },
+        { kind: "key_revoked", issuer, thumbprint: "k".repeat(43) },
+        { kind: "tenant_revoked", tenant: "acme", issuedBefore: 7 },
+        { kind: "all_revoked", issuedBefore: 7 },
+      ];
+      for (const revocation of revocations) {
+        expect(codeOf(await publishOne(revocation))).toBe("published");
+      }
+      const [, ...written] = await entries();
+      expect(written).toMatchObject(
+        revocations.map((revocation, i) => ({ kind: "revocation", seq: i + 2, revocation })),
+      );
+      const raw = await reader.page(undefined, 2);
+      expect(Object.keys(raw[1]?.fields ?? {}).includes("v2")).toBe(format === 2);
+    },
+  );
+
+  it.each(LOG_FORMATS)("trims what the horizon has passed, in format %i", async (format) => {
     await initLog(url);
+    await setLogFormat(patientConnections(url), KEYS, format);
     await redis(url, "HSET", KEYS.meta, "horizon_s", "0");
     await withPublisher({}, async (publish) => {
       for (let i = 0; i < 350; i += 1) await publish(endOf(`s-${i}`));

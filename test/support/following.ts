@@ -16,6 +16,7 @@ import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
 import type { RevocationLog } from "../../src/revocation-log/revocation-log.js";
 import { patientConnections } from "./patient-connections.js";
+import { tokenNames } from "./token-names.js";
 
 export const KEYS = LOG_KEYS;
 export const HORIZON_S = 970;
@@ -183,7 +184,7 @@ export function follow(
     messages,
     unprotected,
     examined: () => examinations,
-    knows: (session) => state.lookUp("acme", "nobody", session).sessionRevoked,
+    knows: (session) => state.lookUp(tokenNames("acme", "nobody", session)).sessionRevoked,
     until,
     untilProblem: async (code) => {
       await until(code, () => follower.status().problem?.code === code);

@@ -45,6 +45,7 @@ import {
 import type { Role } from "../../src/sessions/login/scopes.js";
 import type { SessionLimits } from "../../src/sessions/login/session-limits.js";
 import { ManualClock } from "./manual-clock.js";
+import { tokenNames } from "./token-names.js";
 
 const DAY_MS = 86_400_000;
 
@@ -94,8 +95,12 @@ export class PlainMint implements AccessTokenMint, OwnTokenVerifier {
     if (!token.startsWith("token-")) return Promise.resolve(undefined);
     const { issuedAtS, scopes, ...facts } = this.factsOf(token);
     const times = { issuedAt: issuedAtS, expiresAt: issuedAtS + 600, notBefore: undefined };
-    const terms = { issuer: "https://here.example", audience: ["api"] };
-    return Promise.resolve({ ...facts, ...terms, ...times, scopes: new Set(scopes) });
+    const names = tokenNames(facts.tenant, facts.user, facts.session, {
+      issuer: "https://here.example",
+      jti: token,
+    });
+    const audience = ["api"];
+    return Promise.resolve({ ...names, ...facts, ...times, audience, scopes: new Set(scopes) });
   }
 }
 

@@ -14,6 +14,7 @@ export const META: LogMeta = {
   minReplicas: 0,
   keptAtMs: undefined,
   retiredAtMs: undefined,
+  format: 1,
   restoring: false,
 };
 

@@ -8,6 +8,7 @@ import type { Queries } from "../../src/sessions/database/queries-sql.js";
 import {
   audit,
   credentials,
+  cutOffs,
   loginFailures,
   logRecords,
   refreshTokens,
@@ -111,6 +112,7 @@ export async function seedTenant(database: Database, tenantId: string): Promise<
     await queries
       .insert(audit)
       .values({ tenantId, at: AT, kind: "seed", outcome: "done", actor: "test" });
+    await queries.insert(cutOffs).values({ tenantId, issuedBefore: AT });
     const failures = { tenantId, login: "ann", failures: 1, lastFailedAt: AT };
     await queries.insert(loginFailures).values(failures);
   });

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { constants, type KeyObject, sign } from "node:crypto";
+import { constants, createHash, type KeyObject, sign } from "node:crypto";
 import {
   makeEcKeyPair,
   makeEd25519KeyPair,
@@ -43,6 +43,13 @@ export const TOKEN_LIFETIME_S = 300;
 
 export function base64url(content: string | Uint8Array): string {
   return Buffer.from(content).toString("base64url");
+}
+
+/** RFC 7638, section 3: the required members in the order of their names, hashed by SHA-256. */
+export function thumbprintOf(jwk: JsonMembers): string {
+  const required = ["crv", "e", "kty", "n", "x", "y"].filter((name) => Object.hasOwn(jwk, name));
+  const members = Object.fromEntries(required.map((name) => [name, jwk[name]]));
+  return createHash("sha256").update(JSON.stringify(members)).digest("base64url");
 }
 
 export class TokenIssuer {

@@ -3,7 +3,7 @@
  *
  *   1. it is an HTTP check                      6. claims and times
  *   2. the route's policy is well-formed        7. issuer and route may have this tenant
- *   3. one bearer token                         8. session, epoch, cut-off not revoked
+ *   3. one bearer token                         8. nothing that covers it is revoked
  *   4. its form                                 9. if that is uncertain: the staleness policy
  *   5. its key and signature                   10. the route's scopes
  *
@@ -121,5 +121,10 @@ function faultOfStatus(token: AccessToken, status: RevocationStatus): DenyReason
   if (status.sessionRevoked) return "session_revoked";
   if (token.epoch < status.epoch) return "user_epoch_superseded";
   if (token.issuedAt < status.issuedBefore) return "token_issued_before_cutoff";
+  if (status.tokenRevoked) return "token_revoked";
+  if (token.issuedAt < status.clientIssuedBefore) return "client_revoked";
+  if (status.keyRevoked) return "key_revoked";
+  if (token.issuedAt < status.tenantIssuedBefore) return "tenant_revoked";
+  if (token.issuedAt < status.allIssuedBefore) return "all_revoked";
   return undefined;
 }

@@ -35,6 +35,11 @@ export const REASONS = {
     status: 401,
     title: "Tokens of this user issued before a certain time were revoked",
   },
+  token_revoked: { status: 401, title: "This token was revoked" },
+  client_revoked: { status: 401, title: "Earlier tokens of this OAuth client were revoked" },
+  key_revoked: { status: 401, title: "The key that signed this token was revoked" },
+  tenant_revoked: { status: 401, title: "All earlier tokens of this tenant were revoked" },
+  all_revoked: { status: 401, title: "All earlier tokens were revoked" },
   tenant_mismatch: { status: 403, title: "The token belongs to another tenant" },
   scope_insufficient: { status: 403, title: "The token lacks a scope that this route needs" },
   revocations_stale: {

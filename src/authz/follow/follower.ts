@@ -8,7 +8,7 @@ import { applyEntry } from "./apply-entry.js";
 import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase } from "./follower-state.js";
 import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
-import { CatchUp } from "./catch-up.js";
+import { CatchUp, readMaxOf } from "./catch-up.js";
 import type { LocalState } from "./local-state-lru.js";
 import { clocksAgree, examineFacts, keptAge, wallClockJumped } from "./log-examination.js";
 import type { LogProblem, LogRequirements } from "./log-examination.js";
@@ -28,8 +28,6 @@ import type {
 } from "../../revocation-log/revocation-log.js";
 import type { NodeRow, RevocationLog } from "../../revocation-log/revocation-log.js";
 
-/** Entries read at once: few enough that applying them never holds up a check for long. */
-export const READ_MAX_ENTRIES = 64;
 /** How long a read waits for an entry: the beat of a quiet log's proofs of freshness. */
 const READ_WAIT_MS = 250;
 /** The share of a staleness limit for round trips to Redis, besides two waits each. */
@@ -88,6 +86,7 @@ export class Follower {
   #problem: LogProblem | undefined;
   #failures = 0;
   #unprotectedReplicas = 0;
+  #readMax = readMaxOf({ format: 1 });
   /** The age of the relay's stamp, and when it was read; undefined: the log has no relay. */
   #kept: { readonly ageMs: number; readonly at: Moment } | undefined;
   /** Monotonic milliseconds. */
@@ -226,11 +225,13 @@ export class Follower {
     if (this.#state.phase.name === "paging") await this.#pageAndJoin(connection, facts);
     else await this.#readPending(connection, facts);
     const catchUp = new CatchUp();
-    catchUp.note(joinedIn(this.#state).meta.seq, facts.sentAt);
+    const { meta } = joinedIn(this.#state);
+    catchUp.note(meta.seq, facts.sentAt);
+    this.#readMax = readMaxOf(meta);
     let before = momentOf(this.#options.clock);
     // The first read does not wait: without new entries it is a proof at once.
     for (let waitMs = 0; !this.#isClosing(); waitMs = READ_WAIT_MS) {
-      const read = await connection.read(joinedIn(this.#state).group, READ_MAX_ENTRIES, waitMs);
+      const read = await connection.read(joinedIn(this.#state).group, this.#readMax, waitMs);
       this.#checkClocks(before, read);
       before = read.receivedAt;
       await this.#take(connection, read, catchUp);
@@ -276,15 +277,16 @@ export class Follower {
     connection: LogConnection,
     meta: LogMeta,
   ): Promise<{ readonly lastId: string; readonly seq: number }> {
+    const readMax = readMaxOf(meta);
     let lastId: string | undefined;
     let seq: number | undefined;
     let full = true;
     while (full) {
-      const page = await connection.page(lastId, READ_MAX_ENTRIES);
+      const page = await connection.page(lastId, readMax);
       if (this.#isClosing()) throw new OutOfStep("start", "closing");
       seq = this.#apply(advancePage(seq, meta.firstSeq, page), meta, undefined);
       lastId = page.at(-1)?.id ?? lastId;
-      full = page.length >= READ_MAX_ENTRIES;
+      full = page.length >= readMax;
     }
     if (lastId === undefined || seq === undefined || seq < meta.seq) {
       throw new OutOfStep("gap", `the log ends with entry ${seq ?? 0}, its meta says ${meta.seq}`);
@@ -295,7 +297,7 @@ export class Follower {
   async #readPending(connection: LogConnection, { serverMs }: LogFacts): Promise<void> {
     while (!this.#isClosing()) {
       const { group, meta } = joinedIn(this.#state);
-      const raw = await connection.readPending(group, READ_MAX_ENTRIES);
+      const raw = await connection.readPending(group, this.#readMax);
       if (raw.length === 0) return;
       this.#advance(raw, meta);
       await this.#acknowledge(connection, raw, { serverMs, quorum: 0 });
@@ -308,10 +310,10 @@ export class Follower {
     const { meta } = joinedIn(this.#state);
     const seqBefore = this.#state.applied?.seq ?? 0;
     const seqAfter = this.#advance(read.entries, meta);
-    const full = read.entries.length >= READ_MAX_ENTRIES;
+    const full = read.entries.length >= this.#readMax;
     const verdict = judgeRead(read, meta, { seqBefore, seqAfter, full }, required);
     if (verdict.kind === "resync") throw new OutOfStep(verdict.cause, verdict.why);
-    if (typeof read.meta !== "string") this.#noteKept(read.meta, read);
+    if (typeof read.meta !== "string") this.#noteMeta(read.meta, read);
     const { serverMs } = read;
     const earlier = catchUp.reached(seqAfter);
     const provenAt = verdict.kind === "fresh" ? read.sentAt : earlier;
@@ -348,7 +350,8 @@ export class Follower {
     this.#report(undefined);
   }
 
-  #noteKept(meta: LogMeta, { serverMs, receivedAt }: LogRead): void {
+  #noteMeta(meta: LogMeta, { serverMs, receivedAt }: LogRead): void {
+    this.#readMax = readMaxOf(meta);
     const ageMs = keptAge(meta, serverMs);
     this.#kept = ageMs === undefined ? undefined : { ageMs, at: receivedAt };
   }

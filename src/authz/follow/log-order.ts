@@ -2,7 +2,8 @@
  * What a follower concludes from what it read: pure functions, no I/O. They find every way in which a
  * log can have lost an entry.
  */
-import { decodeEntry, type LogEntry, type RawEntry } from "../../revocation-log/entry.js";
+import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
+import { decodeEntry } from "../../revocation-log/entry-decoding.js";
 import { keptAge, unkeptMessage, type LogProblem } from "./log-examination.js";
 import type { LogRequirements } from "./log-examination.js";
 import type { LogMeta, LogRead } from "../../revocation-log/revocation-log.js";

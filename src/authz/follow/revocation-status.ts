@@ -1,7 +1,7 @@
 /** What this node knows about one token's revocation at one moment. */
 import type { AccessToken } from "../../tokens/access-token.js";
 import { elapsedAtLeastMs, type Moment } from "../../runtime/clock.js";
-import type { LocalState } from "./local-state-lru.js";
+import type { KnownRevocations, LocalState } from "./local-state-lru.js";
 import type { Freshness } from "./follower-state.js";
 
 /**
@@ -14,12 +14,7 @@ import type { Freshness } from "./follower-state.js";
  */
 export type Uncertainty = "stale" | "saturated" | "unreadable_entry" | "before_log";
 
-export interface RevocationStatus {
-  readonly sessionRevoked: boolean;
-  /** The highest epoch known of the token's user; 0 if none. */
-  readonly epoch: number;
-  /** Unix seconds; tokens of this user issued before it are revoked; 0 if there is no cut-off. */
-  readonly issuedBefore: number;
+export interface RevocationStatus extends Omit<KnownRevocations, "uncertainty"> {
   /** undefined: what is not known to be revoked is not revoked. */
   readonly uncertainty: Uncertainty | undefined;
 }
@@ -36,18 +31,13 @@ export function revocationStatusOf(
   now: Moment,
   limits: StatusLimits,
 ): RevocationStatus {
-  const { sessionRevoked, epoch, issuedBefore, uncertainty } = known.state.lookUp(
-    token.tenant,
-    token.user,
-    token.session,
-  );
+  const revocations = known.state.lookUp(token);
   const { provenAt, coversFromMs } = known.freshness;
   const stale = provenAt === undefined || elapsedAtLeastMs(provenAt, now) > limits.maxStalenessMs;
   const beforeLog = token.issuedAt * 1000 <= coversFromMs + limits.skewMs;
+  const { uncertainty } = revocations;
   return {
-    sessionRevoked,
-    epoch,
-    issuedBefore,
+    ...revocations,
     uncertainty: stale ? "stale" : (uncertainty ?? (beforeLog ? "before_log" : undefined)),
   };
 }

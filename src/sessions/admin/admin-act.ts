@@ -12,9 +12,6 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import type { Caller } from "../login/caller.js";
 import type { Act, EndingDependencies } from "../login/ending-sql.js";
 
-/** The operators' tenant. It exists from the beginning and has no other users. */
-export const OPERATORS_TENANT = "sekisho";
-
 export interface AdminDependencies extends EndingDependencies {
   readonly db: Database;
   readonly hasher: Pick<PasswordHasher, "hash">;

@@ -4,9 +4,10 @@
  * A revocation locks the revoked user's row until it is committed, and so does every act of that
  * user: one of the two comes first. If the revocation does, the act finds its caller's session
  * ended and does nothing; if the act does, the revocation is answered only after it. So nothing is
- * committed for a caller once their revocation was acknowledged.
+ * committed for a caller once their revocation was acknowledged. A cut-off of the caller's tenant
+ * locks no user's row: acts hold cut-offs off instead (`login/cut-offs-sql.ts`).
  *
- * Users' rows are locked before anything else, in the byte order of tenant and id, as everywhere:
+ * After that lock users' rows are locked before anything else, in the byte order of tenant and id, as everywhere:
  * administrators who act on each other wait, but never deadlock.
  *
  * The caller's row is not changed, but its lock is exclusive all the same. PostgreSQL grants a
@@ -17,6 +18,7 @@
 import type { Scope } from "../database/scope.js";
 import { takeScope, type Queries } from "../database/queries-sql.js";
 import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "../login/caller.js";
+import { holdOffCutOffs, lockCutOffs } from "../login/cut-offs-sql.js";
 import { lockUser } from "../login/ending-sql.js";
 import type { AdminDependencies, UserTarget } from "./admin-act.js";
 
@@ -29,13 +31,15 @@ export interface ActionScope {
    * Runs under `scope` and replaces the locks on caller and target: locks both, in the same order.
    */
   readonly lockMore?: (queries: Queries) => Promise<unknown>;
+  /** The act raises a cut-off itself. */
+  readonly raisesCutOff?: boolean;
 }
 
 /** Rejects with a DatabaseError, or with whatever `work` threw. */
 export async function withCallerLock<T>(
   { db, clock }: Pick<AdminDependencies, "db" | "clock">,
   caller: Caller,
-  { scope, target, lockMore }: ActionScope,
+  { scope, target, lockMore, raisesCutOff = false }: ActionScope,
   work: (queries: Queries) => Promise<T>,
 ): Promise<T | CallerEnded> {
   const own: Scope = { role: "tenant", tenant: caller.tenant };
@@ -48,6 +52,7 @@ export async function withCallerLock<T>(
       if (!isSame(present, next)) await takeScope(queries, next);
       present = next;
     };
+    await (raisesCutOff ? lockCutOffs(queries) : holdOffCutOffs(queries));
     await lockMore?.(queries);
     for (const { tenant, user } of locked) {
       await become({ role: "tenant", tenant });

@@ -1,4 +1,5 @@
-import { OPERATORS_TENANT, type AdminDependencies } from "./admin-act.js";
+import { OPERATORS_TENANT } from "../database/scope.js";
+import type { AdminDependencies } from "./admin-act.js";
 import { enrol } from "./users.js";
 
 export type CreateOperatorOutcome =

@@ -1,7 +1,8 @@
 import { and, eq, isNull } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { credentials, users } from "../database/schema-sql.js";
-import { OPERATORS_TENANT, type UserTarget } from "./admin-act.js";
+import { OPERATORS_TENANT } from "../database/scope.js";
+import type { UserTarget } from "./admin-act.js";
 
 /**
  * The operators who are not disabled. Their rows are locked in the order of their ids, because two

@@ -5,6 +5,7 @@
 import type { AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import { OPERATORS_TENANT } from "../database/scope.js";
 import { oneTimePassword } from "../passwords/one-time-password.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import { readLogin } from "../login/account-sql.js";
@@ -14,7 +15,6 @@ import { forgetFailures } from "../login/lockout-sql.js";
 import { withCallerLock, type ActionScope } from "./caller-lock.js";
 import {
   actOf,
-  OPERATORS_TENANT,
   type AdminDependencies,
   type ActorContext,
   type Revoked,

@@ -1,6 +1,7 @@
 import { and, desc, eq, lt, or } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { sessions } from "../database/schema-sql.js";
+import { readCutOffs, type CutOff } from "../login/cut-offs-sql.js";
 import { sessionView } from "../login/session-sql.js";
 import type { SessionView } from "../login/session-view.js";
 
@@ -32,13 +33,28 @@ export async function readSessions(
     )
     .orderBy(desc(sessions.createdAt), desc(sessions.sessionId))
     .limit(limit);
+  const cutOffs = await readCutOffs(queries);
   return rows.map((row) => ({
     ...sessionView(row),
     // Whichever comes first.
     expiresAtMs: Math.min(row.idleExpiresAt.getTime(), row.expiresAt.getTime()),
-    endedAtMs: row.endedAt?.getTime(),
-    endedBy: row.endedBy ?? undefined,
+    ...endOf(row, cutOffs),
   }));
+}
+
+/** By whatever ended it first. */
+function endOf(
+  { createdAt, endedAt, endedBy }: typeof sessions.$inferSelect,
+  cutOffs: readonly CutOff[],
+): Pick<UserSessionView, "endedAtMs" | "endedBy"> {
+  const ends = cutOffs
+    .filter(({ atMs }) => createdAt.getTime() < atMs)
+    .map(({ atMs, kind }): { atMs: number; endedBy: string | undefined } => {
+      return { atMs, endedBy: kind };
+    });
+  if (endedAt !== null) ends.push({ atMs: endedAt.getTime(), endedBy: endedBy ?? undefined });
+  const [first] = ends.sort((one, other) => one.atMs - other.atMs);
+  return { endedAtMs: first?.atMs, endedBy: first?.endedBy };
 }
 
 function olderThan(before: NonNullable<SessionsAsked["before"]>) {

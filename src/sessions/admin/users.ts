@@ -7,7 +7,8 @@ import type { Queries } from "../database/queries-sql.js";
 import type { Caller, CallerEnded } from "../login/caller.js";
 import type { Act } from "../login/ending-sql.js";
 import { withCallerLock } from "./caller-lock.js";
-import { actOf, OPERATORS_TENANT, type AdminDependencies, type ActorContext } from "./admin-act.js";
+import { actOf, type AdminDependencies, type ActorContext } from "./admin-act.js";
+import { OPERATORS_TENANT } from "../database/scope.js";
 import {
   KEY_PARTS,
   pageOf,

@@ -8,6 +8,8 @@ import { isReadOnly, readOnlyFault } from "./read-only-postgres.js";
 /** Arbitrary fixed numbers; the class separates our locks from other programs'. */
 export const LOCK_CLASS = 1_397_900_115;
 export const LOCKS: Readonly<Record<LockName, number>> = { relay: 1, migrations: 2 };
+/** Held by transactions, not by a connection. */
+export const CUT_OFFS_LOCK = 3;
 
 /** For taking the lock, and for checking that we still hold it. */
 const ANSWER_TIMEOUT_MS = 500;

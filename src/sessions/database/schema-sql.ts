@@ -100,12 +100,14 @@ export const revocations = sekisho.table(
     tenantId: text("tenant_id").notNull(),
     eventId: uuid("event_id").notNull(),
     partition: integer("partition").notNull(),
-    kind: text("kind", { enum: ["session_revoked", "user_revoked"] }).notNull(),
+    kind: text("kind").notNull(),
     userId: text("user_id"),
     sessionId: text("session_id"),
     epoch: whole("epoch"),
     /** Unix seconds. */
     issuedBefore: whole("issued_before"),
+    /** As in an entry of the log. */
+    fields: jsonb("fields"),
     at: time("at").notNull(),
     reason: text("reason"),
     actor: text("actor"),
@@ -115,6 +117,26 @@ export const revocations = sekisho.table(
     publishedSeq: whole("published_seq"),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.eventId] })],
+);
+
+export const cutOffs = sekisho.table("cut_offs", {
+  /** Empty for all tenants. */
+  tenantId: text("tenant_id").primaryKey(),
+  issuedBefore: time("issued_before").notNull(),
+});
+
+export const revokedKeys = sekisho.table(
+  "revoked_keys",
+  {
+    issuer: text("issuer").notNull(),
+    /** RFC 7638, SHA-256, in base64url. */
+    thumbprint: text("thumbprint").notNull(),
+    reason: text("reason"),
+    actor: text("actor").notNull(),
+    revokedAt: time("revoked_at").notNull(),
+    liftedAt: time("lifted_at"),
+  },
+  (table) => [primaryKey({ columns: [table.issuer, table.thumbprint] })],
 );
 
 export const audit = sekisho.table(

@@ -11,6 +11,15 @@ import { addNodes } from "./nodes-route.js";
 import type { Routes } from "./route.js";
 import { addAudit, addTenantCreation, addTenants } from "./tenant-routes.js";
 import {
+  addAllRevocation,
+  addClientRevocation,
+  addKeyLift,
+  addKeyRevocation,
+  addTenantClientRevocation,
+  addTenantRevocation,
+  addTokenRevocation,
+} from "./token-revocation-routes.js";
+import {
   addDisable,
   addEnable,
   addPasswordSetting,
@@ -43,6 +52,13 @@ export function addAllRoutes(routes: Routes, dependencies: ApiDependencies): voi
   addEnable(routes, acts);
   addUnlock(routes, acts);
   addPasswordSetting(routes, acts);
+  addTokenRevocation(routes, acts);
+  addTenantClientRevocation(routes, acts);
+  addClientRevocation(routes, acts);
+  addTenantRevocation(routes, acts);
+  addKeyRevocation(routes, acts);
+  addKeyLift(routes, acts);
+  addAllRevocation(routes, acts);
   addAudit(routes, admin);
   addNodes(routes, nodes);
   addKeySet(routes, keys);

@@ -25,7 +25,7 @@ export function isForTheTrail(code: ProblemCode): boolean {
 
 /** An invalid id is left out. */
 const given = identifierSchema.optional().catch(undefined);
-const inPath = z.object({ tenant: given, user: given, session: given });
+const inPath = z.object({ tenant: given, user: given, session: given, client: given });
 const inBody = z.object({ tenant: given, user_id: given, login: given });
 
 export interface RefusedRequest {
@@ -48,8 +48,8 @@ export function refusedAct(request: RefusedRequest): RefusedAct {
   const { kind, caller, code, address } = request;
   const { tenant, user: subject } = caller;
   const by = { subject, actor: actorName(tenant, subject), reason: code, address };
-  const { login, ...target } = targetOf(request);
-  const named = login === undefined ? {} : { login };
+  const { login, client, ...target } = targetOf(request);
+  const named = withoutGaps({ login, client });
   if (target.tenant === tenant) {
     const { user, session } = target;
     return { tenant, kind, user, session, ...by, detail: named };
@@ -63,6 +63,7 @@ interface Target {
   readonly user: string | undefined;
   readonly session: string | undefined;
   readonly login?: string | undefined;
+  readonly client?: string | undefined;
 }
 
 function targetOf({ need, caller, params, body }: RefusedRequest): Target {
@@ -78,6 +79,7 @@ function targetOf({ need, caller, params, body }: RefusedRequest): Target {
     user: path?.user ?? fields?.user_id,
     session: path?.session,
     login: fields?.login,
+    client: path?.client,
   };
 }
 

@@ -11,11 +11,12 @@ import {
   PAGE_LIMIT_MAX,
   TIME_MAX_MS,
 } from "../admin/page.js";
-import { identifierSchema } from "../../tokens/identifier.js";
+import { TOKEN_MAX_BYTES } from "../../tokens/compact-jws.js";
+import { identifierSchema, issuerNameSchema, sha256Schema } from "../../tokens/identifier.js";
 
 export const API_SCHEMAS = z.registry<Record<string, unknown>>();
 
-/** A tenant's, user's or session's id; also a login, which has the same form. */
+/** A tenant's, user's, session's or client's id; also a login, which has the same form. */
 export const idField = identifierSchema.register(API_SCHEMAS, {
   description: "Compared byte for byte; without control characters.",
   minLength: 1,
@@ -69,6 +70,20 @@ export const passwordField = z
   .min(1)
   .max(1024)
   .register(API_SCHEMAS, { format: "password" });
+
+/** In a body only: addresses are logged on the way. */
+export const tokenField = z.string().min(1).max(TOKEN_MAX_BYTES).register(API_SCHEMAS, {
+  description: "An access token as it was issued, expired or not.",
+});
+
+export const issuerField = issuerNameSchema.register(API_SCHEMAS, {
+  description: "As in the tokens' `iss`, byte for byte.",
+});
+export const thumbprintField = sha256Schema.register(API_SCHEMAS, {
+  description: "RFC 7638, SHA-256, in base64url.",
+  minLength: 43,
+  maxLength: 43,
+});
 
 export const refreshTokenField = z.string().min(1).max(1024);
 
@@ -129,7 +144,16 @@ export const pageQuery = z.strictObject({ limit: limitField, cursor: cursorField
 export const noBody = z.strictObject({});
 export const reasonBody = z.strictObject({ reason: reasonField.optional() });
 
+export const tokenBody = z.strictObject({ token: tokenField, reason: reasonField.optional() });
+export const keyBody = z.strictObject({
+  issuer: issuerField,
+  thumbprint: thumbprintField,
+  reason: reasonField.optional(),
+});
+
 export const tenantPath = z.strictObject({ tenant: idField });
 export const userPath = z.strictObject({ tenant: idField, user: idField });
 export const sessionPath = z.strictObject({ tenant: idField, user: idField, session: idField });
+export const clientPath = z.strictObject({ client: idField });
+export const tenantClientPath = z.strictObject({ tenant: idField, client: idField });
 export const ownSessionPath = z.strictObject({ session: idField });

@@ -10,7 +10,7 @@ import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
-import { readRevocation } from "../outbox/stored-revocations-sql.js";
+import { findRevocation } from "../outbox/stored-revocations-sql.js";
 
 /** Who acts, from where, and why. */
 export interface Act {
@@ -55,7 +55,7 @@ export async function endSession(
     .for("update");
   if (found === undefined) return undefined;
   if (found.endedEvent !== null) {
-    const committed = await readRevocation(queries, tenant, found.endedEvent);
+    const committed = await findRevocation(queries, tenant, found.endedEvent);
     return { kind: "ended_before", committed };
   }
   const atMs = tools.clock.wallMs();

@@ -1,13 +1,14 @@
 /**
  * What users do with their own sessions. Another user's session does not exist for them. As with
  * administrators' acts (`admin/caller-lock.ts`), the caller's session is checked under the lock on
- * their row.
+ * their row, while cut-offs are held off.
  */
 import { actorName, type AuditKind } from "../audit/audit-trail.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "./caller.js";
+import { holdOffCutOffs } from "./cut-offs-sql.js";
 import { endOtherSessions, endSession, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";
@@ -72,6 +73,7 @@ export async function endOwnOtherSessions(
   const { tenant, user, session } = caller;
   const kind = "other_sessions_revoked";
   return dependencies.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    await holdOffCutOffs(queries);
     await lockUser(queries, tenant, user);
     if (!(await isSessionActive(queries, caller, dependencies.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };
@@ -103,6 +105,7 @@ async function endOne(
   const { tenant, user } = caller;
   const { session, address, kind } = which;
   return dependencies.db.transaction({ role: "tenant", tenant }, async (queries) => {
+    await holdOffCutOffs(queries);
     await lockUser(queries, tenant, user);
     if (!(await isSessionActive(queries, caller, dependencies.clock.wallMs()))) return CALLER_ENDED;
     const act = { actor: actorName(tenant, user), reason: undefined, address };

@@ -18,6 +18,7 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import { readCredential, readLogin, storeChosenPassword } from "./account-sql.js";
 import type { Caller } from "./caller.js";
+import { holdOffCutOffs } from "./cut-offs-sql.js";
 import { endOtherSessions, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { countFailure, forgetFailures, lockFailures, readFailures } from "./lockout-sql.js";
 import { lockedForS, type LockoutSettings } from "./lockout.js";
@@ -143,6 +144,7 @@ async function change(
   const { tenant, user, session } = act.caller;
   const { address, login } = act;
   const atMs = dependencies.clock.wallMs();
+  await holdOffCutOffs(queries);
   const locked = await lockUser(queries, tenant, user);
   const own = await lockSession(queries, { tenant, session });
   if (locked === undefined || locked.disabledAtMs !== undefined || own?.ended !== false) {

@@ -19,6 +19,8 @@ import type { AccessTokenMint } from "../keys/signing-keys.js";
 import type { LoginLimits } from "../limits/login-limits.js";
 import { readUnsearchedMs } from "../outbox/log-record-sql.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
+import { recordTenantOf } from "../outbox/revocation-record-sql.js";
+import { holdOffCutOffs } from "./cut-offs-sql.js";
 import type { Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";
@@ -106,7 +108,7 @@ async function attempt(
   }
   if (done.kind === "reused") {
     const { eventId, revocation } = done.committed;
-    observer.onReuse({ tenant: revocation.tenant, address: request.address, eventId });
+    observer.onReuse({ tenant: recordTenantOf(revocation), address: request.address, eventId });
     // What is not published now will be published by the relay.
     await dependencies.outbox.publish([done.committed], 0);
   }
@@ -157,6 +159,7 @@ async function refreshOrEnd(
 ): Promise<Done> {
   // Before the locks: a token must not be dated later than the state that it is based on.
   const nowMs = dependencies.clock.wallMs();
+  await holdOffCutOffs(queries);
   const unknown = { kind: "refused", code: "refresh_token_invalid" } as const;
   const token = await findRefreshToken(queries, tenant, hash);
   if (token === undefined) return unknown;

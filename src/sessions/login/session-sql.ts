@@ -1,6 +1,7 @@
-import { and, desc, eq, gt, isNull } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, not } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { sessions, users } from "../database/schema-sql.js";
+import { IS_CUT_OFF } from "./cut-offs-sql.js";
 import type { LockedUser } from "./ending-sql.js";
 import type { RefreshableSession } from "./refresh-decision.js";
 import { insertRefreshToken, type SessionKey } from "./refresh-token-sql.js";
@@ -68,11 +69,16 @@ export async function lockSession(
   queries: Queries,
   key: SessionKey,
 ): Promise<LockedSession | undefined> {
-  const [row] = await queries.select().from(sessions).where(sameSession(key)).for("update");
-  if (row === undefined) return undefined;
+  const [found] = await queries
+    .select({ row: sessions, isCutOff: IS_CUT_OFF })
+    .from(sessions)
+    .where(sameSession(key))
+    .for("update");
+  if (found === undefined) return undefined;
+  const { row, isCutOff } = found;
   return {
     createdAtMs: row.createdAt.getTime(),
-    ended: row.endedAt !== null,
+    ended: row.endedAt !== null || isCutOff,
     idleExpiresAtMs: row.idleExpiresAt.getTime(),
     expiresAtMs: row.expiresAt.getTime(),
     generation: row.refreshGeneration,
@@ -136,18 +142,18 @@ export async function readSessionStatus(
   key: SessionKey,
 ): Promise<SessionStatus | undefined> {
   const [row] = await queries
-    .select({ session: sessions, user: users })
+    .select({ session: sessions, user: users, isCutOff: IS_CUT_OFF })
     .from(sessions)
     .innerJoin(users, and(eq(users.tenantId, sessions.tenantId), eq(users.userId, sessions.userId)))
     .where(sameSession(key));
   if (row === undefined) return undefined;
-  const { session, user } = row;
+  const { session, user, isCutOff } = row;
   return {
     user: user.userId,
     epoch: user.userEpoch,
     role: user.role,
     disabled: user.disabledAt !== null,
-    ended: session.endedAt !== null,
+    ended: session.endedAt !== null || isCutOff,
     idleExpiresAtMs: session.idleExpiresAt.getTime(),
     expiresAtMs: session.expiresAt.getTime(),
     passwordChangeOnly: session.passwordChangeOnly,
@@ -170,6 +176,7 @@ export async function readOpenSessions(
         eq(sessions.tenantId, tenant),
         eq(sessions.userId, user),
         isNull(sessions.endedAt),
+        not(IS_CUT_OFF),
         gt(sessions.idleExpiresAt, now),
         gt(sessions.expiresAt, now),
       ),

@@ -17,8 +17,9 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { AuditEntry } from "../audit/audit-trail.js";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import { userOf } from "../../revocation-log/entry.js";
 import type { ImportedRevocation } from "./imported-entry.js";
-import { insertRevocations, revocationRow } from "./revocation-record-sql.js";
+import { insertRevocations, recordTenantOf, revocationRow } from "./revocation-record-sql.js";
 
 /** Imports those that are not known yet and returns them; skips the others. */
 export async function importRevocations(
@@ -32,7 +33,9 @@ export async function importRevocations(
     .values(found.map((one) => revocationRow(one, "log")))
     .onConflictDoNothing()
     .returning({ tenant: revocations.tenantId, eventId: revocations.eventId });
-  const byKey = new Map(found.map((one) => [keyOf(one.revocation.tenant, one.eventId), one]));
+  const byKey = new Map(
+    found.map((one) => [keyOf(recordTenantOf(one.revocation), one.eventId), one]),
+  );
   const imported = added.flatMap((row) => byKey.get(keyOf(row.tenant, row.eventId)) ?? []);
   if (imported.length === 0) return [];
   const cutOff = await applyToTruth(queries, imported, nowMs);
@@ -111,13 +114,13 @@ async function applyToTruth(
 function auditEntry(imported: ImportedRevocation, nowMs: number): AuditEntry {
   const { revocation, eventId, reason, actor, entryId, breakGlass } = imported;
   return {
-    tenant: revocation.tenant,
+    tenant: recordTenantOf(revocation),
     atMs: nowMs,
     kind: "revocation_imported",
     outcome: "done",
     reason,
     actor: "sekisho",
-    user: revocation.user,
+    user: userOf(revocation),
     session: revocation.kind === "session_revoked" ? revocation.session : undefined,
     eventId,
     detail: {

@@ -14,6 +14,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
+import { cutOffOf } from "../../revocation-log/entry.js";
 import type { Publisher, DecidedRevocation } from "../../revocation-log/publisher.js";
 import type { EntryAddress, Receipt } from "../../revocation-log/receipt.js";
 import { GenerationCheck } from "./generation-check.js";
@@ -22,7 +23,8 @@ import { readLogRecord } from "./log-record-sql.js";
 import { furthest, PublicationRecorder } from "./publication-recorder.js";
 import { PublishCircuitBreaker, type BreakerOutcome } from "./publish-circuit-breaker.js";
 import { WaiterQuota } from "./waiter-quota.js";
-import { readRevocation, type Publication } from "./stored-revocations-sql.js";
+import { recordTenantOf } from "./revocation-record-sql.js";
+import { findRevocation, type Publication } from "./stored-revocations-sql.js";
 
 /** Acts set cut-offs at the next whole second at the latest. */
 const CUT_OFF_WAIT_MAX_MS = 1000;
@@ -149,10 +151,7 @@ export class LogOutbox implements Outbox {
 
   /** A token issued after the answer must not be revoked by the cut-off. */
   async #cutOffsToPass(committed: readonly DecidedRevocation[]): Promise<void> {
-    const latestS = committed.reduce((latest, { revocation }) => {
-      const cutOffS = revocation.kind === "user_revoked" ? revocation.issuedBefore : undefined;
-      return Math.max(latest, cutOffS ?? 0);
-    }, 0);
+    const latestS = Math.max(0, ...committed.map(({ revocation }) => cutOffOf(revocation) ?? 0));
     const aheadMs = latestS * 1000 - this.#clock.wallMs();
     if (aheadMs > 0) await delay(Math.min(aheadMs, CUT_OFF_WAIT_MAX_MS));
   }
@@ -191,12 +190,13 @@ export class LogOutbox implements Outbox {
    * The log's known seq is recorded together with the publication: it is the entry's own or a later
    * one. The entry's ID is not recorded; the relay records that of the last entry it has seen.
    */
-  #lookAgain({ eventId, revocation: { tenant } }: DecidedRevocation): Promise<{
+  #lookAgain({ eventId, revocation }: DecidedRevocation): Promise<{
     readonly published: boolean;
     readonly address?: EntryAddress | undefined;
   }> {
+    const tenant = recordTenantOf(revocation);
     return this.#database.transaction({ role: "relay" }, async (queries) => {
-      const stored = await readRevocation(queries, tenant, eventId);
+      const stored = await findRevocation(queries, tenant, eventId);
       // A revocation that has been purged was published long before.
       if (stored?.pending === true) return { published: false };
       const record = await readLogRecord(queries);

@@ -1,7 +1,10 @@
 import { sql } from "drizzle-orm";
 import { DatabaseError } from "../database/database.js";
 import { revocations, TIMELINE } from "../database/schema-sql.js";
+import { OPERATORS_TENANT } from "../database/scope.js";
 import type { Queries } from "../database/queries-sql.js";
+import { revocationFields } from "../../revocation-log/entry-fields.js";
+import { cutOffOf, tenantOf, userOf, type Revocation } from "../../revocation-log/entry.js";
 import { PARTITION } from "../../revocation-log/partition.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 
@@ -67,20 +70,31 @@ const IS_SEARCHED = sql<boolean | null>`(
   SELECT searched_timeline = ${TIMELINE} FROM sekisho.log_records
   WHERE log_records.partition = revocations.partition)`;
 
+/** The tenant whose row it is: the operators' where it concerns no single tenant. */
+export function recordTenantOf(revocation: Revocation): string {
+  return tenantOf(revocation) ?? OPERATORS_TENANT;
+}
+
+/** Sessions and users are read and changed by SQL, so what names them has columns. */
+function hasColumns({ kind }: Revocation): boolean {
+  return kind === "session_revoked" || kind === "user_revoked";
+}
+
 /** Still to be published. `origin`: `log` for an imported one. */
 export function revocationRow(
   { eventId, revocation, atMs, reason, actor }: DecidedRevocation,
   origin: "service" | "log",
 ): typeof revocations.$inferInsert {
   return {
-    tenantId: revocation.tenant,
+    tenantId: recordTenantOf(revocation),
     eventId,
     partition: PARTITION,
     kind: revocation.kind,
-    userId: revocation.user ?? null,
+    userId: userOf(revocation) ?? null,
     sessionId: revocation.kind === "session_revoked" ? revocation.session : null,
     epoch: revocation.kind === "user_revoked" ? (revocation.epoch ?? null) : null,
-    issuedBefore: revocation.kind === "user_revoked" ? (revocation.issuedBefore ?? null) : null,
+    issuedBefore: cutOffOf(revocation) ?? null,
+    fields: hasColumns(revocation) ? null : revocationFields(revocation),
     at: new Date(atMs),
     reason: reason ?? null,
     actor: actor ?? null,

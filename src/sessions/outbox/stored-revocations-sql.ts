@@ -3,9 +3,13 @@ import { and, asc, eq, gte, isNull, sql, type SQL } from "drizzle-orm";
 import { z } from "zod";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
-import type { Revocation } from "../../revocation-log/entry.js";
+import { readRevocation, type Revocation } from "../../revocation-log/entry.js";
 import { PARTITION } from "../../revocation-log/partition.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
+import { recordTenantOf } from "./revocation-record-sql.js";
+
+/** As in an entry of the log, for the kinds that have no columns of their own. */
+const fieldsSchema = z.record(z.string(), z.string());
 
 export interface StoredRevocation extends DecidedRevocation {
   /** Not known to be published. */
@@ -53,7 +57,7 @@ async function readAfter(
   const beyond =
     after === undefined
       ? undefined
-      : sql`(${revocations.at}, ${revocations.tenantId}, ${revocations.eventId}) > (${new Date(after.atMs).toISOString()}::timestamptz, ${after.revocation.tenant}, ${after.eventId}::uuid)`;
+      : sql`(${revocations.at}, ${revocations.tenantId}, ${revocations.eventId}) > (${new Date(after.atMs).toISOString()}::timestamptz, ${recordTenantOf(after.revocation)}, ${after.eventId}::uuid)`;
   const rows = await queries
     .select()
     .from(revocations)
@@ -64,7 +68,7 @@ async function readAfter(
 }
 
 /** One revocation, for its tenant or the relay. undefined: none, or purged. */
-export async function readRevocation(
+export async function findRevocation(
   queries: Queries,
   tenant: string,
   eventId: string,
@@ -96,6 +100,8 @@ function toRevocation(row: typeof revocations.$inferSelect): Revocation {
     const [epoch, issuedBefore] = [row.epoch ?? undefined, row.issuedBefore ?? undefined];
     return { kind, tenant, user, epoch, issuedBefore };
   }
+  const revocation = readRevocation(fieldsSchema.parse(row.fields));
+  if (revocation !== undefined) return revocation;
   throw new Error(`revocation ${row.eventId} breaks the table's own checks`);
 }
 
@@ -140,8 +146,8 @@ export async function markPublished(
   }
 }
 
-function keyOf({ eventId, revocation: { tenant } }: DecidedRevocation) {
-  return { eventId, tenant };
+function keyOf({ eventId, revocation }: DecidedRevocation) {
+  return { eventId, tenant: recordTenantOf(revocation) };
 }
 
 export interface PendingCount {

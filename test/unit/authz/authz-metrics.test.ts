@@ -1,12 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import { REASONS } from "../../../src/authz/check/reason.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
 import { samplesOf } from "../../support/metric-samples.js";
 
 function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {
   return authzMetrics({
     stalenessMs: () => 12,
-    entries: () => ({ session: 3, user: 2, tenant: 1 }),
+    entries: () => ({ ...NO_ENTRIES, session: 3, user: 2, tenant: 1 }),
     saturated: () => false,
     seq: () => 42,
     keptAgeMs: () => undefined,

@@ -6,6 +6,7 @@ import type { HttpCheck } from "../../../src/authz/check/check-facts.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
 import { authzObservers } from "../../../src/authz/authz-observers.js";
 import { tokenWith } from "./check/request-parts.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
 
 const TOKEN_TEXT = "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl";
 const HTTP: HttpCheck = {
@@ -23,7 +24,7 @@ function setUp() {
   const log = pino({ base, timestamp: false }, { write: (line: string) => written.push(line) });
   const metrics = authzMetrics({
     stalenessMs: () => 0,
-    entries: () => ({ session: 0, user: 0, tenant: 0 }),
+    entries: () => NO_ENTRIES,
     saturated: () => false,
     seq: () => 0,
     keptAgeMs: () => undefined,

@@ -7,10 +7,11 @@ import {
   readSidecarCounts,
 } from "../../../bench/load/sidecar-counts.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
 
 const IDLE = {
   stalenessMs: () => 0,
-  entries: () => ({ session: 0, user: 0, tenant: 0 }),
+  entries: () => NO_ENTRIES,
   saturated: () => false,
   seq: () => 0,
   keptAgeMs: () => undefined,

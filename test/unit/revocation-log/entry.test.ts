@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { decodeEntry, entryTimeMs } from "../../../src/revocation-log/entry.js";
+import { entryTimeMs } from "../../../src/revocation-log/entry.js";
+import { decodeEntry } from "../../../src/revocation-log/entry-decoding.js";
 
 const session = {
   v: "1",
@@ -54,7 +55,7 @@ describe("decoding an entry", () => {
   });
 
   it("doubts only the tenant that an unknown kind names", () => {
-    expect(decode({ ...session, kind: "tenant_revoked" })).toEqual({
+    expect(decode({ ...session, kind: "group_revoked" })).toEqual({
       kind: "unreadable",
       id: "5-0",
       seq: 7,

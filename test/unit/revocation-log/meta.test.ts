@@ -19,14 +19,26 @@ describe("the facts of a log in Redis", () => {
   const rest = { horizonS: 970, partitions: 1, coversFromMs: 0, restoring: false };
 
   it("are read whole", () => {
-    const later = { replid: "repl-1", min_replicas: "2", kept_at: "1700", retired_at: "1800" };
-    const read = { replId: "repl-1", minReplicas: 2, keptAtMs: 1700, retiredAtMs: 1800 };
+    const later = {
+      replid: "repl-1",
+      min_replicas: "2",
+      kept_at: "1700",
+      retired_at: "1800",
+      format: "2",
+    };
+    const read = { replId: "repl-1", minReplicas: 2, keptAtMs: 1700, retiredAtMs: 1800, format: 2 };
     expect(parseMeta(reply({ ...facts, ...later }))).toEqual({ ...meta, ...rest, ...read });
   });
 
   it("are read without those that an older version does not write", () => {
     const absent = { replId: undefined, keptAtMs: undefined, retiredAtMs: undefined };
-    expect(parseMeta(reply(facts))).toEqual({ ...meta, ...rest, ...absent, minReplicas: 0 });
+    expect(parseMeta(reply(facts))).toEqual({
+      ...meta,
+      ...rest,
+      ...absent,
+      minReplicas: 0,
+      format: 1,
+    });
   });
 
   it("stay readable beside the marker of a restore that has deleted nothing yet", () => {

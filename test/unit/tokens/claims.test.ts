@@ -25,10 +25,12 @@ const CLAIMS = {
   user_epoch: 7,
 };
 
+const SIGNATURE = { signedDigest: "digest", keyThumbprint: "thumbprint" };
+
 function read(claims: Record<string, unknown>, issuer = ISSUER) {
   const payload = parseJsonObject(JSON.stringify({ ...CLAIMS, ...claims }));
   if (payload === undefined) throw new Error("not a payload");
-  return readClaims(payload, issuer);
+  return readClaims(payload, issuer, SIGNATURE);
 }
 
 test("reads every claim", () => {
@@ -43,7 +45,25 @@ test("reads every claim", () => {
     expiresAt: 1300,
     notBefore: 999.5,
     scopes: new Set(["orders:read", "orders:write"]),
+    jti: "id",
+    client: undefined,
+    ...SIGNATURE,
   });
+});
+
+test.each([
+  [{ client_id: "shop", azp: "other" }, "shop"],
+  [{ azp: "shop" }, "shop"],
+  [{ client_id: 7, azp: "shop" }, "shop"],
+  [{ client_id: "", azp: null }, undefined],
+  [{ client_id: "c".repeat(257) }, undefined],
+])("takes the OAuth client from client_id, else from azp: %j", (claims, client) => {
+  expect(read(claims)?.client).toBe(client);
+});
+
+test("keeps no jti that a revocation could not name", () => {
+  expect(read({ jti: "j".repeat(256) })?.jti).toBe("j".repeat(256));
+  expect(read({ jti: "j".repeat(257) })).toMatchObject({ jti: undefined, user: "user-1" });
 });
 
 test("reads a token without the optional claims", () => {
@@ -103,7 +123,7 @@ describe.each(["exp", "iat", "nbf"])("the time %s", (name) => {
       JSON.stringify({ ...CLAIMS, [name]: 1 }).replace(`"${name}":1`, `"${name}":1e999`),
     );
     expect(payload?.[name]).toBe(Number.POSITIVE_INFINITY);
-    expect(readClaims(payload ?? {}, ISSUER)).toBeUndefined();
+    expect(readClaims(payload ?? {}, ISSUER, SIGNATURE)).toBeUndefined();
   });
 });
 
@@ -184,7 +204,7 @@ describe("names from the configuration", () => {
       const odd = { ...ISSUER, claims: { ...DEFAULT_CLAIM_NAMES, session: name } };
       expect(read({}, odd)).toBeUndefined();
       const own = parseJsonObject(JSON.stringify(CLAIMS).replace("session_id", name));
-      expect(readClaims(own ?? {}, odd)?.session).toBe("session-1");
+      expect(readClaims(own ?? {}, odd, SIGNATURE)?.session).toBe("session-1");
     },
   );
 });
@@ -194,5 +214,5 @@ test("does not take claims from a member called __proto__", () => {
   const text = `{"__proto__":{"session_id":"${session_id}"},${JSON.stringify(rest).slice(1)}`;
   const payload = parseJsonObject(text);
   expect(payload?.iss).toBe(CLAIMS.iss);
-  expect(readClaims(payload ?? {}, ISSUER)).toBeUndefined();
+  expect(readClaims(payload ?? {}, ISSUER, SIGNATURE)).toBeUndefined();
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { generateSigningKey } from "../../../src/sessions/keys/key-generation.js";
 import {
@@ -13,6 +14,7 @@ import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../src/tokens/issuer.js"
 import { parseKeySet } from "../../../src/tokens/jwks.js";
 import { OwnTokenVerification } from "../../../src/tokens/own-token-verification.js";
 import { TokenVerifier, type TrustedIssuer } from "../../../src/tokens/verification.js";
+import { thumbprintOf } from "../../support/token-issuer.js";
 import { isIdentifier } from "../../../src/tokens/identifier.js";
 
 const TERMS = {
@@ -30,6 +32,7 @@ const FACTS: TokenFacts = {
 };
 
 interface Minting {
+  readonly thumbprint: string;
   readonly key: MintingKey;
   readonly verifier: TokenVerifier;
   readonly keys: TrustedIssuer["keys"];
@@ -54,6 +57,7 @@ async function prepare(algorithm: (typeof ALGORITHMS)[number]): Promise<Minting>
   const found = { current: () => current, noteUnknownKid: () => undefined };
   return {
     keys: found,
+    thumbprint: thumbprintOf({ ...publicJwk }),
     key: await readMintingKey(publicJwk.kid, algorithm, privateKey),
     verifier: new TokenVerifier({
       issuers: [{ issuer, keys: found }],
@@ -91,7 +95,7 @@ describe("a minted token", () => {
   });
 
   test.each(ALGORITHMS)("is accepted by the sidecar's verifier when signed by %s", async (alg) => {
-    const { key, verifier } = await prepare(alg);
+    const { key, verifier, thumbprint } = await prepare(alg);
     const token = await mintAccessToken(FACTS, key, TERMS, "token-1");
     expect(await verifier.verify(token)).toMatchObject({
       verified: true,
@@ -106,6 +110,12 @@ describe("a minted token", () => {
         expiresAt: FACTS.issuedAtS + 600,
         notBefore: undefined,
         scopes: new Set(FACTS.scopes),
+        jti: "token-1",
+        client: undefined,
+        signedDigest: createHash("sha256")
+          .update(token.slice(0, token.lastIndexOf(".")))
+          .digest("base64url"),
+        keyThumbprint: thumbprint,
       },
     });
   });

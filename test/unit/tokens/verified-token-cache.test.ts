@@ -1,13 +1,11 @@
 import { expect, test } from "@jest/globals";
 import type { AccessToken } from "../../../src/tokens/access-token.js";
 import { tokenDigest, VerifiedTokenCache } from "../../../src/tokens/verified-token-cache.js";
+import { tokenNames } from "../../support/token-names.js";
 
 const TOKEN: AccessToken = {
-  issuer: "https://issuer.example",
+  ...tokenNames("tenant-1", "user-1", "session-1"),
   audience: ["https://api.example"],
-  tenant: "tenant-1",
-  user: "user-1",
-  session: "session-1",
   epoch: 0,
   issuedAt: 1000,
   expiresAt: 1300,

@@ -236,6 +236,11 @@ describe("the first rule that denies", () => {
     ["session_revoked", { status: { sessionRevoked: true } }],
     ["user_epoch_superseded", { status: { epoch: 9 } }],
     ["token_issued_before_cutoff", { status: { issuedBefore: NOW_S } }],
+    ["token_revoked", { status: { tokenRevoked: true } }],
+    ["client_revoked", { status: { clientIssuedBefore: NOW_S } }],
+    ["key_revoked", { status: { keyRevoked: true } }],
+    ["tenant_revoked", { status: { tenantIssuedBefore: NOW_S } }],
+    ["all_revoked", { status: { allIssuedBefore: NOW_S } }],
     ["revocations_stale", { status: { uncertainty: "stale" } }],
     ["scope_insufficient", { policy: { scopes: ["delete"] } }],
   ];
@@ -280,13 +285,19 @@ describe("whatever the facts are", () => {
     expiresAt: fc.oneof(around(NOW_S), around(NOW_S + 300), around(NOW_S + 900)),
     notBefore: fc.option(around(NOW_S), { nil: undefined }),
   });
-  const standings = fc.record({
+  const cutOffs = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, around(NOW_S));
+  const statuses = fc.record({
     sessionRevoked: fc.boolean(),
     epoch: fc.integer({ min: 0, max: 4 }),
-    issuedBefore: fc.oneof(fc.constant(0), around(NOW_S)),
+    issuedBefore: cutOffs,
+    tokenRevoked: fc.boolean(),
+    clientIssuedBefore: cutOffs,
+    keyRevoked: fc.boolean(),
+    tenantIssuedBefore: cutOffs,
+    allIssuedBefore: cutOffs,
     uncertainty: fc.constantFrom(undefined, "stale", "saturated", "unreadable_entry", "before_log"),
   });
-  const everything = fc.record({ policy: policies, token: tokens, status: standings });
+  const everything = fc.record({ policy: policies, token: tokens, status: statuses });
 
   test("no revoked token is ever allowed where tokens are looked at", () => {
     let revokedSeen = 0;
@@ -296,7 +307,12 @@ describe("whatever the facts are", () => {
         const revoked =
           status.sessionRevoked ||
           token.epoch < status.epoch ||
-          token.issuedAt < status.issuedBefore;
+          token.issuedAt < status.issuedBefore ||
+          status.tokenRevoked ||
+          token.issuedAt < status.clientIssuedBefore ||
+          status.keyRevoked ||
+          token.issuedAt < status.tenantIssuedBefore ||
+          token.issuedAt < status.allIssuedBefore;
         fc.pre(revoked);
         revokedSeen += 1;
         expect(decisionOf(facts).kind).toBe("deny");

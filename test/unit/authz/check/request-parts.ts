@@ -3,17 +3,15 @@ import { CheckRequest } from "../../../../src/generated/envoy/service/auth/v3/ex
 import type { RevocationStatus } from "../../../../src/authz/follow/revocation-status.js";
 import type { AccessToken } from "../../../../src/tokens/access-token.js";
 import { DEFAULT_CLAIM_NAMES, type Issuer } from "../../../../src/tokens/issuer.js";
+import { tokenNames } from "../../../support/token-names.js";
 
 export const NOW_S = 1_800_000_000;
 export const LIMITS = { clockSkewS: 5, maxTokenLifetimeS: 900 };
 
 export function tokenWith(parts: Partial<AccessToken> = {}): AccessToken {
   return {
-    issuer: "https://issuer.example",
+    ...tokenNames("acme", "ann", "s-1"),
     audience: ["https://api.example"],
-    tenant: "acme",
-    user: "ann",
-    session: "s-1",
     epoch: 3,
     issuedAt: NOW_S - 100,
     expiresAt: NOW_S + 200,
@@ -41,7 +39,18 @@ export function policyWith(parts: Partial<RoutePolicy> = {}): RoutePolicy {
 }
 
 export function statusWith(parts: Partial<RevocationStatus> = {}): RevocationStatus {
-  return { sessionRevoked: false, epoch: 0, issuedBefore: 0, uncertainty: undefined, ...parts };
+  return {
+    sessionRevoked: false,
+    epoch: 0,
+    issuedBefore: 0,
+    tokenRevoked: false,
+    clientIssuedBefore: 0,
+    keyRevoked: false,
+    tenantIssuedBefore: 0,
+    allIssuedBefore: 0,
+    uncertainty: undefined,
+    ...parts,
+  };
 }
 
 interface RawHeader {

@@ -32,6 +32,7 @@ const META: LogMeta = {
   minReplicas: 0,
   keptAtMs: undefined,
   retiredAtMs: undefined,
+  format: 1,
   restoring: false,
 };
 const RECORD: LogRecord = {

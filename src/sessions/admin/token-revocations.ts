@@ -1,0 +1,168 @@
+/**
+ * Revokes tokens by what they have in common other than a user or a session: one token by its own
+ * names, an OAuth client's, a tenant's, a key's, all of them.
+ *
+ * A cut-off revokes what was issued before the next whole second, this very second included. So the
+ * act is answered after that second (`outbox/log-outbox.ts`), and a login after the answer gets a
+ * valid token. The cut-off of a tenant, or of all, ends the sessions that began before it as well
+ * (`login/cut-offs-sql.ts`); the caller's own may be among them.
+ *
+ * What concerns no single tenant is recorded in the operators'.
+ */
+import { nextSecond } from "../../runtime/clock.js";
+import { cutOffOf, type Revocation } from "../../revocation-log/entry.js";
+import { revocationFields } from "../../revocation-log/entry-fields.js";
+import type { UnverifiedToken } from "../../tokens/unverified-token.js";
+import { recordAudit } from "../audit/audit-trail-sql.js";
+import type { Queries } from "../database/queries-sql.js";
+import { OPERATORS_TENANT, type Scope } from "../database/scope.js";
+import type { CallerEnded } from "../login/caller.js";
+import { raiseCutOff } from "../login/cut-offs-sql.js";
+import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { actOf, type ActorContext, type AdminDependencies } from "./admin-act.js";
+import { withCallerLock } from "./caller-lock.js";
+import { liftRevokedKey, recordRevokedKey, type IssuerKey } from "./revoked-keys-sql.js";
+import { tenantExists } from "./tenants-sql.js";
+import type { RevokeOutcome } from "./user-acts.js";
+
+/**
+ * Refuses one token. `token` must not name another tenant. undefined: no such tenant.
+ *
+ * A tenant is part of what nodes look a token up by, so whatever the token claims, the revocation
+ * reaches tokens of that tenant only.
+ */
+export async function revokeToken(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  { tenant, token }: { readonly tenant: string; readonly token: UnverifiedToken },
+): Promise<RevokeOutcome | undefined> {
+  const { issuer, jti, signedDigest } = token;
+  return revoke(dependencies, by, {
+    tenant,
+    revocation: () => ({ kind: "token_revoked", tenant, issuer, jti, signedDigest }),
+  });
+}
+
+/** Refuses every token that the client has. `tenant` undefined: in all tenants. */
+export async function revokeClient(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  { tenant, client }: { readonly tenant: string | undefined; readonly client: string },
+): Promise<RevokeOutcome | undefined> {
+  return revoke(dependencies, by, {
+    tenant,
+    revocation: (issuedBefore) => ({ kind: "client_revoked", tenant, client, issuedBefore }),
+  });
+}
+
+/** Refuses every token of the tenant and ends its sessions. undefined: no such tenant. */
+export async function revokeTenant(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  tenant: string,
+): Promise<RevokeOutcome | undefined> {
+  return revoke(dependencies, by, {
+    tenant,
+    revocation: (issuedBefore) => ({ kind: "tenant_revoked", tenant, issuedBefore }),
+    alsoDo: (queries, issuedBefore) => raiseCutOff(queries, tenant, issuedBefore),
+    raisesCutOff: true,
+  });
+}
+
+/** For operators. Refuses every token of every tenant and ends all sessions. */
+export async function revokeEverything(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+): Promise<RevokeOutcome | undefined> {
+  return revoke(dependencies, by, {
+    tenant: undefined,
+    revocation: (issuedBefore) => ({ kind: "all_revoked", issuedBefore }),
+    alsoDo: (queries, issuedBefore) => raiseCutOff(queries, undefined, issuedBefore),
+    raisesCutOff: true,
+  });
+}
+
+/** For operators. Refuses whatever the key has signed or will sign, until it is lifted. */
+export async function revokeKey(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  key: IssuerKey,
+): Promise<RevokeOutcome | undefined> {
+  return revoke(dependencies, by, {
+    tenant: undefined,
+    revocation: () => ({ kind: "key_revoked", ...key }),
+    alsoDo: (queries, _issuedBefore, atMs) =>
+      recordRevokedKey(queries, key, { ...actOf(by), atMs }),
+  });
+}
+
+/**
+ * For operators. The revocation of the key is not published again; nodes forget it when the log does.
+ * False: the key was never revoked.
+ */
+export async function liftKeyRevocation(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  key: IssuerKey,
+): Promise<boolean | CallerEnded> {
+  const scope = scopeOf(undefined);
+  return withCallerLock(dependencies, by.caller, { scope }, async (queries) => {
+    const atMs = dependencies.clock.wallMs();
+    const lifted = await liftRevokedKey(queries, key, atMs);
+    if (lifted !== "lifted") return lifted !== undefined;
+    const { tenant } = scope;
+    const { issuer, thumbprint } = key;
+    const what = { kind: "key_revocation_lifted", detail: { issuer, thumbprint } } as const;
+    await recordAudit(queries, { tenant, atMs, outcome: "done", ...what, ...actOf(by) });
+    return true;
+  });
+}
+
+interface TokenRevocation {
+  /** undefined: it concerns no single tenant. */
+  readonly tenant: string | undefined;
+  /** `issuedBefore`: Unix seconds. */
+  readonly revocation: (issuedBefore: number) => Revocation;
+  readonly alsoDo?: (queries: Queries, issuedBefore: number, atMs: number) => Promise<void>;
+  readonly raisesCutOff?: boolean;
+}
+
+async function revoke(
+  dependencies: AdminDependencies,
+  by: ActorContext,
+  { tenant, revocation: revocationOf, alsoDo, raisesCutOff = false }: TokenRevocation,
+): Promise<RevokeOutcome | undefined> {
+  const scope = scopeOf(tenant);
+  const place = { scope, raisesCutOff };
+  return withCallerLock(dependencies, by.caller, place, async (queries) => {
+    if (!(await tenantExists(queries, scope.tenant))) return undefined;
+    const atMs = dependencies.clock.wallMs();
+    const issuedBefore = nextSecond(atMs);
+    const revocation = revocationOf(issuedBefore);
+    const eventId = dependencies.newEventId();
+    const { actor, reason, address } = actOf(by);
+    const decided = { eventId, revocation, atMs, reason, actor };
+    const committed = await recordRevocations(queries, [decided]);
+    await alsoDo?.(queries, issuedBefore, atMs);
+    const who = { tenant: scope.tenant, actor, reason, address };
+    const what = { kind: revocation.kind, eventId, detail: detailOf(revocation) };
+    await recordAudit(queries, { ...who, ...what, atMs, outcome: "done" });
+    return { kind: "done", committed };
+  });
+}
+
+function scopeOf(tenant: string | undefined): Extract<Scope, { readonly tenant: string }> {
+  return { role: "tenant", tenant: tenant ?? OPERATORS_TENANT };
+}
+
+/** What names the revoked, as in the log; the row says kind and tenant itself. */
+function detailOf(revocation: Revocation): Readonly<Record<string, string | number>> {
+  const named = Object.entries(revocationFields(revocation)).filter(
+    ([name]) => name !== "kind" && name !== "tenant" && name !== "issued_before",
+  );
+  const issued_before = cutOffOf(revocation);
+  return {
+    ...Object.fromEntries(named),
+    ...(issued_before === undefined ? {} : { issued_before }),
+  };
+}
