@@ -1,6 +1,11 @@
 /** Parses the values of the commands' options. */
 import { InvalidArgumentError } from "commander";
-import { isIdentifier, NAMED_EPOCH_MAX } from "../tokens/identifier.js";
+import {
+  isIdentifier,
+  issuerNameSchema,
+  NAMED_EPOCH_MAX,
+  sha256Schema,
+} from "../tokens/identifier.js";
 
 const WAIT_MAX_MS = 60_000;
 const REASON_MAX_LENGTH = 256;
@@ -11,6 +16,18 @@ export function parseId(text: string, previous: string | undefined): string {
   if (text.includes("\uFFFD")) throw new InvalidArgumentError("It must be UTF-8.");
   if (isIdentifier(text)) return text;
   throw new InvalidArgumentError("It must be 1 to 256 characters without control characters.");
+}
+
+export function parseIssuer(text: string, previous: string | undefined): string {
+  refuseTwice(previous);
+  if (issuerNameSchema.safeParse(text).success && !text.includes("\uFFFD")) return text;
+  throw new InvalidArgumentError("It must be 1 to 2048 characters without control characters.");
+}
+
+export function parseThumbprint(text: string, previous: string | undefined): string {
+  refuseTwice(previous);
+  if (sha256Schema.safeParse(text).success) return text;
+  throw new InvalidArgumentError("It must be SHA-256 in base64url: 43 characters.");
 }
 
 export function parseReason(text: string): string {

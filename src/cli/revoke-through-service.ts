@@ -2,7 +2,6 @@
 import { z } from "zod";
 import type { ServiceAddress } from "./operator-config.js";
 import { revocationAnswerSchema, unconfirmedNodeSchema } from "../revocation-log/api-answers.js";
-import type { Revocation } from "../revocation-log/entry.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
 import { tellReceipt } from "./revoke-answer.js";
 import { askService } from "./sessions-request.js";
@@ -28,9 +27,32 @@ const answerSchema = revocationAnswerSchema
     silent: z.array(unconfirmedSchema).optional(),
   });
 
+/** What the service is asked for: it knows epochs and takes the present time by itself. */
+export type ServiceAct =
+  | {
+      readonly kind: "session_revoked";
+      readonly tenant: string;
+      readonly user: string;
+      readonly session: string;
+    }
+  | { readonly kind: "user_revoked"; readonly tenant: string; readonly user: string }
+  | { readonly kind: "token_revoked"; readonly tenant: string; readonly token: string }
+  /** `tenant` undefined: in all tenants. */
+  | {
+      readonly kind: "client_revoked";
+      readonly tenant: string | undefined;
+      readonly client: string;
+    }
+  | { readonly kind: "tenant_revoked"; readonly tenant: string }
+  | {
+      readonly kind: "key_revoked" | "key_revocation_lifted";
+      readonly issuer: string;
+      readonly thumbprint: string;
+    }
+  | { readonly kind: "all_revoked" };
+
 export interface ServiceRevocation {
-  /** Of a user: everything; the service knows the epoch. */
-  readonly revocation: Extract<Revocation, { readonly kind: "session_revoked" | "user_revoked" }>;
+  readonly act: ServiceAct;
   readonly reason: string | undefined;
   /** undefined: do not wait for a receipt. */
   readonly waitMs: number | undefined;
@@ -39,21 +61,16 @@ export interface ServiceRevocation {
 
 export async function revokeThroughService(
   service: ServiceAddress,
-  { revocation, reason, waitMs, json }: ServiceRevocation,
+  { act, reason, waitMs, json }: ServiceRevocation,
 ): Promise<ExitCode> {
-  if (revocation.user === undefined) {
-    process.stderr.write(
-      "sekisho revoke: the session service needs the session's user: add --user\n",
-    );
-    return EXIT.usage;
-  }
-  const answer = await askService(
-    service,
-    requestFor(revocation, revocation.user, { reason, waitMs }),
-  );
+  const answer = await askService(service, requestFor(act, { reason, waitMs }));
   if (!answer.ok) {
     process.stderr.write(`sekisho revoke: ${answer.message}\n`);
     return EXIT.failed;
+  }
+  if (act.kind === "key_revocation_lifted") {
+    process.stdout.write(json ? `${JSON.stringify({ lifted: true })}\n` : LIFTED);
+    return EXIT.done;
   }
   const parsed = answerSchema.safeParse(answer.body);
   if (!parsed.success) {
@@ -89,21 +106,52 @@ function report(
   return receipt === "unknown" || receipt.pending.length > 0 ? EXIT.unconfirmed : EXIT.done;
 }
 
+const LIFTED =
+  "Lifted: the key's revocation is not published again. Nodes accept the key once the log has forgotten " +
+  "it:\nafter the longest lifetime of a token, at the latest.\n";
+
 function requestFor(
-  revocation: ServiceRevocation["revocation"],
-  user: string,
+  act: ServiceAct,
   { reason, waitMs }: Pick<ServiceRevocation, "reason" | "waitMs">,
 ): Parameters<typeof askService>[1] {
-  const [tenant, whose] = [revocation.tenant, user].map(encodeURIComponent);
-  const userPath = `/v1/admin/tenants/${tenant}/users/${whose}`;
-  const query = new URLSearchParams({
-    wait_ms: String(Math.min(waitMs ?? 0, SERVICE_WAIT_MAX_MS)),
-  });
-  if (revocation.kind === "session_revoked") {
-    if (reason !== undefined) query.set("reason", reason);
-    const session = encodeURIComponent(revocation.session);
-    return { method: "DELETE", path: `${userPath}/sessions/${session}?${query.toString()}` };
+  const wait_ms = String(Math.min(waitMs ?? 0, SERVICE_WAIT_MAX_MS));
+  const why = reason === undefined ? {} : { reason };
+  if (act.kind === "session_revoked") {
+    const query = new URLSearchParams({ wait_ms, ...why });
+    const path = `${pathOf(act)}/sessions/${encodeURIComponent(act.session)}`;
+    return { method: "DELETE", path: `${path}?${query.toString()}` };
   }
-  const body = reason === undefined ? {} : { reason };
-  return { method: "POST", path: `${userPath}/revoke-all?${query.toString()}`, body };
+  const post = (path: string, body: object = {}) => {
+    const query = act.kind === "key_revocation_lifted" ? "" : `?wait_ms=${wait_ms}`;
+    return { method: "POST", path: `${path}${query}`, body: { ...body, ...why } } as const;
+  };
+  switch (act.kind) {
+    case "token_revoked":
+      return post(`${pathOf(act)}/tokens/revoke`, { token: act.token });
+    case "key_revoked":
+    case "key_revocation_lifted": {
+      const { issuer, thumbprint } = act;
+      const verb = act.kind === "key_revoked" ? "revoke" : "lift";
+      return post(`/v1/admin/keys/${verb}`, { issuer, thumbprint });
+    }
+    default:
+      return post(`${pathOf(act)}/revoke-all`);
+  }
+}
+
+/** Of what the act concerns: a tenant, and a user or a client in it. */
+function pathOf(named: {
+  readonly kind: string;
+  readonly tenant?: string | undefined;
+  readonly user?: string;
+  readonly client?: string;
+}): string {
+  const { tenant, user, client } = named;
+  const parts = [
+    ["tenants", tenant],
+    ["users", user],
+    ["clients", client],
+  ] as const;
+  const path = parts.flatMap(([of, id]) => (id === undefined ? [] : [of, encodeURIComponent(id)]));
+  return ["/v1/admin", ...path].join("/");
 }

@@ -6,6 +6,8 @@ const TIMEOUT_MS = 15_000;
 /** Far more than any answer to these commands. */
 const ANSWER_MAX_BYTES = 4 * 1024 * 1024;
 
+const NO_CONTENT = 204;
+
 const problemSchema = z.object({
   code: z.string(),
   title: z.string().optional(),
@@ -13,6 +15,7 @@ const problemSchema = z.object({
 });
 
 export type ServiceAnswer =
+  /** `body` undefined: it has none (204). */
   | { readonly ok: true; readonly status: number; readonly body: unknown }
   /** In words for the operator. */
   | { readonly ok: false; readonly message: string };
@@ -42,7 +45,8 @@ export async function askService(
     });
     const text = await readBounded(response);
     const body: unknown = text === undefined ? undefined : parse(text);
-    if (response.ok && body !== undefined) return { ok: true, status: response.status, body };
+    const isComplete = body !== undefined || response.status === NO_CONTENT;
+    if (response.ok && isComplete) return { ok: true, status: response.status, body };
     return { ok: false, message: explain(response, body, url) };
   } catch (error) {
     return { ok: false, message: explainFailure(error, url) };

@@ -73,14 +73,10 @@ describe("help", () => {
     }
   });
 
+  const revoke = ["session", "user", "token", "client", "tenant", "key", "all"];
   test.each([
-    ["authz"],
-    ["revoke"],
-    ["revoke session"],
-    ["revoke user"],
-    ["nodes"],
-    ["log init"],
-    ["log retire"],
+    ...["authz", "revoke", ...revoke.map((kind) => `revoke ${kind}`)],
+    ...["nodes", "log init", "log retire"],
   ])("of `%s` tells its options", async (command) => {
     const { code, out } = await sekisho([...command.split(" "), "--help"]);
     expect(code).toBe(0);
@@ -99,7 +95,7 @@ describe("wrong usage ends with 2", () => {
     [["bogus"], ["authz", "sessions", "revoke", "nodes", "log"]],
     [
       ["revoke", "bogus"],
-      ["session", "user"],
+      ["session", "user", "token", "client", "tenant", "key", "all"],
     ],
     [
       ["log", "bogus"],

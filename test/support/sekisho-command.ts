@@ -16,20 +16,23 @@ export interface Ended {
 }
 
 /**
- * Runs the compiled command to its end; no settings but these reach it.
+ * Runs the compiled command to its end; no settings but these reach it. `input`: on standard input.
  *
  * @throws Error where it had to be killed, or printed a stack
  */
 export async function sekisho(
   args: readonly string[],
   settings: Readonly<Record<string, string>> = {},
+  input = "",
 ): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...environmentWithoutSettings(process.env), ...settings },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     timeout: END_MS,
     killSignal: "SIGKILL",
   });
+  // A command that does not read its input may end before it is written.
+  child.stdin.on("error", () => undefined).end(input);
   let [out, err] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));

@@ -9,7 +9,6 @@
  *
  * What concerns no single tenant is recorded in the operators'.
  */
-import { nextSecond } from "../../runtime/clock.js";
 import { cutOffOf, type Revocation } from "../../revocation-log/entry.js";
 import { revocationFields } from "../../revocation-log/entry-fields.js";
 import type { UnverifiedToken } from "../../tokens/unverified-token.js";
@@ -18,7 +17,7 @@ import type { Queries } from "../database/queries-sql.js";
 import { OPERATORS_TENANT, type Scope } from "../database/scope.js";
 import type { CallerEnded } from "../login/caller.js";
 import { raiseCutOff } from "../login/cut-offs-sql.js";
-import { recordRevocations } from "../outbox/revocation-record-sql.js";
+import { revokeTokens } from "../login/ending-sql.js";
 import { actOf, type ActorContext, type AdminDependencies } from "./admin-act.js";
 import { withCallerLock } from "./caller-lock.js";
 import { liftRevokedKey, recordRevokedKey, type IssuerKey } from "./revoked-keys-sql.js";
@@ -64,8 +63,7 @@ export async function revokeTenant(
   return revoke(dependencies, by, {
     tenant,
     revocation: (issuedBefore) => ({ kind: "tenant_revoked", tenant, issuedBefore }),
-    alsoDo: (queries, issuedBefore) => raiseCutOff(queries, tenant, issuedBefore),
-    raisesCutOff: true,
+    cutsOff: true,
   });
 }
 
@@ -77,8 +75,7 @@ export async function revokeEverything(
   return revoke(dependencies, by, {
     tenant: undefined,
     revocation: (issuedBefore) => ({ kind: "all_revoked", issuedBefore }),
-    alsoDo: (queries, issuedBefore) => raiseCutOff(queries, undefined, issuedBefore),
-    raisesCutOff: true,
+    cutsOff: true,
   });
 }
 
@@ -91,8 +88,7 @@ export async function revokeKey(
   return revoke(dependencies, by, {
     tenant: undefined,
     revocation: () => ({ kind: "key_revoked", ...key }),
-    alsoDo: (queries, _issuedBefore, atMs) =>
-      recordRevokedKey(queries, key, { ...actOf(by), atMs }),
+    alsoDo: (queries, atMs) => recordRevokedKey(queries, key, { ...actOf(by), atMs }),
   });
 }
 
@@ -123,31 +119,29 @@ interface TokenRevocation {
   readonly tenant: string | undefined;
   /** `issuedBefore`: Unix seconds. */
   readonly revocation: (issuedBefore: number) => Revocation;
-  readonly alsoDo?: (queries: Queries, issuedBefore: number, atMs: number) => Promise<void>;
-  readonly raisesCutOff?: boolean;
+  /** It ends the sessions that began before its cut-off. */
+  readonly cutsOff?: boolean;
+  readonly alsoDo?: (queries: Queries, atMs: number) => Promise<void>;
 }
 
 async function revoke(
   dependencies: AdminDependencies,
   by: ActorContext,
-  { tenant, revocation: revocationOf, alsoDo, raisesCutOff = false }: TokenRevocation,
+  { tenant, revocation: revocationAt, cutsOff = false, alsoDo }: TokenRevocation,
 ): Promise<RevokeOutcome | undefined> {
   const scope = scopeOf(tenant);
-  const place = { scope, raisesCutOff };
+  const place = { scope, raisesCutOff: cutsOff };
   return withCallerLock(dependencies, by.caller, place, async (queries) => {
     if (!(await tenantExists(queries, scope.tenant))) return undefined;
-    const atMs = dependencies.clock.wallMs();
-    const issuedBefore = nextSecond(atMs);
-    const revocation = revocationOf(issuedBefore);
-    const eventId = dependencies.newEventId();
-    const { actor, reason, address } = actOf(by);
-    const decided = { eventId, revocation, atMs, reason, actor };
-    const committed = await recordRevocations(queries, [decided]);
-    await alsoDo?.(queries, issuedBefore, atMs);
-    const who = { tenant: scope.tenant, actor, reason, address };
+    const act = actOf(by);
+    const committed = await revokeTokens(queries, revocationAt, act, dependencies);
+    const { revocation, eventId, atMs } = committed;
+    const issuedBefore = cutOffOf(revocation);
+    if (cutsOff && issuedBefore !== undefined) await raiseCutOff(queries, tenant, issuedBefore);
+    await alsoDo?.(queries, atMs);
     const what = { kind: revocation.kind, eventId, detail: detailOf(revocation) };
-    await recordAudit(queries, { ...who, ...what, atMs, outcome: "done" });
-    return { kind: "done", committed };
+    await recordAudit(queries, { tenant: scope.tenant, atMs, outcome: "done", ...what, ...act });
+    return { kind: "done", committed: [committed] };
   });
 }
 

@@ -8,6 +8,7 @@ import { and, desc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import { nextSecond, type Clock } from "../../runtime/clock.js";
 import { sessions, users } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import type { Revocation } from "../../revocation-log/entry.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordRevocations } from "../outbox/revocation-record-sql.js";
 import { findRevocation } from "../outbox/stored-revocations-sql.js";
@@ -208,6 +209,23 @@ export async function endEverything(
   return (await recordRevocations(queries, [decided]))[0];
 }
 
+/**
+ * Revokes tokens that neither a session nor a user names. `revocationAt`: what, given the cut-off in
+ * Unix seconds that covers what is issued within this second; so the act is answered after it.
+ */
+export async function revokeTokens(
+  queries: Queries,
+  revocationAt: (issuedBefore: number) => Revocation,
+  act: Act,
+  tools: EndingDependencies,
+): Promise<DecidedRevocation> {
+  const atMs = tools.clock.wallMs();
+  const decided = decide(revocationAt(nextSecond(atMs)), atMs, act, tools);
+  const [committed] = await recordRevocations(queries, [decided]);
+  if (committed === undefined) throw new Error("a revocation was not recorded");
+  return committed;
+}
+
 /** A separate event for each of many sessions, made in the statement that ends them. */
 const NEW_EVENT = sql`gen_random_uuid()`;
 
@@ -228,7 +246,7 @@ function endOf(
 }
 
 function decide(
-  revocation: DecidedRevocation["revocation"],
+  revocation: Revocation,
   atMs: number,
   { actor, reason }: Act,
   { newEventId }: Pick<EndingDependencies, "newEventId">,
