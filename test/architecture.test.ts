@@ -164,9 +164,11 @@ describe("the arrows between the rooms of src", () => {
     "sessions/admin": [
       "tokens",
       "revocation-log",
+      "runtime",
       "sessions/audit",
       "sessions/database",
       "sessions/login",
+      "sessions/outbox",
       "sessions/passwords",
     ],
     "sessions/http": [
