@@ -167,6 +167,7 @@ describe("the arrows between the rooms of src", () => {
       "sessions/audit",
       "sessions/database",
       "sessions/login",
+      "sessions/outbox",
       "sessions/passwords",
     ],
     "sessions/http": [

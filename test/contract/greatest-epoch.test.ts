@@ -159,19 +159,24 @@ describe.each(DATABASES)("on $name", ({ start }) => {
     await open(user);
   });
 
-  test("after-restore gives a cut-off to those whose epoch cannot rise far", async () => {
+  test("after-restore revokes also the tokens of those whose epoch cannot rise", async () => {
     const [last, other] = [await service.addUser(), await service.addUser()];
     await setEpoch(last, LAST);
-    const beforeS = Math.floor(Date.now() / 1000);
+    const tokens = [await open(last), await open(other)];
     await afterRestore(started.database, systemClock, "cli:ops");
     const recorded = await rows(
       started.database,
       "relay",
-      sql`SELECT user_id AS "user", issued_before::float8 AS "cutOff" FROM sekisho.revocations
-        WHERE user_id IN (${last.user}, ${other.user})`,
+      sql`SELECT kind FROM sekisho.revocations`,
     );
-    const cutOffOf = (user: string) => recorded.find((row) => row["user"] === user)?.["cutOff"];
-    expect(Number(cutOffOf(last.user))).toBeGreaterThan(beforeS);
-    expect(cutOffOf(other.user)).toBeNull();
+    expect(recorded).toEqual([{ kind: "all_revoked" }]);
+    await relay().untilRestored(1);
+    const on = node();
+    await on.untilFresh();
+    for (const { tenant, user, session, issuedAtS } of tokens) {
+      const known = on.state.lookUp(tokenNames(tenant, user, session));
+      expect(issuedAtS).toBeLessThan(known.allIssuedBefore);
+    }
+    expect(await service.userRow(last)).toMatchObject({ userEpoch: LAST });
   });
 });

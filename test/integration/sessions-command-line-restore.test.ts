@@ -18,7 +18,7 @@ import {
 } from "../support/sessions-deployment.js";
 
 const PATH = "/things";
-const SUPERSEDED = "401 user_epoch_superseded";
+const REVOKED = "401 all_revoked";
 const STALE = "503 revocations_stale";
 const SLOW_MS = 240_000;
 /** From when the service listens again. */
@@ -123,9 +123,9 @@ describe.each(KEPT_IN)("a restored database: $name", (keptIn) => {
 
       await restart();
       const readyMs = performance.now();
-      await until(before, SUPERSEDED);
-      await until(since, SUPERSEDED);
-      await until(unknown, STALE);
+      await until(before, REVOKED);
+      await until(since, REVOKED);
+      await until(unknown, REVOKED);
       const refusedMs = performance.now() - readyMs;
       expect(refusedMs).toBeLessThan(REFUSED_WITHIN_MS);
       const watched = running.deployment.poll("unknown", pod.client, PATH, {
@@ -154,9 +154,9 @@ describe.each(KEPT_IN)("a restored database: $name", (keptIn) => {
       );
       const passesMs = performance.now() - doneMs;
       await until(anew, "200");
-      await watched.until(STALE, -Infinity);
+      await watched.until(REVOKED, -Infinity);
       expect(watched.seen.some(({ what }) => what === "200")).toBe(false);
-      for (const one of [before, since]) await until(one, SUPERSEDED);
+      for (const one of [before, since]) await until(one, REVOKED);
       reportMeasured(
         `${keptIn.name}: after a restore from a backup all are refused ${formatMs(refusedMs)} after ` +
           `the service is ready; the first login that passes comes ${formatMs(passesMs)} after the command`,

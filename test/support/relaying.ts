@@ -162,7 +162,7 @@ export async function emptyTables(database: Database): Promise<void> {
     // As the tables' owner; the transaction's role ends with it.
     await queries.execute(sql`SELECT set_config('role', 'none', true)`);
     await queries.execute(sql`TRUNCATE sekisho.log_records, sekisho.log_nodes, sekisho.revocations,
-      sekisho.refresh_tokens, sekisho.sessions, sekisho.credentials, sekisho.users`);
+      sekisho.cut_offs, sekisho.revoked_keys, sekisho.refresh_tokens, sekisho.sessions, sekisho.credentials, sekisho.users`);
   });
 }
 

@@ -5,7 +5,7 @@
  * user: one of the two comes first. If the revocation does, the act finds its caller's session
  * ended and does nothing; if the act does, the revocation is answered only after it. So nothing is
  * committed for a caller once their revocation was acknowledged. A cut-off of the caller's tenant
- * locks no user's row: acts hold cut-offs off instead (`login/cut-offs-sql.ts`).
+ * locks no user's row: acts hold cut-offs off instead (`outbox/cut-offs-sql.ts`).
  *
  * After that lock users' rows are locked before anything else, in the byte order of tenant and id, as everywhere:
  * administrators who act on each other wait, but never deadlock.
@@ -18,7 +18,7 @@
 import type { Scope } from "../database/scope.js";
 import { takeScope, type Queries } from "../database/queries-sql.js";
 import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "../login/caller.js";
-import { holdOffCutOffs, lockCutOffs } from "../login/cut-offs-sql.js";
+import { holdOffCutOffs, lockCutOffs } from "../outbox/cut-offs-sql.js";
 import { lockUser } from "../login/ending-sql.js";
 import type { AdminDependencies, UserTarget } from "./admin-act.js";
 

@@ -5,7 +5,7 @@
  * A cut-off revokes what was issued before the next whole second, this very second included. So the
  * act is answered after that second (`outbox/log-outbox.ts`), and a login after the answer gets a
  * valid token. The cut-off of a tenant, or of all, ends the sessions that began before it as well
- * (`login/cut-offs-sql.ts`); the caller's own may be among them.
+ * (`outbox/cut-offs-sql.ts`); the caller's own may be among them.
  *
  * What concerns no single tenant is recorded in the operators'.
  */
@@ -16,11 +16,11 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Queries } from "../database/queries-sql.js";
 import { OPERATORS_TENANT, type Scope } from "../database/scope.js";
 import type { CallerEnded } from "../login/caller.js";
-import { raiseCutOff } from "../login/cut-offs-sql.js";
+import { raiseCutOff } from "../outbox/cut-offs-sql.js";
 import { revokeTokens } from "../login/ending-sql.js";
 import { actOf, type ActorContext, type AdminDependencies } from "./admin-act.js";
 import { withCallerLock } from "./caller-lock.js";
-import { liftRevokedKey, recordRevokedKey, type IssuerKey } from "./revoked-keys-sql.js";
+import { liftRevokedKey, recordRevokedKey, type IssuerKey } from "../outbox/revoked-keys-sql.js";
 import { tenantExists } from "./tenants-sql.js";
 import type { RevokeOutcome } from "./user-acts.js";
 

@@ -1,7 +1,7 @@
 import { and, desc, eq, lt, or } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { sessions } from "../database/schema-sql.js";
-import { readCutOffs, type CutOff } from "../login/cut-offs-sql.js";
+import { readCutOffs, type CutOff } from "../outbox/cut-offs-sql.js";
 import { sessionView } from "../login/session-sql.js";
 import type { SessionView } from "../login/session-view.js";
 

@@ -8,7 +8,7 @@ import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { Database } from "../database/database.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { CALLER_ENDED, isSessionActive, type Caller, type CallerEnded } from "./caller.js";
-import { holdOffCutOffs } from "./cut-offs-sql.js";
+import { holdOffCutOffs } from "../outbox/cut-offs-sql.js";
 import { endOtherSessions, endSession, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { OPEN_SESSIONS_MAX } from "./session-limits.js";
 import { readOpenSessions } from "./session-sql.js";

@@ -18,7 +18,7 @@ import type { PasswordHasher } from "../passwords/password-hasher.js";
 import { passwordFaults, type PasswordFault } from "../passwords/password-rules.js";
 import { readCredential, readLogin, storeChosenPassword } from "./account-sql.js";
 import type { Caller } from "./caller.js";
-import { holdOffCutOffs } from "./cut-offs-sql.js";
+import { holdOffCutOffs } from "../outbox/cut-offs-sql.js";
 import { endOtherSessions, lockUser, type EndingDependencies } from "./ending-sql.js";
 import { countFailure, forgetFailures, lockFailures, readFailures } from "./lockout-sql.js";
 import { lockedForS, type LockoutSettings } from "./lockout.js";

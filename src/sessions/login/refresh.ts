@@ -20,7 +20,7 @@ import type { LoginLimits } from "../limits/login-limits.js";
 import { readUnsearchedMs } from "../outbox/log-record-sql.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
 import { recordTenantOf } from "../outbox/revocation-record-sql.js";
-import { holdOffCutOffs } from "./cut-offs-sql.js";
+import { holdOffCutOffs } from "../outbox/cut-offs-sql.js";
 import type { Outbox } from "../outbox/outbox.js";
 import { endSession, lockUser } from "./ending-sql.js";
 import type { IssuedTokens } from "./issued-tokens.js";

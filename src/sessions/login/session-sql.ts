@@ -1,7 +1,7 @@
 import { and, desc, eq, gt, isNull, not } from "drizzle-orm";
 import type { Queries } from "../database/queries-sql.js";
 import { sessions, users } from "../database/schema-sql.js";
-import { IS_CUT_OFF } from "./cut-offs-sql.js";
+import { IS_CUT_OFF } from "../outbox/cut-offs-sql.js";
 import type { LockedUser } from "./ending-sql.js";
 import type { RefreshableSession } from "./refresh-decision.js";
 import { insertRefreshToken, type SessionKey } from "./refresh-token-sql.js";

@@ -1,19 +1,17 @@
 import { sql } from "drizzle-orm";
 import { z } from "zod";
-import { nextSecond } from "../../runtime/clock.js";
 import type { Queries } from "../database/queries-sql.js";
-import { PARTITION } from "../../revocation-log/partition.js";
 
 /** Far more than any user's epoch can have risen since the backup. */
 const EPOCH_LEAP = 1_000_000;
-const REASON = "restored_from_backup";
+export const REASON = "restored_from_backup";
 
 export interface UserLocation {
   readonly tenant: string;
   readonly user: string;
 }
 
-export interface RevokedUsers {
+export interface EndedUsers {
   /** Each tenant once. */
   readonly tenants: readonly {
     readonly tenant: string;
@@ -35,20 +33,18 @@ const countsSchema = z.object({
 });
 
 /**
- * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), ends
- * their sessions and adds a revocation for each to the outbox. A user whose epoch reaches the
- * maximum also gets a cut-off, because the epoch may not have risen, or not far enough. Role
- * recovery.
+ * Raises the epochs of the next `count` users after `after` (byte by byte, tenants first), and ends
+ * their sessions. Role recovery.
  *
  * Each page follows the indexes from one user to another: joins would depend on a planner that may
  * not know how many users there are.
  */
-export async function revokeUsersAfter(
+export async function endUsersAfter(
   queries: Queries,
   after: UserLocation | undefined,
   count: number,
-  act: { readonly atMs: number; readonly actor: string },
-): Promise<RevokedUsers> {
+  atMs: number,
+): Promise<EndedUsers> {
   const { tenant = "", user = "" } = after ?? {};
   await queries.execute(
     sql`SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)`,
@@ -61,22 +57,13 @@ export async function revokeUsersAfter(
   const last = pageSchema.parse(locked).rows.at(-1);
   if (last === undefined) return { tenants: [], last: undefined };
   const these = sql`${beyond} AND (tenant_id, user_id) <= (${last.tenant}, ${last.user})`;
-  const at = sql`${new Date(act.atMs).toISOString()}::timestamptz`;
+  const at = sql`${new Date(atMs).toISOString()}::timestamptz`;
   const counted = await queries.execute(sql`
     WITH raised AS (
       UPDATE sekisho.users
       SET user_epoch = least(user_epoch + ${EPOCH_LEAP}::bigint, ${Number.MAX_SAFE_INTEGER}::bigint)
       WHERE ${these}
-      RETURNING tenant_id, user_id, user_epoch),
-    recorded AS (
-      INSERT INTO sekisho.revocations
-        (tenant_id, event_id, partition, kind, user_id, epoch, issued_before, at, reason, actor,
-         origin)
-      SELECT tenant_id, gen_random_uuid(), ${PARTITION}::integer,
-        'user_revoked', user_id, user_epoch,
-        CASE WHEN user_epoch = ${Number.MAX_SAFE_INTEGER}::bigint
-          THEN ${nextSecond(act.atMs)}::bigint END, ${at}, ${REASON}::text, ${act.actor}::text, 'service'
-      FROM raised),
+      RETURNING tenant_id),
     ended AS (
       UPDATE sekisho.sessions SET ended_at = ${at}, ended_by = ${REASON}::text
       WHERE ${these} AND ended_at IS NULL

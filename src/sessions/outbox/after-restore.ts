@@ -2,15 +2,20 @@
  * What has to be done after the database was restored from a backup: it does not know what was
  * decided since then, while tokens and sessions from that time are still in use.
  *
- * Every epoch is raised far beyond what it can have reached meanwhile, and every session is ended.
+ * Everything issued before now is revoked, by one cut-off of all. Every epoch is raised far beyond
+ * what it can have reached meanwhile, because nodes may know a higher one; every session is ended.
  * Users added since the backup are missing, and so may be the keys that signed their tokens. So the
  * log is restored too, and declares that it covers nothing from before now.
  */
+import { randomUUID } from "node:crypto";
 import { recordAudit } from "../audit/audit-trail-sql.js";
-import type { Clock } from "../../runtime/clock.js";
+import { nextSecond, type Clock } from "../../runtime/clock.js";
 import type { Database } from "../database/database.js";
-import { revokeUsersAfter } from "./after-restore-sql.js";
+import { revocations } from "../database/schema-sql.js";
+import { endUsersAfter, REASON } from "./after-restore-sql.js";
+import { lockCutOffs, raiseCutOff } from "./cut-offs-sql.js";
 import { requestRestore } from "./log-record-sql.js";
+import { revocationRow } from "./revocation-record-sql.js";
 import { coversOnlyFromMs } from "./relay-decision.js";
 
 /** A statement for this many users takes less than a second. */
@@ -33,14 +38,14 @@ export async function afterRestore(
   actor: string,
 ): Promise<AfterRestoreCounts> {
   return database.transaction({ role: "recovery" }, async (queries) => {
+    await lockCutOffs(queries);
     const atMs = clock.wallMs();
-    const act = { atMs, actor };
     const byTenant = new Map<string, { users: number; sessions: number }>();
     let sessions = 0;
     let users = 0;
     let after: { readonly tenant: string; readonly user: string } | undefined;
     for (;;) {
-      const page = await revokeUsersAfter(queries, after, USERS_AT_ONCE, act);
+      const page = await endUsersAfter(queries, after, USERS_AT_ONCE, atMs);
       for (const one of page.tenants) {
         const before = byTenant.get(one.tenant) ?? { users: 0, sessions: 0 };
         byTenant.set(one.tenant, {
@@ -53,6 +58,11 @@ export async function afterRestore(
       if (page.last === undefined) break;
       after = page.last;
     }
+    const issuedBefore = nextSecond(atMs);
+    await raiseCutOff(queries, undefined, issuedBefore);
+    const revocation = { kind: "all_revoked", issuedBefore } as const;
+    const decided = { eventId: randomUUID(), revocation, atMs, reason: REASON, actor };
+    await queries.insert(revocations).values(revocationRow(decided, "service"));
     await requestRestore(queries, { atMs, coversFromMs: coversOnlyFromMs(atMs) });
     const counts = { tenants: byTenant.size, users, sessions };
     // The operators' trail has the total.

@@ -15,13 +15,18 @@ import { sql } from "drizzle-orm";
 import { z } from "zod";
 import { recordAudit } from "../audit/audit-trail-sql.js";
 import type { AuditEntry } from "../audit/audit-trail.js";
+import { recordRevokedKey } from "./revoked-keys-sql.js";
 import { revocations } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
-import { userOf } from "../../revocation-log/entry.js";
+import { raiseCutOff, endsSessionsByCutOff } from "./cut-offs-sql.js";
+import { tenantOf, userOf } from "../../revocation-log/entry.js";
 import type { ImportedRevocation } from "./imported-entry.js";
 import { insertRevocations, recordTenantOf, revocationRow } from "./revocation-record-sql.js";
 
-/** Imports those that are not known yet and returns them; skips the others. */
+/**
+ * Imports those that are not known yet and returns them; skips the others. A cut-off of a tenant, or
+ * of all, among them requires `lockCutOffs`.
+ */
 export async function importRevocations(
   queries: Queries,
   found: readonly ImportedRevocation[],
@@ -40,6 +45,14 @@ export async function importRevocations(
   if (imported.length === 0) return [];
   const cutOff = await applyToTruth(queries, imported, nowMs);
   const act = { atMs: nowMs, reason: "revocation_imported", actor: "sekisho" };
+  for (const { revocation, actor, reason } of imported) {
+    if (endsSessionsByCutOff(revocation)) {
+      await raiseCutOff(queries, tenantOf(revocation), revocation.issuedBefore);
+    }
+    if (revocation.kind === "key_revoked") {
+      await recordRevokedKey(queries, revocation, { ...act, actor: actor ?? act.actor, reason });
+    }
+  }
   await insertRevocations(
     queries,
     cutOff.map((ended) => ({

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { nextSecond } from "../../runtime/clock.js";
 import { NAMED_EPOCH_MAX } from "../../tokens/identifier.js";
+import { endsSessionsByCutOff } from "./cut-offs-sql.js";
 import type { Revocation } from "../../revocation-log/entry.js";
 import type { RecordedRevocation } from "../../revocation-log/recorded-entry.js";
 import type { DecidedRevocation } from "../../revocation-log/publisher.js";
@@ -26,7 +27,7 @@ export function importedRevocation(entry: RecordedRevocation, nowMs: number): Im
   const { id, revocation, eventId, reason, actor, origin } = entry;
   return {
     eventId: uuidOf(entry, eventId),
-    revocation: withinBounds(revocation, nowMs),
+    revocation: countedFrom(revocation, nowMs),
     atMs: nowMs,
     reason: storable(reason),
     actor: storable(actor),
@@ -36,10 +37,15 @@ export function importedRevocation(entry: RecordedRevocation, nowMs: number): Im
 }
 
 /**
- * An epoch so high that the user's could hardly rise above it is stored as the highest that may be
- * named. A cut-off revokes the tokens beyond it, which were issued before now.
+ * A cut-off of a tenant, or of all, counts from now. An epoch so high that the user's could hardly
+ * rise above it is stored as the highest that may be named; a cut-off revokes the tokens beyond it,
+ * which were issued before now.
  */
-function withinBounds(revocation: Revocation, nowMs: number): Revocation {
+function countedFrom(revocation: Revocation, nowMs: number): Revocation {
+  if (endsSessionsByCutOff(revocation)) {
+    const issuedBefore = Math.max(revocation.issuedBefore, nextSecond(nowMs));
+    return { ...revocation, issuedBefore };
+  }
   if (revocation.kind !== "user_revoked" || (revocation.epoch ?? 0) <= NAMED_EPOCH_MAX) {
     return revocation;
   }

@@ -13,6 +13,7 @@ import type { Queries } from "../database/queries-sql.js";
 import { READ_BACK_MAX_ENTRIES, type LogAdmin } from "../../revocation-log/log-admin.js";
 import type { RecordedEntry } from "../../revocation-log/recorded-entry.js";
 import { PARTITION } from "../../revocation-log/partition.js";
+import { endsSessionsByCutOff, lockCutOffs } from "./cut-offs-sql.js";
 import { importRevocations } from "./import-sql.js";
 import { importedRevocation } from "./imported-entry.js";
 import { recordCoverageGap, recordSearched } from "./log-record-sql.js";
@@ -92,6 +93,11 @@ async function importPage(
   const toRecord = generation === undefined || lastId === recorded ? undefined : generation;
   if (unknown.length === 0 && toRecord === undefined) return { imported: 0, unreadable: 0 };
   return database.transaction({ role: "relay" }, async (queries) => {
+    const hasCutOff = unknown.some(
+      (one) => one.kind === "revocation" && endsSessionsByCutOff(one.revocation),
+    );
+    if (hasCutOff) await lockCutOffs(queries);
+    // After the lock: no refresh that does not see the cut-off is dated after it.
     const found = await importUnknown(queries, unknown, clock.wallMs());
     if (toRecord !== undefined) {
       await recordSearched(queries, { generation: toRecord, entryId: lastId });

@@ -1,13 +1,14 @@
 /**
  * The relay's work on the log, done by the instance that holds the lock. One cycle:
  *
- * 1. compare the log's facts with the record; a log that falls short is restored (`restore.ts`);
- * 2. publish what is pending;
- * 3. search the log's end for entries from elsewhere, and for missing ones;
- * 4. trim the log. Only the relay does, and only what was searched, and so imported, before.
+ * 1. revoke again the keys whose revocations would soon be forgotten;
+ * 2. compare the log's facts with the record; a log that falls short is restored (`restore.ts`);
+ * 3. publish what is pending;
+ * 4. search the log's end for entries from elsewhere, and for missing ones;
+ * 5. trim the log. Only the relay does, and only what was searched, and so imported, before.
  *
- * Two relays at once, because one has lost the lock and does not know it yet, do no harm: entries
- * may be published twice, and of two restores the later one wins.
+ * Two relays at once (one does not know yet that it has lost the lock) do no harm: entries may be
+ * published twice, and of two restores the later one wins.
  */
 import { momentOf } from "../../runtime/clock.js";
 import { DatabaseError } from "../database/database.js";
@@ -31,6 +32,7 @@ import type { CycleStatus, RelayObserver } from "./relay-observer.js";
 import { RestoreError } from "./restore-error.js";
 import { noteRestored } from "./restore-note.js";
 import { restoreLog, type FoundLog, type RestoreDependencies } from "./restore.js";
+import { RevokedKeys } from "./revoked-keys.js";
 import { pendingAfter } from "./stored-revocations-sql.js";
 
 /** Between two cycles: how soon the relay notices anything. */
@@ -42,7 +44,7 @@ const PAUSES_MS = {
   restore_failed: 50,
   unexpected: 1000,
 } as const;
-/** Exponential backoff for a restore that keeps failing. */
+/** For a restore that keeps failing. */
 const RESTORE_RETRY_MIN_MS = 50;
 const RESTORE_RETRY_MAX_MS = 1000;
 const SWEEP_MS = 60_000;
@@ -77,6 +79,7 @@ export class RelayStopped extends Error {}
 export class RelayCycle {
   readonly #dependencies: RelayCycleDependencies;
   readonly #pending: PendingPublishing;
+  readonly #revokedKeys: RevokedKeys;
   #status: CycleStatus = { problem: undefined, restores: 0, lastRestore: undefined };
   /** The problem last reported to the observer. */
   #lastReported: RelayProblem["code"] | undefined;
@@ -93,6 +96,7 @@ export class RelayCycle {
   constructor(dependencies: RelayCycleDependencies) {
     this.#dependencies = dependencies;
     this.#pending = new PendingPublishing(dependencies);
+    this.#revokedKeys = new RevokedKeys(dependencies);
   }
 
   get status(): CycleStatus {
@@ -151,6 +155,7 @@ export class RelayCycle {
 
   async #work(check: () => void): Promise<Cycle> {
     const { database, logAdmin, clock, requirements } = this.#dependencies;
+    await this.#revokedKeys.revokeAgain();
     // The record first: requests publish and record meanwhile, and a log that is read after its
     // record contains at least what the record says.
     const { record, pending } = await database.transaction({ role: "relay" }, async (queries) => ({
@@ -165,8 +170,8 @@ export class RelayCycle {
     if (judged.kind === "restore") {
       return this.#restore({ facts, record, cause: judged.cause, judgedAt }, check);
     }
-    if (record === undefined) throw new Error("a log without a record is not sound");
     const { meta } = judged;
+    if (record === undefined) throw new Error("a log without a record is not sound");
     if (record.restoredAtMs === undefined) await this.#noteForAnother(meta, record);
     if (meta.minReplicas !== requirements.minReplicas) {
       await logAdmin.demandReplicas(meta.generation, requirements.minReplicas);
@@ -179,10 +184,8 @@ export class RelayCycle {
     await this.#trim();
     await this.#sweep();
     if (refusal === undefined) return { pauseMs: CYCLE_MS };
-    return {
-      pauseMs: CYCLE_MS,
-      problem: { code: "publishing_refused", message: `${refusal.code}: ${refusal.message}` },
-    };
+    const message = `${refusal.code}: ${refusal.message}`;
+    return { pauseMs: CYCLE_MS, problem: { code: "publishing_refused", message } };
   }
 
   /** Imports what is new; false if the log ends before the seq in its own metadata. */
@@ -206,9 +209,8 @@ export class RelayCycle {
       generation,
       check,
     });
-    if (found.imported > 0 || found.unreadable > 0) {
-      observer.onImported(found.imported, found.unreadable);
-    }
+    const { imported, unreadable } = found;
+    if (imported > 0 || unreadable > 0) observer.onImported(imported, unreadable);
     const seq = found.last?.seq ?? 0;
     if (seq < meta.seq) return false;
     this.#known = { generation, seq, entryId: found.last?.id };

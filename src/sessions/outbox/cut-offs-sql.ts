@@ -9,6 +9,7 @@
 import { sql } from "drizzle-orm";
 import { cutOffs, sessions } from "../database/schema-sql.js";
 import type { Queries } from "../database/queries-sql.js";
+import type { Revocation } from "../../revocation-log/entry.js";
 import { CUT_OFFS_LOCK, LOCK_CLASS } from "../database/advisory-lock-postgres.js";
 
 /** Until the transaction ends, no cut-off is raised. */
@@ -42,6 +43,13 @@ export async function raiseCutOff(
       target: cutOffs.tenantId,
       set: { issuedBefore: sql`greatest(${cutOffs.issuedBefore}, excluded.issued_before)` },
     });
+}
+
+/** Whether it has to be raised here when it is imported. */
+export function endsSessionsByCutOff(
+  revocation: Revocation,
+): revocation is Extract<Revocation, { readonly kind: "tenant_revoked" | "all_revoked" }> {
+  return revocation.kind === "tenant_revoked" || revocation.kind === "all_revoked";
 }
 
 /** No tenant's id. */
