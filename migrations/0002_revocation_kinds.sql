@@ -39,4 +39,7 @@ CREATE POLICY all_rows_for_sekisho_relay ON sekisho.cut_offs TO sekisho_relay
 CREATE POLICY all_rows_for_sekisho_recovery ON sekisho.cut_offs TO sekisho_recovery
   USING (current_user = 'sekisho_recovery') WITH CHECK (current_user = 'sekisho_recovery');
 --> statement-breakpoint
+-- For a cut-off that is later than whatever was issued before it, whichever clock that was dated by.
+GRANT SELECT (last_used_at) ON sekisho.sessions TO sekisho_recovery;
+--> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.cut_offs TO sekisho_tenant, sekisho_relay, sekisho_recovery;

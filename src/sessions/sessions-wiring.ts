@@ -156,7 +156,7 @@ export function apiDependencies(
       },
       observer: observers.sessions,
     },
-    admin: { ...tools, hasher, newUserId: randomUUID },
+    admin: { ...tools, hasher, newUserId: randomUUID, clockSkewMs: config.clockSkewS * 1000 },
     outbox,
     refusals,
     keys,

@@ -59,7 +59,8 @@ const ALLOWED: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
     cut_offs: "INSERT SELECT UPDATE",
     revocations: "INSERT",
     users: "SELECT(tenant_id,user_epoch,user_id) UPDATE(user_epoch)",
-    sessions: "SELECT(created_at,ended_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
+    sessions:
+      "SELECT(created_at,ended_at,last_used_at,session_id,tenant_id,user_id) UPDATE(ended_at,ended_by)",
     log_records: "INSERT SELECT UPDATE",
     audit: "INSERT",
   },

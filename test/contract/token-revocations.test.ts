@@ -16,6 +16,7 @@ import { cutOffs, revokedKeys } from "../../src/sessions/database/schema-sql.js"
 import { callerOf } from "../../src/sessions/login/caller.js";
 import { listOwnSessions, logout } from "../../src/sessions/login/own-sessions.js";
 import { changeOwnPassword } from "../../src/sessions/login/password-change.js";
+import { cutOffOf } from "../../src/revocation-log/entry.js";
 import { DATABASES, type StartedDatabase } from "../support/databases.js";
 import { ADDRESS, InProcessSessions, PASSWORD } from "../support/in-process-sessions.js";
 import { tenantRows } from "../support/tenant-rows.js";
@@ -171,6 +172,24 @@ describe.each(DATABASES)("on $name", ({ start }) => {
       const again = await service.open(user);
       await service.rotate(again.refreshToken);
       expect((await endsOf(user))[0]).toEqual({ endedAtMs: undefined, endedBy: undefined });
+    });
+
+    test.each([
+      ["began", 0],
+      ["was refreshed", 1],
+    ])("covers a session that %s by a clock that is ahead", async (_, rotations) => {
+      const user = await service.addUser();
+      service.clock.advance(service.parts.clockSkewMs);
+      let opened = await service.open(user);
+      for (let i = 0; i < rotations; i += 1) opened = await service.rotate(opened.refreshToken);
+      const { issuedAtS } = service.mint.factsOf(opened.accessToken);
+      service.clock.advance(-service.parts.clockSkewMs);
+      const outcome = await cutOff(user.tenant);
+      if (outcome?.kind !== "done") throw new Error("it was not done");
+      const { revocation } = outcome.committed[0] ?? {};
+      expect(revocation && cutOffOf(revocation)).toBe(issuedAtS + 1);
+      service.clock.advance(service.parts.clockSkewMs + 1000);
+      expect(await service.refresh(opened.refreshToken)).toMatchObject({ code: "session_ended" });
     });
 
     test("leaves a caller nothing to do afterwards, hashing or not", async () => {

@@ -212,6 +212,7 @@ export class InProcessSessions {
       randomBytes: (size: number): Uint8Array => randomBytes(size),
       newEventId: () => randomUUID(),
       newUserId: () => randomUUID(),
+      clockSkewMs: 5000,
       options: { ...SESSION_LIMITS, lockout: DEFAULT_LOCKOUT },
       observer: this.observer,
     } satisfies LoginDependencies & RefreshDependencies & Record<string, unknown>;

@@ -13,16 +13,21 @@ import { cutOffOf, type Revocation } from "../../revocation-log/entry.js";
 import { revocationFields } from "../../revocation-log/entry-fields.js";
 import type { UnverifiedToken } from "../../tokens/unverified-token.js";
 import { recordAudit } from "../audit/audit-trail-sql.js";
-import type { Queries } from "../database/queries-sql.js";
+import { takeScope, type Queries } from "../database/queries-sql.js";
 import { OPERATORS_TENANT, type Scope } from "../database/scope.js";
 import type { CallerEnded } from "../login/caller.js";
-import { raiseCutOff } from "../outbox/cut-offs-sql.js";
+import { latestUseMs, raiseCutOff } from "../outbox/cut-offs-sql.js";
 import { revokeTokens } from "../login/ending-sql.js";
 import { actOf, type ActorContext, type AdminDependencies } from "./admin-act.js";
 import { withCallerLock } from "./caller-lock.js";
 import { liftRevokedKey, recordRevokedKey, type IssuerKey } from "../outbox/revoked-keys-sql.js";
 import { tenantExists } from "./tenants-sql.js";
 import type { RevokeOutcome } from "./user-acts.js";
+
+export interface TokenRevocationDependencies extends AdminDependencies {
+  /** By how much the clocks of any two instances may differ. */
+  readonly clockSkewMs: number;
+}
 
 /**
  * Refuses one token. `token` must not name another tenant. undefined: no such tenant.
@@ -31,7 +36,7 @@ import type { RevokeOutcome } from "./user-acts.js";
  * reaches tokens of that tenant only.
  */
 export async function revokeToken(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   { tenant, token }: { readonly tenant: string; readonly token: UnverifiedToken },
 ): Promise<RevokeOutcome | undefined> {
@@ -44,7 +49,7 @@ export async function revokeToken(
 
 /** Refuses every token that the client has. `tenant` undefined: in all tenants. */
 export async function revokeClient(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   { tenant, client }: { readonly tenant: string | undefined; readonly client: string },
 ): Promise<RevokeOutcome | undefined> {
@@ -56,7 +61,7 @@ export async function revokeClient(
 
 /** Refuses every token of the tenant and ends its sessions. undefined: no such tenant. */
 export async function revokeTenant(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   tenant: string,
 ): Promise<RevokeOutcome | undefined> {
@@ -69,7 +74,7 @@ export async function revokeTenant(
 
 /** For operators. Refuses every token of every tenant and ends all sessions. */
 export async function revokeEverything(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
 ): Promise<RevokeOutcome | undefined> {
   return revoke(dependencies, by, {
@@ -81,7 +86,7 @@ export async function revokeEverything(
 
 /** For operators. Refuses whatever the key has signed or will sign, until it is lifted. */
 export async function revokeKey(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   key: IssuerKey,
 ): Promise<RevokeOutcome | undefined> {
@@ -97,7 +102,7 @@ export async function revokeKey(
  * False: the key was never revoked.
  */
 export async function liftKeyRevocation(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   key: IssuerKey,
 ): Promise<boolean | CallerEnded> {
@@ -125,7 +130,7 @@ interface TokenRevocation {
 }
 
 async function revoke(
-  dependencies: AdminDependencies,
+  dependencies: TokenRevocationDependencies,
   by: ActorContext,
   { tenant, revocation: revocationAt, cutsOff = false, alsoDo }: TokenRevocation,
 ): Promise<RevokeOutcome | undefined> {
@@ -134,7 +139,9 @@ async function revoke(
   return withCallerLock(dependencies, by.caller, place, async (queries) => {
     if (!(await tenantExists(queries, scope.tenant))) return undefined;
     const act = actOf(by);
-    const committed = await revokeTokens(queries, revocationAt, act, dependencies);
+    const latestMs = cutsOff ? await latestUseMs(queries, tenant) : 0;
+    if (cutsOff) await takeScope(queries, scope);
+    const committed = await revokeTokens(queries, { revocationAt, latestMs }, act, dependencies);
     const { revocation, eventId, atMs } = committed;
     const issuedBefore = cutOffOf(revocation);
     if (cutsOff && issuedBefore !== undefined) await raiseCutOff(queries, tenant, issuedBefore);

@@ -1,5 +1,5 @@
 import type { Refusals } from "../audit/refusal-trail.js";
-import type { AdminDependencies } from "../admin/admin-act.js";
+import type { TokenRevocationDependencies } from "../admin/token-revocations.js";
 import type { Outbox } from "../outbox/outbox.js";
 import type { ActLimitDependencies } from "../login/act-limit.js";
 import type { CallerDependencies } from "../login/caller.js";
@@ -19,7 +19,7 @@ export interface ApiDependencies {
     OwnSessionDependencies &
     PasswordChangeDependencies &
     ActLimitDependencies;
-  readonly admin: AdminDependencies;
+  readonly admin: TokenRevocationDependencies;
   readonly outbox: Outbox;
   readonly refusals: Refusals;
   readonly keys: KeySet;

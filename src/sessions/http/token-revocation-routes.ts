@@ -7,6 +7,7 @@ import {
   revokeKey,
   revokeTenant,
   revokeToken,
+  type TokenRevocationDependencies,
 } from "../admin/token-revocations.js";
 import { readUnverifiedToken } from "../../tokens/unverified-token.js";
 import type { RequiredScope } from "./authority.js";
@@ -25,7 +26,9 @@ import {
 } from "./request-fields.js";
 import { answerEnded } from "./revocation-answer.js";
 import { answered, refused, type Routes } from "./route.js";
-import type { ActDependencies } from "./user-act-routes.js";
+import type { Outbox } from "../outbox/outbox.js";
+
+type ActDependencies = TokenRevocationDependencies & { readonly outbox: Outbox };
 
 export function addTokenRevocation(routes: Routes, dependencies: ActDependencies): void {
   const plan = {

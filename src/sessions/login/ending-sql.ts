@@ -212,15 +212,25 @@ export async function endEverything(
 /**
  * Revokes tokens that neither a session nor a user names. `revocationAt`: what, given the cut-off in
  * Unix seconds that covers what is issued within this second; so the act is answered after it.
+ *
+ * `latestMs`: when something that it has to cover was done, by a clock that may be ahead of this one,
+ * but by no more than clocks may differ.
  */
 export async function revokeTokens(
   queries: Queries,
-  revocationAt: (issuedBefore: number) => Revocation,
+  {
+    revocationAt,
+    latestMs,
+  }: {
+    readonly revocationAt: (issuedBefore: number) => Revocation;
+    readonly latestMs: number;
+  },
   act: Act,
-  tools: EndingDependencies,
+  tools: EndingDependencies & { readonly clockSkewMs: number },
 ): Promise<DecidedRevocation> {
   const atMs = tools.clock.wallMs();
-  const decided = decide(revocationAt(nextSecond(atMs)), atMs, act, tools);
+  const coversMs = Math.max(atMs, Math.min(latestMs, atMs + tools.clockSkewMs));
+  const decided = decide(revocationAt(nextSecond(coversMs)), atMs, act, tools);
   const [committed] = await recordRevocations(queries, [decided]);
   if (committed === undefined) throw new Error("a revocation was not recorded");
   return committed;

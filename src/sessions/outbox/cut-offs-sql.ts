@@ -6,9 +6,9 @@
  * shares a lock that raising a cut-off needs for itself. It is taken before every other lock, and the
  * cut-off is dated after it: so a transaction that did not see the cut-off has read its time before.
  */
-import { sql } from "drizzle-orm";
+import { eq, max, sql } from "drizzle-orm";
 import { cutOffs, sessions } from "../database/schema-sql.js";
-import type { Queries } from "../database/queries-sql.js";
+import { takeScope, type Queries } from "../database/queries-sql.js";
 import type { Revocation } from "../../revocation-log/entry.js";
 import { CUT_OFFS_LOCK, LOCK_CLASS } from "../database/advisory-lock-postgres.js";
 
@@ -43,6 +43,24 @@ export async function raiseCutOff(
       target: cutOffs.tenantId,
       set: { issuedBefore: sql`greatest(${cutOffs.issuedBefore}, excluded.issued_before)` },
     });
+}
+
+/**
+ * When a session of the tenant, or of all (undefined), last began or was refreshed, by the clock of the
+ * instance that did it: a cut-off that came before would let its tokens and its session live on. Unix
+ * milliseconds; 0: never. Requires `lockCutOffs`. Leaves the transaction in another role.
+ */
+export async function latestUseMs(queries: Queries, tenant: string | undefined): Promise<number> {
+  // The role tenant sees no other tenant's sessions.
+  await takeScope(
+    queries,
+    tenant === undefined ? { role: "recovery" } : { role: "tenant", tenant },
+  );
+  const [row] = await queries
+    .select({ latest: max(sessions.lastUsedAt) })
+    .from(sessions)
+    .where(tenant === undefined ? undefined : eq(sessions.tenantId, tenant));
+  return row?.latest?.getTime() ?? 0;
 }
 
 /** Whether it has to be raised here when it is imported. */
