@@ -102,7 +102,7 @@ export class MasterWatch {
         client.subscribe(SWITCH_MASTER).then(() => resolve(), reject);
       });
     });
-    // Of a Sentinel that nobody waits for.
+    // Of a Sentinel that is no longer waited for.
     subscribed.catch(() => undefined);
     client.connect().catch(() => undefined);
     return { sentinel, client, subscribed };

@@ -1,7 +1,7 @@
 /**
  * What names a token that is to be revoked. Nothing of it is verified: it may have expired, or be of
  * an issuer that is not known here, and its keys may be gone. So a revocation made from it must never
- * reach further than whoever asks for it may.
+ * reach further than the rights of its caller.
  */
 import { ownMember } from "../runtime/json-members.js";
 import type { TokenNames } from "./access-token.js";
