@@ -3,8 +3,6 @@ import { z } from "zod";
 /** The longest tenant, user or session id, in code points. */
 export const IDENTIFIER_MAX_CODE_POINTS = 256;
 
-const ISSUER_NAME_MAX_LENGTH = 2048;
-
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /**
@@ -30,14 +28,17 @@ export const identifierSchema = z.string().refine(isIdentifier, {
 });
 
 /** An issuer's name is a URL as a rule: longer than an id, and with the same characters. */
-export function isIssuerName(text: string): boolean {
-  if (text.length === 0 || text.length > ISSUER_NAME_MAX_LENGTH) return false;
-  return text.isWellFormed() && !CONTROL_CHARACTER.test(text);
-}
+export const issuerNameSchema = z
+  .string()
+  .min(1)
+  .max(2048)
+  .refine((text) => text.isWellFormed() && !CONTROL_CHARACTER.test(text), {
+    error: "must be well-formed Unicode without control characters",
+  });
 
-export const issuerNameSchema = z.string().refine(isIssuerName, {
-  error: "must be 1 to 2048 characters of well-formed Unicode without control characters",
-});
+export function isIssuerName(text: string): boolean {
+  return issuerNameSchema.safeParse(text).success;
+}
 
 /** SHA-256 in base64url: the digest of what a token's signature covers, or a key's RFC 7638 thumbprint. */
 export const sha256Schema = z
