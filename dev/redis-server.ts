@@ -19,6 +19,8 @@ export interface RedisServerOptions {
   readonly appendonly?: boolean;
   /** Further arguments of redis-server, such as `--replicaof`. */
   readonly args?: readonly string[];
+  /** Arguments with ports of their own, taken anew when another process takes one first. */
+  readonly portArgs?: () => Promise<readonly string[]>;
   /** Where it makes a folder for itself; the system's place for temporary files if left out. */
   readonly inFolder?: string;
   /** A port of the caller's choice. */
@@ -49,8 +51,10 @@ export class RedisServer {
     try {
       for (let attempt = 1; ; attempt++) {
         const place = { folder, port: options.port ?? (await takeFreePort()) };
+        const args = [...(options.args ?? []), ...((await options.portArgs?.()) ?? [])];
+        const chosen = { ...options, args };
         try {
-          return new RedisServer(await launch(place, options), place, options);
+          return new RedisServer(await launch(place, chosen), place, chosen);
         } catch (error) {
           const taken = error instanceof Error && /already in use/iu.test(error.message);
           if (!taken || options.port !== undefined || attempt === PORT_ATTEMPTS_MAX) throw error;

@@ -49,13 +49,12 @@ export class ClusterSet implements RedisTopology {
 
   /** Starts the servers and waits until all of them see a complete cluster. */
   static async start(): Promise<ClusterSet> {
-    const busPorts = await Promise.all(
-      Array.from({ length: MASTERS * (1 + REPLICAS) }, takeFreePort),
+    const servers = await startServers(
+      MASTERS * (1 + REPLICAS),
+      () => CLUSTER_ARGS,
+      async () => ["--cluster-port", String(await takeFreePort())],
     );
-    const servers = await startServers(busPorts.length, (index) => [
-      ...CLUSTER_ARGS,
-      ...["--cluster-port", String(busPorts[index])],
-    ]);
+    const busPorts = await Promise.all(servers.map(({ url }) => busPortOf(url)));
     const members = await Promise.all(
       servers.map(async (server) => ({
         server,
@@ -94,9 +93,10 @@ export class ClusterSet implements RedisTopology {
     await untilReplaced(this, old);
   }
 
-  /** A killed server that was started again follows by itself. */
+  /** A killed server that was started again follows by itself, and writes again a moment later. */
   async rejoin(): Promise<void> {
     await untilReplicated(this, REPLICAS);
+    await this.#everywhere(/cluster_state:ok/);
   }
 
   /** Moves the log's slot to another master, as `redis-cli --cluster reshard` does. */
@@ -193,6 +193,11 @@ export class ClusterSet implements RedisTopology {
     if (member === undefined) throw new Error("not a server of this cluster");
     return member;
   }
+}
+
+async function busPortOf(url: string): Promise<number> {
+  const reply = await redis(url, "CONFIG", "GET", "cluster-port");
+  return z.tuple([z.string(), z.coerce.number()]).parse(reply)[1];
 }
 
 function firstOf<T>([first]: readonly T[]): T {

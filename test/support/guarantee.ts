@@ -56,9 +56,12 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
   const random = seeded(seed);
   const history: string[] = [];
   const over = new AbortController();
+  const givingUp = new AbortController();
+  const ends = { over: over.signal, givenUp: givingUp.signal };
   const revoking = Promise.all(
-    Array.from({ length: REVOKERS }, (_, revoker) => revokeUntil(run, over.signal, revoker)),
+    Array.from({ length: REVOKERS }, (_, revoker) => revokeUntil(run, ends, revoker)),
   );
+  revoking.catch(() => undefined);
   try {
     for (let i = 0; i < run.faults; i += 1) {
       const fault = run.next(random);
@@ -68,6 +71,9 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
       await fault.end();
       await passing(run.quietMs(random));
     }
+  } catch (error) {
+    givingUp.abort();
+    throw error;
   } finally {
     over.abort();
   }
@@ -112,13 +118,17 @@ async function expectInForce(
 async function revokeOne(
   { deployment, pods, publish }: GuaranteeRun,
   session: string,
+  givenUp: AbortSignal,
 ): Promise<Revoked> {
   const token = deployment.token({ tenant: "acme", user: "ann", session });
   const pollers = pods.map(({ name, client }) =>
     deployment.poll(`${name}, ${session}`, client, "/things", { token }),
   );
   await passing(100);
-  while (!(await publish(session))) await passing(20);
+  while (!(await publish(session))) {
+    givenUp.throwIfAborted();
+    await passing(20);
+  }
   const acknowledgedAtMs = performance.now();
   await passing(ASKED_AFTER_MS);
   await Promise.all(pollers.map((poller) => poller.stop()));
@@ -127,12 +137,12 @@ async function revokeOne(
 
 async function revokeUntil(
   run: GuaranteeRun,
-  over: AbortSignal,
+  { over, givenUp }: { readonly over: AbortSignal; readonly givenUp: AbortSignal },
   revoker: number,
 ): Promise<Revoked[]> {
   const revoked: Revoked[] = [];
   while (!over.aborted) {
-    revoked.push(await revokeOne(run, `chaos-${revoker}-${revoked.length}`));
+    revoked.push(await revokeOne(run, `chaos-${revoker}-${revoked.length}`, givenUp));
   }
   return revoked;
 }

@@ -57,10 +57,14 @@ export async function untilReplicated(
 export async function startServers(
   count: number,
   args: (index: number) => Promise<readonly string[]> | readonly string[],
+  portArgs?: () => Promise<readonly string[]>,
 ): Promise<RedisServer[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, index) =>
-      RedisServer.start({ args: [...REPLICATION_ARGS, ...(await args(index))] }),
+      RedisServer.start({
+        args: [...REPLICATION_ARGS, ...(await args(index))],
+        ...(portArgs === undefined ? {} : { portArgs }),
+      }),
     ),
   );
 }
