@@ -38,7 +38,7 @@ import type { Served, SessionsBenchDeployment } from "./sessions-bench-deploymen
 const LIMIT_MS = 300_000;
 /** With PGlite: enough for everything to have been used once. */
 const PGLITE_USERS = 5;
-const PGLITE_REFRESHES_PER_S = 25;
+const PGLITE_REFRESHES_PER_S = 10;
 
 /** Returns the exit code; 0: all answers right. */
 export async function sessionService(given: readonly string[]): Promise<number> {
