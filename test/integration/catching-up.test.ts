@@ -4,10 +4,13 @@ import { RedisServer } from "../../dev/redis-server.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import { follow, initLog, KEYS, MAX_STALENESS_MS, type Following } from "../support/following.js";
 import { ReplicaSet } from "../support/replica-set.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
 
 /** Enough for every read to be as long as it may be. */
 const AHEAD_MIN = 500;
 const AT_ONCE = 200;
+/** Several reads' worth. */
+const BEHIND = 2000;
 const BURST_MS = 3 * MAX_STALENESS_MS;
 
 /** KEYS: log, meta. ARGV: how many, now (ms). */
@@ -63,6 +66,43 @@ test("it stays fresh as of what it has caught up with", async () => {
   await following.untilFresh();
   expect(await stalenessInBurst(server.url, following)).toBeLessThan(BURST_MS / 2);
   expect(following.resyncs).toEqual(["start"]);
+});
+
+test("it is not fresh by what it had joined before its connection was lost", async () => {
+  const server = await RedisServer.start();
+  const proxy = await TcpProxy.start(server.port);
+  close = async () => {
+    await proxy.close();
+    await server.close();
+  };
+  await initLog(server.url);
+  const tooFresh: number[] = [];
+  let cutAtMs = Infinity;
+  const { follower, untilFresh } = (following = follow(proxy.url, {
+    maxEntries: 500_000,
+    observer: {
+      applied: ({ seq = 0 }) => {
+        const { provenAt } = follower.freshness;
+        if (seq < BEHIND && provenAt !== undefined && provenAt.monotonicMs > cutAtMs) {
+          tooFresh.push(seq);
+        }
+      },
+      resync: () => undefined,
+      problem: () => undefined,
+      unprotectedFailover: () => undefined,
+    },
+  }));
+  await untilFresh();
+  proxy.cutOff();
+  await following.until("the cut", () => follower.status().problem?.code === "unreachable");
+  const connection = await redisConnections({ url: server.url })();
+  await connection.client.eval(APPEND, 2, KEYS.log, KEYS.meta, BEHIND, Date.now());
+  connection.close();
+  cutAtMs = performance.now();
+  proxy.mend();
+  await following.until("all entries", () => (follower.status().seq ?? 0) > BEHIND);
+  await untilFresh();
+  expect(tooFresh).toEqual([]);
 });
 
 test("it stays so while a quorum of replicas confirms what it applied, and proves nothing without", async () => {

@@ -225,9 +225,8 @@ export class Follower {
     if (this.#state.phase.name === "paging") await this.#pageAndJoin(connection, facts);
     else await this.#readPending(connection, facts);
     const catchUp = new CatchUp();
-    const { meta } = joinedIn(this.#state);
-    catchUp.note(meta.seq, facts.sentAt);
-    this.#readMax = readMaxOf(meta);
+    // The facts' own meta: what was joined before a lost connection says how far the log went then.
+    if (typeof facts.meta !== "string") catchUp.note(facts.meta.seq, facts.sentAt);
     let before = momentOf(this.#options.clock);
     // The first read does not wait: without new entries it is a proof at once.
     for (let waitMs = 0; !this.#isClosing(); waitMs = READ_WAIT_MS) {
