@@ -24,6 +24,7 @@ export interface AuthzMetrics {
   readonly connectionEnded: (cause: EndCause) => void;
   readonly applied: (lagMs: number) => void;
   readonly resync: (cause: ResyncCause) => void;
+  readonly continued: () => void;
   readonly unreadable: () => void;
   readonly tokenCache: (result: "hit" | "miss") => void;
   readonly jwksRefresh: (result: RefreshResult) => void;
@@ -68,6 +69,10 @@ export function authzMetrics(gauges: AuthzGauges): AuthzMetrics {
       registers: [registry],
     });
   const resyncs = counter("sekisho_log_resyncs_total", "Times the whole log was read.", "cause");
+  const continuations = counter(
+    "sekisho_log_continuations_total",
+    "Times a restored log was followed on without reading the whole of it.",
+  );
   const unreadable = counter(
     "sekisho_log_unreadable_entries_total",
     "Log entries that this version could not read; upgrade the nodes.",
@@ -82,6 +87,7 @@ export function authzMetrics(gauges: AuthzGauges): AuthzMetrics {
     ...connectionCounters(registry),
     applied: (lagMs) => lag.observe(lagMs / 1000),
     resync: (cause) => resyncs.inc({ cause }),
+    continued: () => continuations.inc(),
     unreadable: () => unreadable.inc(),
     tokenCache: (result) => cache.inc({ result }),
     jwksRefresh: (result) => refreshes.inc({ result }),

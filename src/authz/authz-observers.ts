@@ -56,6 +56,10 @@ export function authzObservers(log: Logger, metrics: AuthzMetrics): AuthzObserve
         log[cause === lastCause ? "debug" : "info"]({ cause, why }, "reading the whole log");
         lastCause = cause;
       },
+      continued: () => {
+        metrics.continued();
+        log.info("the log was restored without loss: reading only what is new");
+      },
       problem: (problem) => {
         if (problem === undefined) {
           lastCause = undefined;

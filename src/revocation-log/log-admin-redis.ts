@@ -2,7 +2,7 @@
  * The log admin in Redis. Each step of a restore is one Lua script: it is done completely or not at
  * all, even if this process is killed meanwhile.
  *
- * Between `clear` and `finish` the hash `meta` holds only the marker and the seq reached.
+ * Between `clear` and `finish` the hash `meta` holds only the marker and the entry reached.
  *
  * Nodes' rows are not touched: each carries its generation, so none confirms an entry of another
  * log, and a node that has not come back yet stays visible as pending.
@@ -24,12 +24,18 @@ import type {
 } from "./log-admin.js";
 import { META_FIELDS, parseMeta } from "./meta-redis.js";
 import { stampLog } from "./log-stamp-redis.js";
-import { PACKED_FIELD, packedTail } from "./packed-entry.js";
+import { packedTail } from "./packed-entry.js";
 import { PARTITIONS, type PartitionKeys } from "./partition.js";
 import type { NodeRows } from "./receipt.js";
 import { decodeRecordedEntry, type RecordedEntry } from "./recorded-entry.js";
 import { entriesIn, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
-import { REPLID_FUNCTION, replicationIn } from "./server-info-redis.js";
+import {
+  APPEND_SCRIPT,
+  BEGIN_SCRIPT,
+  CLEAR_SCRIPT,
+  FINISH_SCRIPT,
+} from "./restore-scripts-redis.js";
+import { replicationIn } from "./server-info-redis.js";
 import { removeSilentGroups } from "./silent-groups-redis.js";
 import { TRIM_FUNCTION } from "./trimming-redis.js";
 
@@ -38,74 +44,10 @@ const FACTS_TIMEOUT_MS = 1000;
 /** Deleting a large log, or appending a whole batch, on a busy server. */
 const STEP_TIMEOUT_MS = 2000;
 
-/*
- * In all scripts: KEYS: log, meta. In those of a restore ARGV[1] is the marker.
- *
- * Entries get new IDs, so that nodes remember each for at least a whole horizon from now: longer
- * than needed, never shorter, whatever clock it was decided by.
- */
-const BEGIN_SCRIPT = `
-if redis.call('HMGET', KEYS[2], 'retired_at')[1] then return 'log_retired' end
-redis.call('HSET', KEYS[2], 'restoring', ARGV[1])
-return 'done'
-`;
-
-const CLEAR_SCRIPT = `${REPLID_FUNCTION}
-if redis.call('HMGET', KEYS[2], 'restoring')[1] ~= ARGV[1] then return {'marker_lost'} end
-local format = redis.call('HMGET', KEYS[2], 'format')[1]
-redis.call('DEL', KEYS[1], KEYS[2])
-if format then redis.call('HSET', KEYS[2], 'format', format) end
-local time = redis.call('TIME')
-redis.call('XADD', KEYS[1], '*', 'v', ARGV[2], 'seq', '1', 'kind', 'log_opened',
-  'at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
-redis.call('HSET', KEYS[2], 'restoring', ARGV[1], 'seq', '1', 'replid', replid())
-return {'done', 1}
-`;
-
-/* Further ARGV per entry: decided at, forget at (ms), the rest packed, count of the pairs, pairs. */
-const APPEND_SCRIPT = `
-local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'format')
-if meta[1] ~= ARGV[1] then return {'marker_lost'} end
-if meta[3] or not meta[2] then return {'not_cleared'} end
-local seq = tonumber(meta[2])
-local at = 2
-while at <= #ARGV do
-  local decided, forget_at, packed, count = unpack(ARGV, at, at + 3)
-  local last = at + 3 + tonumber(count)
-  seq = seq + 1
-  if meta[4] == '2' then
-    redis.call('XADD', KEYS[1], '*', '${PACKED_FIELD}',
-      '[' .. string.format('%.0f', seq) .. ',' .. decided .. ',' .. forget_at .. ',' .. packed)
-  else
-    redis.call('XADD', KEYS[1], '*', 'seq', string.format('%.0f', seq), 'at', decided,
-      'forget_at', forget_at, unpack(ARGV, at + 4, last))
-  end
-  at = last + 1
-end
-redis.call('HSET', KEYS[2], 'seq', string.format('%.0f', seq))
-return {'done', seq}
-`;
-
-/* Further ARGV: generation, run id, horizon (s), partitions, covers from (ms), replicas. */
-const FINISH_SCRIPT = `${REPLID_FUNCTION}
-local meta = redis.call('HMGET', KEYS[2], 'restoring', 'seq', 'generation', 'replid')
-if meta[1] ~= ARGV[1] then return {'marker_lost'} end
-if meta[3] or not meta[2] then return {'not_cleared'} end
-if meta[4] ~= replid() then return {'server_changed'} end
-local seq = tonumber(meta[2])
-if redis.call('XLEN', KEYS[1]) ~= seq then return {'entries_lost'} end
-redis.call('HSET', KEYS[2], 'generation', ARGV[2], 'first_seq', '1', 'run_id', ARGV[3],
-  'authority', 'database', 'horizon_s', ARGV[4], 'partitions', ARGV[5], 'covers_from', ARGV[6],
-  'min_replicas', ARGV[7])
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[2], 'kept_at',
-  string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
-redis.call('HDEL', KEYS[2], 'restoring')
-return {'done', seq}
-`;
+/* In all scripts: KEYS: log, meta. Those of a restore are in `restore-scripts-redis.ts`. */
 
 /*
- * Not of a restore. ARGV: generation, the last entry that the database knows, the caller's clock (ms).
+ * ARGV: generation, the last entry that the database knows, the caller's clock (ms).
  *
  * The server process is not compared: what is known and too old may go from any copy of the log.
  */
@@ -119,7 +61,7 @@ if tonumber(string.match(ARGV[2], '^%d+')) <= oldest_ms then return trim(ARGV[2]
 return trim(string.format('%.0f', oldest_ms))
 `;
 
-/* Not of a restore. ARGV: generation, replicas. */
+/* ARGV: generation, replicas. */
 const DEMAND_REPLICAS_SCRIPT = `
 local meta = redis.call('HMGET', KEYS[2], 'generation', 'authority', 'restoring')
 if meta[1] ~= ARGV[1] or meta[2] ~= 'database' or meta[3] then return 0 end
@@ -129,7 +71,7 @@ return redis.call('HSET', KEYS[2], 'min_replicas', ARGV[2])
 const beganSchema = z.enum(["done", "log_retired"]);
 
 const stepSchema = z.union([
-  z.tuple([z.literal("done"), z.int()]),
+  z.tuple([z.literal("done"), z.int(), z.string()]),
   z.tuple([z.enum(["marker_lost", "entries_lost", "server_changed", "not_cleared"])]),
 ]);
 
@@ -215,7 +157,7 @@ export class RedisLogAdmin implements LogAdmin {
   }
 
   finish(marker: string, log: RestoredLog): Promise<RestoreStep> {
-    const { generation, horizonS, coversFromMs, minReplicas } = log;
+    const { generation, horizonS, coversFromMs, minReplicas, previous } = log;
     return this.#step("finish", marker, FINISH_SCRIPT, (runId) => [
       generation,
       runId,
@@ -223,6 +165,10 @@ export class RedisLogAdmin implements LogAdmin {
       PARTITIONS,
       coversFromMs,
       minReplicas,
+      previous?.generation ?? "",
+      previous?.seq ?? 0,
+      previous?.tailId ?? "",
+      previous?.tailSeq ?? 0,
     ]);
   }
 
@@ -270,13 +216,13 @@ export class RedisLogAdmin implements LogAdmin {
     script: string,
     args: (runId: string) => readonly (string | number)[],
   ): Promise<RestoreStep> {
-    const [result, seq] = await this.#shared.use(`${what} of a restore`, async (server) => {
+    const [result, seq, id] = await this.#shared.use(`${what} of a restore`, async (server) => {
       const begun = this.#begun;
       if (begun?.marker !== marker) return ["marker_lost"] as const;
       if (begun.runId !== server.runId) return ["server_changed"] as const;
       return this.#run(server, script, [marker, ...args(server.runId)]);
     });
-    if (result === "done") return { done: true, seq };
+    if (result === "done") return { done: true, seq, id };
     if (result === "not_cleared") throw new Error(`${what} before the log was cleared`);
     return { done: false, code: result };
   }

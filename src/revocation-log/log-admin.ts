@@ -19,7 +19,7 @@
 import type { EntryContent } from "./entry-fields.js";
 import type { NodeRows } from "./receipt.js";
 import type { RecordedEntry } from "./recorded-entry.js";
-import type { MetaReply } from "./revocation-log.js";
+import type { MetaReply, PreviousLog } from "./revocation-log.js";
 
 export const APPEND_MAX_ENTRIES = 500;
 export const READ_BACK_MAX_ENTRIES = 500;
@@ -50,6 +50,8 @@ export interface RestoredLog {
   readonly coversFromMs: number;
   /** How many replicas must have an entry before it counts as published. */
   readonly minReplicas: number;
+  /** Left out: nodes have to read the whole log. */
+  readonly previous?: PreviousLog | undefined;
 }
 
 /**
@@ -61,8 +63,8 @@ export interface RestoredLog {
 export type RestoreRefusal = "marker_lost" | "server_changed" | "entries_lost" | "log_retired";
 
 export type RestoreStep =
-  /** `seq`: of the last entry in the log; seq is dense from 1, the entry that opens the log. */
-  | { readonly done: true; readonly seq: number }
+  /** Of the last entry in the log; seq is dense from 1, the entry that opens the log. */
+  | { readonly done: true; readonly seq: number; readonly id: string }
   | { readonly done: false; readonly code: RestoreRefusal };
 
 export type BegunRestore =

@@ -1,6 +1,6 @@
 /** `meta` as stored in Redis: a hash of strings. */
 import { z } from "zod";
-import type { LogMeta, MetaReply } from "./revocation-log.js";
+import type { LogMeta, MetaReply, PreviousLog } from "./revocation-log.js";
 
 /** The fields in the order of the HMGET. */
 export const META_FIELDS = [
@@ -19,6 +19,9 @@ export const META_FIELDS = [
   "format",
   "restoring",
 ] as const;
+
+/** The fields of a restored log, for a node that joins it; written by `finish` of a restore. */
+export const PREVIOUS_FIELDS = ["prev_generation", "prev_seq", "tail_id", "tail_seq"] as const;
 
 const wholeNumber = z
   .string()
@@ -77,4 +80,21 @@ export function parseMeta(reply: unknown): MetaReply {
   const parsed = metaSchema.safeParse(fields);
   if (parsed.success) return parsed.data;
   return typeof fields["restoring"] === "string" ? "restoring" : "unreadable";
+}
+
+const previousSchema = z
+  .tuple([
+    z.string().min(1),
+    wholeNumber,
+    z.string().regex(/^[0-9]{1,16}-[0-9]{1,20}$/),
+    wholeNumber,
+  ])
+  .transform(
+    ([generation, seq, tailId, tailSeq]) =>
+      ({ generation, seq, tailId, tailSeq }) satisfies PreviousLog,
+  );
+
+/** Reads the reply to `HMGET meta …PREVIOUS_FIELDS`. Whatever is not understood counts as not there. */
+export function parsePrevious(reply: unknown): PreviousLog | undefined {
+  return previousSchema.safeParse(reply).data;
 }

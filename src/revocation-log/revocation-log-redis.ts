@@ -8,7 +8,7 @@ import { z } from "zod";
 import { momentOf, type Clock } from "../runtime/clock.js";
 import type { OpenRedisConnection, RedisConnection } from "./connection-redis.js";
 import type { RawEntry } from "./entry.js";
-import { META_FIELDS, parseMeta } from "./meta-redis.js";
+import { META_FIELDS, parseMeta, parsePrevious, PREVIOUS_FIELDS } from "./meta-redis.js";
 import { encodeNodeRow } from "./node-row-redis.js";
 import type { PartitionKeys } from "./partition.js";
 import { entriesIn, parse, roleIn, runAll, timeToMs } from "./replies-redis.js";
@@ -58,13 +58,14 @@ class RedisLogConnection implements LogConnection {
     pipeline.time();
     pipeline.info("server");
     pipeline.info("replication");
-    pipeline.hmget(this.#keys.meta, ...META_FIELDS);
-    const [role, time, server, replication, meta] = await runAll(
+    pipeline.hmget(this.#keys.meta, ...META_FIELDS, ...PREVIOUS_FIELDS);
+    const [role, time, server, replication, reply] = await runAll(
       this.#redis,
       COMMAND_TIMEOUT_MS,
       "ROLE, TIME",
       pipeline,
     );
+    const fields = parse("HMGET", z.array(z.unknown()), reply);
     return {
       role: roleIn(role),
       serverMs: timeToMs(time),
@@ -73,7 +74,8 @@ class RedisLogConnection implements LogConnection {
         parse("INFO", z.string(), replication),
         this.#redis.address,
       ),
-      meta: parseMeta(meta),
+      meta: parseMeta(fields.slice(0, META_FIELDS.length)),
+      previous: parsePrevious(fields.slice(META_FIELDS.length)),
       sentAt,
       receivedAt: momentOf(this.#clock),
     };

@@ -68,11 +68,26 @@ export interface LogServer {
   readonly description: string;
 }
 
+/**
+ * What a restored log took over from the log that it replaced, without any loss: exactly the entries of
+ * `generation` up to `seq` and what those had been restored from are up to the tail, everything else is
+ * behind it.
+ */
+export interface PreviousLog {
+  readonly generation: string;
+  readonly seq: number;
+  /** Of the last entry before the tail, in the new log. */
+  readonly tailId: string;
+  readonly tailSeq: number;
+}
+
 /** The server's report of itself and of the log. */
 export interface LogFacts {
   readonly role: string;
   readonly server: LogServer;
   readonly meta: MetaReply;
+  /** undefined: the log was not restored, or something may have been lost. */
+  readonly previous?: PreviousLog | undefined;
   /** The server's wall clock, Unix milliseconds, read between `sentAt` and `receivedAt`. */
   readonly serverMs: number;
   readonly sentAt: Moment;

@@ -7,7 +7,12 @@ import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import { APPEND_MAX_ENTRIES, type RestoredEntry } from "../../src/revocation-log/log-admin.js";
 import { RedisLogAdmin } from "../../src/revocation-log/log-admin-redis.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
-import { SILENT_AFTER_MS, type LogMeta } from "../../src/revocation-log/revocation-log.js";
+import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
+import {
+  SILENT_AFTER_MS,
+  type LogFacts,
+  type LogMeta,
+} from "../../src/revocation-log/revocation-log.js";
 import { systemClock } from "../../src/runtime/clock.js";
 import {
   HORIZON_S,
@@ -66,6 +71,15 @@ async function metaOf(logAdmin: RedisLogAdmin): Promise<LogMeta> {
   const { meta } = await logAdmin.facts();
   if (typeof meta === "string") throw new Error(`meta is ${meta}`);
   return meta;
+}
+async function factsForNodes(): Promise<LogFacts> {
+  const log = revocationLogInRedis(patientConnections(url), KEYS, systemClock);
+  const connection = await log.connect();
+  try {
+    return await connection.facts();
+  } finally {
+    connection.close();
+  }
 }
 const metaStateOf = async (logAdmin: RedisLogAdmin) => {
   const { meta } = await logAdmin.facts();
@@ -195,7 +209,7 @@ describe("a restore", () => {
   it("ends in a log of the database, complete for this server process", async () => {
     const logAdmin = keeperOf();
     const atMs = Date.now() - 300_000;
-    expect(await restore(logAdmin, [entry("s-1", atMs), entry("s-2")])).toEqual({
+    expect(await restore(logAdmin, [entry("s-1", atMs), entry("s-2")])).toMatchObject({
       done: true,
       seq: 3,
     });
@@ -273,7 +287,7 @@ describe("a restore", () => {
       expect(await metaStateOf(next)).toBe(
         last === "beginRestore" ? "database+marker" : "restoring",
       );
-      expect(await restore(next, [entry("s-1")])).toEqual({ done: true, seq: 2 });
+      expect(await restore(next, [entry("s-1")])).toMatchObject({ done: true, seq: 2 });
       expect(await next.entriesAfter(undefined, 10)).toHaveLength(2);
       // It was only thought to be dead: whatever it tries next changes nothing.
       const refused = { done: false, code: "marker_lost" };
@@ -296,7 +310,7 @@ describe("a restore", () => {
     expect(await first.clear("first")).toEqual({ done: false, code: "marker_lost" });
     await last.append("last", HORIZON_S, [entry("s-last")]);
     expect(await first.finish("first", goodLog())).toMatchObject({ done: false });
-    expect(await last.finish("last", goodLog())).toEqual({ done: true, seq: 2 });
+    expect(await last.finish("last", goodLog())).toMatchObject({ done: true, seq: 2 });
   });
 
   it("cannot be gone on with by one who has not begun it", async () => {
@@ -319,7 +333,7 @@ describe("a restore", () => {
         expect(await logAdmin.append("marker", HORIZON_S, [entry("s")])).toEqual(changed);
         expect(await logAdmin.finish("marker", goodLog())).toEqual(changed);
         expect(await metaStateOf(logAdmin)).toBe(empty ? "missing" : "restoring");
-        expect(await restore(logAdmin, [entry("s-1")])).toEqual({ done: true, seq: 2 });
+        expect(await restore(logAdmin, [entry("s-1")])).toMatchObject({ done: true, seq: 2 });
       } finally {
         await mortal.close();
       }
@@ -357,9 +371,34 @@ describe("a restore", () => {
     expect(await redis(url, "XLEN", KEYS.log)).toBe(1);
   });
 
+  it("says where the tail of the log before begins, to nodes that join it", async () => {
+    await initLog(url);
+    const logAdmin = keeperOf();
+    const marker = randomUUID();
+    await logAdmin.beginRestore(marker);
+    const cleared = await logAdmin.clear(marker);
+    const before = await logAdmin.append(marker, HORIZON_S, [entry("a"), entry("b")]);
+    const none = await logAdmin.append(marker, HORIZON_S, []);
+    const behind = await logAdmin.append(marker, HORIZON_S, [entry("c")]);
+    const ids = (await logAdmin.entriesAfter(undefined, 10)).map(({ id }) => id);
+    expect([cleared, before, none, behind]).toEqual([
+      { done: true, seq: 1, id: ids[0] },
+      { done: true, seq: 3, id: ids[2] },
+      { done: true, seq: 3, id: ids[2] },
+      { done: true, seq: 4, id: ids[3] },
+    ]);
+    const previous = { generation: "before", seq: 77, tailId: ids[2] ?? "", tailSeq: 3 };
+    const finished = await logAdmin.finish(marker, { ...goodLog(), previous });
+    expect(finished).toMatchObject({ done: true, seq: 4, id: ids[3] });
+    expect((await factsForNodes()).previous).toEqual(previous);
+    // The next log begins without it.
+    await restore(logAdmin, []);
+    expect((await factsForNodes()).previous).toBeUndefined();
+  });
+
   it("may be of nothing at all", async () => {
     const logAdmin = keeperOf();
-    expect(await restore(logAdmin, [])).toEqual({ done: true, seq: 1 });
+    expect(await restore(logAdmin, [])).toMatchObject({ done: true, seq: 1 });
   });
 });
 

@@ -88,6 +88,7 @@ test("it is not fresh by what it had joined before its connection was lost", asy
         }
       },
       resync: () => undefined,
+      continued: () => undefined,
       problem: () => undefined,
       unprotectedFailover: () => undefined,
     },

@@ -85,7 +85,7 @@ describe("the shipped Redis users", () => {
       await logAdmin.append(marker, HORIZON_S, [entry]);
       const log = { generation: randomUUID(), coversFromMs: 0, minReplicas: 0 };
       const finished = await logAdmin.finish(marker, { ...log, horizonS: HORIZON_S });
-      expect(finished).toEqual({ done: true, seq: 2 });
+      expect(finished).toMatchObject({ done: true, seq: 2 });
       await following.untilFresh();
       expect(following.knows("s-2")).toBe(true);
       await redis(as("admin"), "XGROUP", "CREATE", KEYS.log, "dead:0123456789ab:1", "0");

@@ -175,7 +175,7 @@ describe("a restore", () => {
       append: async (marker, horizonS, entries) => {
         const step = await logAdmin.append(marker, horizonS, entries);
         wrong += 1;
-        return wrong === 1 && step.done ? { done: true, seq: step.seq + 1 } : step;
+        return wrong === 1 && step.done ? { ...step, seq: step.seq + 1 } : step;
       },
     }));
     const one = relay({ around: miscounting });

@@ -137,7 +137,7 @@ describe("nodes, while their log is restored", () => {
     await logAdmin.beginRestore("marker");
     await logAdmin.clear("marker");
     await appendAll("marker", sessions);
-    expect(await logAdmin.finish("marker", goodLog())).toEqual({ done: true, seq: 5001 });
+    expect(await logAdmin.finish("marker", goodLog())).toMatchObject({ done: true, seq: 5001 });
     const restoredMs = performance.now() - from;
     await node.untilFresh();
     const freshMs = performance.now() - from;

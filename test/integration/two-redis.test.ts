@@ -266,7 +266,7 @@ describe("a relay that has lost its lock and does not know it", () => {
         const outcome = await real.publish(request);
         expect(outcome).toMatchObject({ published: true });
         await database.transaction({ role: "relay" }, (queries) =>
-          beginGeneration(queries, "another"),
+          beginGeneration(queries, { generation: "another", inOrder: true }),
         );
         return outcome;
       },

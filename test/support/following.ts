@@ -107,6 +107,8 @@ export interface Following {
   readonly messages: (string | undefined)[];
   /** How many replicas stood by unprotected, each time that it said so. */
   readonly unprotected: number[];
+  /** How many times it went on in a restored log, without reading all of it. */
+  readonly continued: () => number;
   /** How many times the log was examined. */
   readonly examined: () => number;
   readonly knows: (session: string) => boolean;
@@ -134,6 +136,7 @@ export function follow(
   const messages: (string | undefined)[] = [];
   const unprotected: number[] = [];
   let examinations = 0;
+  let continuations = 0;
   const inRedis = revocationLogInRedis(redisConnections({ url }), KEYS, clock);
   const log: RevocationLog = {
     connect: async () => {
@@ -158,6 +161,9 @@ export function follow(
     observer: {
       applied: (entry) => applied.push(entry),
       resync: (cause) => resyncs.push(cause),
+      continued: () => {
+        continuations += 1;
+      },
       problem: (problem) => {
         problems.push(problem?.code);
         messages.push(problem?.message);
@@ -184,6 +190,7 @@ export function follow(
     messages,
     unprotected,
     examined: () => examinations,
+    continued: () => continuations,
     knows: (session) => state.lookUp(tokenNames("acme", "nobody", session)).sessionRevoked,
     until,
     untilProblem: async (code) => {

@@ -12,7 +12,8 @@
  *   connection was lost (same server, same log), the group is still there: following goes on with
  *   the entries that were delivered and never acknowledged.
  * - paging: the whole log is read to its end and must be without a gap; *then* the group is made at
- *   the last ID read, so that nothing can fall between paging and following.
+ *   the last ID read, so that nothing can fall between paging and following. A log that was restored
+ *   without loss from the one that this node had applied is not read: the group is made at its tail.
  * - following: read, apply, judge, acknowledge. A read that returned everything there was proves
  *   freshness as of the moment at which it was *sent*. Where replicas are demanded, it does so only
  *   once a quorum of them has confirmed a write that followed the read on the same connection: a
@@ -27,7 +28,7 @@
 import type { Moment } from "../../runtime/clock.js";
 import type { AppliedUpTo, LogProblem } from "./log-examination.js";
 import type { ResyncCause } from "./log-order.js";
-import type { LogMeta, LogServer } from "../../revocation-log/revocation-log.js";
+import type { LogMeta, LogServer, PreviousLog } from "../../revocation-log/revocation-log.js";
 
 /** How far the local state can be relied on. */
 export interface Freshness {
@@ -50,9 +51,20 @@ type Position =
 export type Joined = Extract<Position, { readonly kind: "joined" }>;
 type Unjoined = Exclude<Position, Joined>;
 
+/** An entry of the log. */
+export interface Tail {
+  readonly lastId: string;
+  readonly seq: number;
+}
+
 export type Phase =
   | { readonly name: "connecting" | "examining"; readonly position: Position }
-  | ({ readonly name: "paging"; readonly position: Unjoined } & LogOnServer)
+  | ({
+      readonly name: "paging";
+      readonly position: Unjoined;
+      /** Everything up to here is applied; undefined: the whole log has to be read. */
+      readonly tail: Tail | undefined;
+    } & LogOnServer)
   | { readonly name: "following"; readonly position: Joined }
   | { readonly name: "closed"; readonly position: Position };
 
@@ -60,6 +72,8 @@ export interface FollowerState {
   readonly phase: Phase;
   /** The last entry applied; kept over everything but a new generation. */
   readonly applied: AppliedUpTo | undefined;
+  /** The log that was joined last; undefined: none, or it was out of order. */
+  readonly inOrder: LogMeta | undefined;
   readonly freshness: Freshness;
   /** The group made last, joined or not. */
   readonly group: string | undefined;
@@ -70,8 +84,8 @@ export type FollowerEvent =
   | { readonly kind: "connected" }
   /** This is not a log that can be followed. */
   | { readonly kind: "unfit"; readonly problem: LogProblem }
-  | ({ readonly kind: "fit" } & LogOnServer)
-  /** The whole log was read, up to `seq`, and `group` is about to be made at its end. */
+  | ({ readonly kind: "fit"; readonly previous?: PreviousLog | undefined } & LogOnServer)
+  /** The whole log is applied, up to `seq`, and `group` is about to be made behind that. */
   | { readonly kind: "paged"; readonly seq: number; readonly group: string }
   | { readonly kind: "joined" }
   | { readonly kind: "advanced"; readonly seq: number }
@@ -88,6 +102,7 @@ export const INITIAL_STATE: FollowerState = {
     position: { kind: "none", cause: "start", why: "this node has just started" },
   },
   applied: undefined,
+  inOrder: undefined,
   freshness: { provenAt: undefined, coversFromMs: 0 },
   group: undefined,
   groupsMade: 0,
@@ -120,7 +135,7 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
       if (phase.name !== "paging" || group === undefined) throw new Error("joined without a log");
       const { meta, server } = phase;
       const joined: Joined = { kind: "joined", group, meta, server };
-      return { ...state, phase: { name: "following", position: joined } };
+      return { ...state, inOrder: meta, phase: { name: "following", position: joined } };
     }
     case "advanced": {
       const applied = { generation: joinedIn(state).meta.generation, seq: event.seq };
@@ -135,7 +150,9 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
       return { ...state, phase: { name: "connecting", position } };
     case "out_of_step": {
       const { cause, why } = event;
-      return { ...state, phase: { name: "connecting", position: { kind: "none", cause, why } } };
+      const inOrder = SEQS_STAND.has(cause) ? state.inOrder : undefined;
+      const position = { kind: "none", cause, why } as const;
+      return { ...state, inOrder, phase: { name: "connecting", position } };
     }
     case "closed":
       return { ...state, phase: { name: "closed", position } };
@@ -148,10 +165,42 @@ export function joinedIn({ phase }: FollowerState): Joined {
   return phase.position;
 }
 
+/** Causes after which what was applied is still known to be the log up to its seq. */
+const SEQS_STAND: ReadonlySet<ResyncCause> = new Set([
+  "generation_changed",
+  "server_changed",
+  "log_changed",
+  "unexpected_reply",
+]);
+
+/**
+ * Where a node goes on that had applied the log that was restored. That log and this one must agree in
+ * everything by which an old entry of this one could be missing in that one.
+ */
+function tailFor(
+  { applied, inOrder }: FollowerState,
+  { meta, previous }: Extract<FollowerEvent, { readonly kind: "fit" }>,
+): Tail | undefined {
+  if (applied === undefined || inOrder === undefined || previous === undefined) return undefined;
+  const { generation, seq, tailId, tailSeq } = previous;
+  const isApplied =
+    inOrder.generation === generation && applied.generation === generation && applied.seq >= seq;
+  const isSame =
+    meta.authority === "database" &&
+    inOrder.authority === "database" &&
+    inOrder.horizonS === meta.horizonS &&
+    inOrder.partitions === meta.partitions &&
+    inOrder.coversFromMs === meta.coversFromMs;
+  return isApplied && isSame ? { lastId: tailId, seq: tailSeq } : undefined;
+}
+
 function phaseOnFitLog(
-  { phase: { position }, applied }: FollowerState,
-  { meta, server }: LogOnServer,
+  state: FollowerState,
+  event: Extract<FollowerEvent, { readonly kind: "fit" }>,
 ): Phase {
+  const { position } = state.phase;
+  const { applied } = state;
+  const { meta, server } = event;
   if (position.kind === "joined" && isResumable(position, { meta, server })) {
     return { name: "following", position };
   }
@@ -165,7 +214,8 @@ function phaseOnFitLog(
           why: "Redis was restarted or promoted, or the connection leads to another one",
         };
   const cause = changed ? "generation_changed" : left.cause;
-  return { name: "paging", meta, server, position: { ...left, cause } };
+  const tail = tailFor(state, event);
+  return { name: "paging", meta, server, position: { ...left, cause }, tail };
 }
 
 /** Whether this is still the log, in the server, for which the group was made. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { elapsedAtLeastMs, momentOf, type Clock, type Moment } from "../../runtime/clock.js";
 import { applyEntry } from "./apply-entry.js";
 import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
-import type { FollowerEvent, Freshness, Phase } from "./follower-state.js";
+import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
 import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
 import type { LocalState } from "./local-state-lru.js";
@@ -48,6 +48,8 @@ export interface FollowerObserver {
   applied(entry: LogEntry, lagMs: number | undefined): void;
   /** The whole log is being read. */
   resync(cause: ResyncCause, why: string): void;
+  /** The log was restored without loss: only what is new in it is being read. */
+  continued(): void;
   /** What keeps the node from being in sync has changed; undefined: it is in sync. */
   problem(problem: LogProblem | undefined): void;
   /** Redis has replicas, but none has to confirm: a failover may lose revocations. */
@@ -246,7 +248,7 @@ export class Follower {
       const facts = await connection.facts();
       const examined = examineFacts(facts, this.#options.required, this.#state.applied);
       if (examined.fit) {
-        this.#on({ kind: "fit", meta: examined.meta, server: facts.server });
+        this.#on({ ...facts, kind: "fit", meta: examined.meta });
         return facts;
       }
       const { problem } = examined;
@@ -259,23 +261,22 @@ export class Follower {
     }
   }
 
-  /** Reads the whole log, then makes the group at the last ID read. */
+  /** Reads the whole log, unless all but its tail is applied; then makes the group behind that. */
   async #pageAndJoin(connection: LogConnection, { serverMs }: LogFacts): Promise<void> {
     const { phase, group: previous, groupsMade } = this.#state;
     if (phase.name !== "paging") return;
-    const { meta, position } = phase;
-    this.#options.observer.resync(position.cause, position.why);
-    const { lastId, seq } = await this.#page(connection, meta);
+    const { meta, position, tail } = phase;
+    const { observer } = this.#options;
+    if (tail === undefined) observer.resync(position.cause, position.why);
+    else observer.continued();
+    const { lastId, seq } = tail ?? (await this.#page(connection, meta));
     const group = `${this.#options.groupPrefix}:${groupsMade + 1}`;
     this.#on({ kind: "paged", seq, group });
     await connection.join(group, lastId, this.#row(serverMs), previous);
     this.#on({ kind: "joined" });
   }
 
-  async #page(
-    connection: LogConnection,
-    meta: LogMeta,
-  ): Promise<{ readonly lastId: string; readonly seq: number }> {
+  async #page(connection: LogConnection, meta: LogMeta): Promise<Tail> {
     const readMax = readMaxOf(meta);
     let lastId: string | undefined;
     let seq: number | undefined;

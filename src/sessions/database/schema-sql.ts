@@ -195,6 +195,7 @@ export const logRecords = sekisho.table("log_records", {
   coversFrom: time("covers_from"),
   restoreRequestedAt: time("restore_requested_at"),
   restoredAt: time("restored_at"),
+  inOrder: boolean("in_order").notNull().default(true),
 });
 
 export const logNodes = sekisho.table(

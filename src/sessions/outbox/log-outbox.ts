@@ -198,7 +198,7 @@ export class LogOutbox implements Outbox {
     return this.#database.transaction({ role: "relay" }, async (queries) => {
       const stored = await findRevocation(queries, tenant, eventId);
       // A revocation that has been purged was published long before.
-      if (stored?.pending === true) return { published: false };
+      if (stored !== undefined && stored.published === undefined) return { published: false };
       const record = await readLogRecord(queries);
       const { generation, seq = 0, importedEntryId: entryId } = record ?? {};
       return { published: true, address: generation ? { generation, seq, entryId } : undefined };

@@ -119,13 +119,38 @@ export async function isCurrentGeneration(queries: Queries, generation: string):
   return rows.length > 0;
 }
 
+/** The log that a restore replaces: everything published in it up to `seq` was in this generation. */
+export interface ReplacedLog {
+  readonly generation: string;
+  readonly seq: number;
+}
+
 /**
  * Records that a restore begins, which will make this generation. From now on no generation is
  * current, until this one is recorded, or another restore has begun and recorded its own. The
  * record exists: see `recordCoverageGap`.
+ *
+ * Returns the generation that it replaces, which nothing else can replace from now on; undefined: there
+ * was none, or it was out of order, now (`inOrder`) or at an earlier restore that was abandoned.
  */
-export async function beginGeneration(queries: Queries, generation: string): Promise<void> {
-  await queries.update(logRecords).set({ restoringGeneration: generation }).where(ROW);
+export async function beginGeneration(
+  queries: Queries,
+  { generation, inOrder }: { readonly generation: string; readonly inOrder: boolean },
+): Promise<ReplacedLog | undefined> {
+  const [row] = await queries
+    .update(logRecords)
+    .set({
+      restoringGeneration: generation,
+      ...(inOrder ? {} : { inOrder: false }),
+    })
+    .where(ROW)
+    .returning({
+      generation: logRecords.generation,
+      seq: logRecords.seq,
+      inOrder: logRecords.inOrder,
+    });
+  if (row?.inOrder !== true || row.generation === null) return undefined;
+  return { generation: row.generation, seq: row.seq };
 }
 
 /**
@@ -145,6 +170,7 @@ export async function recordGeneration(
       restoringGeneration: null,
       importedEntryId: null,
       restoredAt: null,
+      inOrder: true,
     })
     .where(and(ROW, eq(logRecords.restoringGeneration, generation)))
     .returning({ partition: logRecords.partition });

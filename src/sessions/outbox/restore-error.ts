@@ -1,5 +1,7 @@
 import type { RestoreRefusal, RestoreStep } from "../../revocation-log/log-admin.js";
 
+type DoneStep = Extract<RestoreStep, { readonly done: true }>;
+
 /** `superseded`: another instance has begun a restore, here or in another Redis. */
 type RestoreFault = RestoreRefusal | "superseded";
 
@@ -22,8 +24,8 @@ const REFUSALS: Readonly<Record<RestoreFault, string>> = {
   superseded: "another instance has started to restore the log, perhaps in another Redis",
 };
 
-/** The seq that the step has reached; throws a RestoreError if the step was refused. */
-export function done(what: string, step: RestoreStep): number {
-  if (step.done) return step.seq;
+/** The entry that the step has reached; throws a RestoreError if the step was refused. */
+export function done(what: string, step: RestoreStep): DoneStep {
+  if (step.done) return step;
   throw new RestoreError(what, step.code);
 }

@@ -31,6 +31,11 @@
  * database. Until `finish` the marker shows that it is incomplete. What remains after `finish`,
  * first of all the audit row, is done by the next relay that finds it undone (`noteRestored`).
  *
+ * Nodes that had applied the replaced log need not read the new one: `append-stored.ts` says in which
+ * order it is written, and `finish` writes where its tail is. Which log is replaced is read in the
+ * statement by which `begin` makes sure that no other restore is recorded in between. Where anything
+ * of the old log may be lost, nodes are told nothing of it and read everything.
+ *
  * The clock is the one that was checked before the restore began: pages begin one horizon before
  * that moment, even if the clock is set back meanwhile. A clock that jumps ahead would leave out
  * what is still needed.
@@ -60,6 +65,16 @@ import { noteRestored } from "./restore-note.js";
 import { markPublished } from "./stored-revocations-sql.js";
 
 const MARKED_AT_ONCE_MAX = 1000;
+
+/**
+ * Of these logs each seq names one entry, because nothing is published under another server process or
+ * replication ID. One that fell in the same process may have given a seq to a second entry.
+ */
+const SEQS_STAND: ReadonlySet<RestoreCause> = new Set([
+  "log_missing",
+  "server_changed",
+  "restore_abandoned",
+]);
 
 export interface RestoreDependencies {
   readonly database: Database;
@@ -110,16 +125,21 @@ export async function restoreLog(
   const old = await searchOldLog(dependencies, found, check);
   const inherited = inheritedCoversFromMs(found.facts, found.record, clock.wallMs());
   const lost = old.lost ? coversOnlyFromMs(clock.wallMs()) : 0;
-  const declaredMs = await database.transaction({ role: "relay" }, async (queries) => {
-    const recordedMs = await recordCoverageGap(queries, Math.max(inherited, lost));
-    await beginGeneration(queries, generation);
-    return recordedMs;
-  });
+  const { declaredMs, replaced } = await database.transaction(
+    { role: "relay" },
+    async (queries) => {
+      const recordedMs = await recordCoverageGap(queries, Math.max(inherited, lost));
+      const inOrder = SEQS_STAND.has(found.cause);
+      const replaced = await beginGeneration(queries, { generation, inOrder });
+      return { declaredMs: recordedMs, replaced };
+    },
+  );
   check();
-  const cleared = done("clear", await logAdmin.clear(marker));
+  const opening = done("clear", await logAdmin.clear(marker));
   const sinceMs = found.judgedAt.wallMs - requirements.horizonS * 1000;
-  const again = await appendAll(dependencies, { marker, sinceMs, seq: cleared }, check);
-  const { seq, unreadable } = again;
+  const plan = { marker, sinceMs, opening, replaced };
+  const again = await appendAll(dependencies, plan, check);
+  const { seq, tail, unreadable } = again;
   const coversFromMs =
     unreadable.length === 0 ? declaredMs : await leftOut(dependencies, unreadable);
   const isRecorded = await database.transaction({ role: "relay" }, (queries) =>
@@ -128,9 +148,14 @@ export async function restoreLog(
   if (!isRecorded) throw new RestoreError("record", "superseded");
   check();
   const { horizonS, minReplicas } = requirements;
-  const log = { generation, horizonS, coversFromMs, minReplicas };
+  const isWhole = !old.lost && unreadable.length === 0;
+  const previous =
+    isWhole && replaced !== undefined
+      ? { ...replaced, tailId: tail.id, tailSeq: tail.seq }
+      : undefined;
+  const log = { generation, horizonS, coversFromMs, minReplicas, previous };
   const finished = done("finish", await logAdmin.finish(marker, log));
-  if (finished !== seq) throw new RestoreError("finish", "entries_lost");
+  if (finished.seq !== seq) throw new RestoreError("finish", "entries_lost");
   const restored = {
     generation,
     cause: found.cause,

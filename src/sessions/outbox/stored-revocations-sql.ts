@@ -12,8 +12,8 @@ import { recordTenantOf } from "./revocation-record-sql.js";
 const fieldsSchema = z.record(z.string(), z.string());
 
 export interface StoredRevocation extends DecidedRevocation {
-  /** Not known to be published. */
-  readonly pending: boolean;
+  /** Where it is known to be published first; undefined: it is pending. */
+  readonly published: Pick<Publication, "generation" | "seq"> | undefined;
 }
 
 /** The oldest that are not known to be published, after `after` in the order of their times. */
@@ -87,7 +87,10 @@ function toStored(row: typeof revocations.$inferSelect): StoredRevocation {
     atMs: row.at.getTime(),
     reason: row.reason ?? undefined,
     actor: row.actor ?? undefined,
-    pending: row.publishedAt === null,
+    published:
+      row.publishedGeneration === null || row.publishedSeq === null
+        ? undefined
+        : { generation: row.publishedGeneration, seq: row.publishedSeq },
   };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { META_FIELDS, parseMeta } from "../../../src/revocation-log/meta-redis.js";
+import { META_FIELDS, parseMeta, parsePrevious } from "../../../src/revocation-log/meta-redis.js";
 
 const facts: Readonly<Record<string, string>> = {
   generation: "g1",
@@ -64,5 +64,25 @@ describe("the facts of a log in Redis", () => {
     ["no list", "g1"],
   ])("are not understood: %s", (_what, odd) => {
     expect(parseMeta(odd)).toBe("unreadable");
+  });
+});
+
+describe("the log that a log was restored from", () => {
+  const fields = ["g1", "77", "1764300000000-3", "12"];
+
+  it("is read from four fields", () => {
+    const previous = { generation: "g1", seq: 77, tailId: "1764300000000-3", tailSeq: 12 };
+    expect(parsePrevious(fields)).toEqual(previous);
+  });
+
+  it.each([
+    ["no field", [null, null, null, null]],
+    ["three fields", [...fields.slice(0, 3), null]],
+    ["no generation", ["", ...fields.slice(1)]],
+    ["no number", ["g1", "-1", ...fields.slice(2)]],
+    ["no ID", ["g1", "77", "$", "12"]],
+    ["something else", "OK"],
+  ])("is none where there is %s", (_what, reply) => {
+    expect(parsePrevious(reply)).toBeUndefined();
   });
 });

@@ -6,7 +6,11 @@ import {
   type FollowerEvent,
   type FollowerState,
 } from "../../../../src/authz/follow/follower-state.js";
-import type { LogMeta, LogServer } from "../../../../src/revocation-log/revocation-log.js";
+import type {
+  LogMeta,
+  LogServer,
+  PreviousLog,
+} from "../../../../src/revocation-log/revocation-log.js";
 import { META, SERVER } from "../../../support/log-meta.js";
 
 const meta: LogMeta = { ...META, authority: "database", coversFromMs: 7 };
@@ -104,5 +108,79 @@ describe("a follower's state", () => {
 
   it("ends where it is closed", () => {
     expect(next(following, { kind: "closed" }).phase.name).toBe("closed");
+  });
+});
+
+describe("a follower of a log that was restored", () => {
+  const previous = { generation: "g1", seq: 10, tailId: "77-0", tailSeq: 5 };
+  const restored = (
+    change: Partial<LogMeta> = {},
+    of: Partial<PreviousLog> = {},
+  ): FollowerEvent => ({
+    kind: "fit",
+    server,
+    meta: { ...meta, generation: "g2", ...change },
+    previous: { ...previous, ...of },
+  });
+  const back = (event: FollowerEvent, how: FollowerEvent = { kind: "lost" }, from = following) => {
+    const { phase } = [how, { kind: "connected" } as const, event].reduce(next, from);
+    return phase.name === "paging" ? phase.tail : phase.name;
+  };
+  const tail = { lastId: "77-0", seq: 5 };
+
+  it("goes on at its tail, however it lost the log before", () => {
+    expect(back(restored())).toEqual(tail);
+    const unfit = { kind: "unfit", problem: { code: "log_missing", message: "gone" } } as const;
+    const lost = [{ kind: "lost" }, { kind: "connected" }, unfit] as const;
+    expect(back(restored(), { kind: "lost" }, lost.reduce(next, following))).toEqual(tail);
+    for (const cause of ["server_changed", "log_changed", "unexpected_reply"] as const) {
+      expect(back(restored(), { ...outOfStep, cause })).toEqual(tail);
+    }
+    expect(back(restored({}, { seq: 9 }))).toEqual(tail);
+  });
+
+  it.each([
+    ["it has not applied all of it", restored({}, { seq: 11 })],
+    ["it was restored from another log", restored({}, { generation: "g0" })],
+    ["it does not say from which", fitLog({ generation: "g2" })],
+    ["it remembers for longer", restored({ horizonS: meta.horizonS + 1 })],
+    ["it covers less", restored({ coversFromMs: 8 })],
+    ["it has other partitions", restored({ partitions: 2 })],
+    ["no database restored it", restored({ authority: "redis" })],
+  ])("reads all of it where %s", (_why, event) => {
+    expect(back(event)).toBeUndefined();
+  });
+
+  it.each(["gap", "fall", "clock_jumped"] as const)("reads all of it after a %s", (cause) => {
+    expect(back(restored(), { ...outOfStep, cause })).toBeUndefined();
+    const lostSince = next(next(following, { ...outOfStep, cause }), { kind: "connected" });
+    expect(back(restored(), { kind: "lost" }, lostSince)).toBeUndefined();
+  });
+
+  it("reads all of it where it could not be joined at its tail", () => {
+    const joiningAtTail = [
+      { kind: "lost" },
+      { kind: "connected" },
+      restored(),
+      { kind: "paged", seq: 5, group: "n:0:2" },
+    ] as const;
+    expect(
+      back(restored(), { kind: "lost" }, joiningAtTail.reduce(next, following)),
+    ).toBeUndefined();
+  });
+
+  it("goes on from there as from any log that it joined", () => {
+    const joined = [
+      { kind: "lost" },
+      { kind: "connected" },
+      restored(),
+      { kind: "paged", seq: 5, group: "n:0:2" },
+      { kind: "joined" },
+      { kind: "advanced", seq: 6 },
+    ] as const;
+    const again = joined.reduce(next, following);
+    expect(again).toMatchObject({ applied: { generation: "g2", seq: 6 }, group: "n:0:2" });
+    const third = restored({ generation: "g3" }, { generation: "g2", seq: 6 });
+    expect(back(third, { kind: "lost" }, again)).toEqual(tail);
   });
 });

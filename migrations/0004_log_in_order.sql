@@ -1,0 +1,4 @@
+-- False once the log of this generation was found to have lost entries that its server should still have:
+-- its seqs may name two entries each. The restore that follows, even after one that was abandoned, then
+-- tells nodes to read the whole log.
+ALTER TABLE sekisho.log_records ADD COLUMN in_order boolean NOT NULL DEFAULT true;
