@@ -1,5 +1,4 @@
 /** The life of a program that runs until a signal stops it: start, signals, exit code. */
-import { once } from "node:events";
 import { serviceLinks } from "./config/kubernetes-service-links.js";
 import type { Logger, ProgramLog } from "./log.js";
 import { EXIT, type ExitCode } from "./exit-codes.js";
@@ -33,7 +32,7 @@ export async function runUntilStopped(
 ): Promise<ExitCode> {
   exitOnBugs(log, flush);
   // Before the start, so that a signal during it is not lost.
-  const asked = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  const asked = untilSignal();
   let running: { close(): Promise<void> };
   try {
     running = await start();
@@ -51,10 +50,6 @@ export async function runUntilStopped(
     flush();
     process.exit(EXIT.done);
   }, CLOSE_TIMEOUT_MS);
-  // A second signal ends the process at once.
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => process.exit(EXIT.failed));
-  }
   await running.close();
   clearTimeout(overdue);
   log.info("closed");
@@ -62,6 +57,23 @@ export async function runUntilStopped(
   // Only a stream that a client holds open may be left: grpc-js cannot cut its connection (it knows
   // connections only with channelz), and it would keep this process alive.
   process.exit(EXIT.done);
+}
+
+/**
+ * Until SIGTERM or SIGINT; a second one ends the process at once. The handlers stay: without one for a
+ * moment, a signal that came just then would end the process as if it had none.
+ */
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let count = 0;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        count += 1;
+        if (count > 1) process.exit(EXIT.failed);
+        resolve();
+      });
+    }
+  });
 }
 
 function writeBounded(message: string): Promise<void> {

@@ -73,7 +73,7 @@ function fill(read: number): void {
 function run(
   args: readonly string[],
   settings: Readonly<Record<string, string>>,
-  output: { readonly out?: number; readonly err?: number },
+  output: { readonly out?: number | "pipe"; readonly err?: number },
 ): ChildProcess {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...environmentWithoutSettings(process.env), ...settings },
@@ -131,7 +131,7 @@ async function listens(path: string): Promise<boolean> {
 
 async function started(
   { name, settings, opsSetting }: Program,
-  output: { readonly out?: number; readonly err?: number },
+  output: { readonly out?: number | "pipe"; readonly err?: number },
 ): Promise<{ readonly child: ChildProcess; readonly ops: string }> {
   // Nobody else can take it before the child does, or once the child has gone, as with a port.
   const ops = join(folder, `ops-${++sockets}`);
@@ -204,14 +204,22 @@ test("a command's exit code says what became of it, though the reader of its out
   expect(await endOf(child, () => undefined)).toEqual(ENDED);
 });
 
+async function untilSaid({ stdout }: ChildProcess, message: string): Promise<void> {
+  if (stdout === null) throw new Error("its output is not read");
+  let said = "";
+  stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  await waitUntil(() => said.includes(message), { what: message, timeoutMs: START_MS });
+}
+
 test("a second SIGTERM ends the sidecar at once, though Redis hangs", async () => {
   redis.pause();
   try {
-    const { child } = await started(AUTHZ, {});
-    // It is asked again until it has ended: the first ones may come as one.
-    const asking = setInterval(() => child.kill("SIGTERM"), 50);
+    const { child } = await started(AUTHZ, { out: "pipe" });
+    // Two that come at once count as one.
+    const closing = untilSaid(child, "closing");
+    child.kill("SIGTERM");
+    await closing;
     const end = await endOf(child, () => child.kill("SIGTERM"));
-    clearInterval(asking);
     expect(end).toEqual({ code: 1, signal: null, inTime: true });
   } finally {
     redis.resume();
