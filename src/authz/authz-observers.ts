@@ -3,7 +3,7 @@ import type { ConnectionsObserver } from "./check/check-connections.js";
 import type { CheckObserver } from "./check/check-handler.js";
 import type { Checked } from "./check/check.js";
 import { routePolicyFault } from "./check/route-policy.js";
-import type { FollowerObserver } from "./follow/follower.js";
+import type { FollowerObserver } from "./follow/follower-observer.js";
 import type { ResyncCause } from "./follow/log-order.js";
 import type { IssuerKeysOptions } from "../tokens/issuer-keys.js";
 import { UNPROTECTED_FAILOVER } from "./authz-components.js";

@@ -16,6 +16,7 @@ import type {
   LogConnection,
   LogFacts,
   LogRead,
+  MetaReply,
   NodeRow,
   Quorum,
   RevocationLog,
@@ -79,6 +80,11 @@ class RedisLogConnection implements LogConnection {
       sentAt,
       receivedAt: momentOf(this.#clock),
     };
+  }
+
+  async meta(): Promise<MetaReply> {
+    const command = this.#redis.client.hmget(this.#keys.meta, ...META_FIELDS);
+    return parseMeta(await this.#redis.within<unknown>(COMMAND_TIMEOUT_MS, "HMGET", command));
   }
 
   async page(afterId: string | undefined, count: number): Promise<readonly RawEntry[]> {

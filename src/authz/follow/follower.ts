@@ -2,18 +2,32 @@
  * Follows the revocation log: the I/O of the states that `follower-state.ts` describes. Every change
  * of state is an event for `next`; nothing else here outlives a connection but what paces the I/O.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { elapsedAtLeastMs, momentOf, type Clock, type Moment } from "../../runtime/clock.js";
 import { applyEntry } from "./apply-entry.js";
 import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
-import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
+import type { RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
 import type { LocalState } from "./local-state-lru.js";
-import { clocksAgree, examineFacts, keptAge, wallClockJumped } from "./log-examination.js";
+import {
+  clocksAgree,
+  examineFacts,
+  isRestored,
+  keptAge,
+  wallClockJumped,
+} from "./log-examination.js";
 import type { LogProblem, LogRequirements } from "./log-examination.js";
-import { advance, advancePage, judgeRead, OutOfStep, tooFewReplicas } from "./log-order.js";
-import type { Advance, ResyncCause } from "./log-order.js";
+import type { FollowerObserver } from "./follower-observer.js";
+import { RETRY_DELAY_MIN_MS, RetryPause } from "./retry-pause.js";
+import {
+  advance,
+  advancePage,
+  judgeRead,
+  OutOfStep,
+  quorumWaitMs,
+  tooFewReplicas,
+} from "./log-order.js";
+import type { Advance } from "./log-order.js";
 import type { OnStale } from "../../revocation-log/on-stale.js";
 import {
   RevocationLogError,
@@ -25,36 +39,21 @@ import type {
   LogFacts,
   LogMeta,
   LogRead,
+  MetaReply,
+  NodeRow,
+  RevocationLog,
 } from "../../revocation-log/revocation-log.js";
-import type { NodeRow, RevocationLog } from "../../revocation-log/revocation-log.js";
 
 /** How long a read waits for an entry: the beat of a quiet log's proofs of freshness. */
 const READ_WAIT_MS = 250;
-/** The share of a staleness limit for round trips to Redis, besides two waits each. */
-const ROUND_TRIPS_MS = 100;
-const QUORUM_WAIT_MAX_MS = 1000;
 const REMOVE_SILENT_INTERVAL_MS = 60_000;
 
 /** After a lost connection: Redis may be back any moment. */
-const RETRY_DELAY_MIN_MS = 50;
 const RETRY_DELAY_MAX_MS = 100;
+/** Before the server is examined again as well. */
+const RESTORE_LOOKS_MAX = 20;
 /** For a log that only an operator can fix. */
 const UNFIT_DELAY_MAX_MS = 500;
-/** The exponent at which the delay has long reached its maximum. */
-const FAILURES_COUNTED_MAX = 8;
-
-export interface FollowerObserver {
-  /** `lagMs`: from publishing to applying; undefined for what was read while paging. */
-  applied(entry: LogEntry, lagMs: number | undefined): void;
-  /** The whole log is being read. */
-  resync(cause: ResyncCause, why: string): void;
-  /** The log was restored without loss: only what is new in it is being read. */
-  continued(): void;
-  /** What keeps the node from being in sync has changed; undefined: it is in sync. */
-  problem(problem: LogProblem | undefined): void;
-  /** Redis has replicas, but none has to confirm: a failover may lose revocations. */
-  unprotectedFailover(replicas: number): void;
-}
 
 export interface FollowerOptions {
   readonly log: RevocationLog;
@@ -83,10 +82,10 @@ export interface FollowerStatus {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #closing = new AbortController();
+  readonly #pause: RetryPause;
   #state = INITIAL_STATE;
   #running: Promise<void> | undefined;
   #problem: LogProblem | undefined;
-  #failures = 0;
   #unprotectedReplicas = 0;
   #readMax = readMaxOf({ format: 1 });
   /** The age of the relay's stamp, and when it was read; undefined: the log has no relay. */
@@ -97,6 +96,7 @@ export class Follower {
 
   constructor(options: FollowerOptions) {
     this.#options = options;
+    this.#pause = new RetryPause(this.#closing.signal, options.random);
     this.#removedSilentAtMs = options.clock.monotonicMs();
   }
 
@@ -152,7 +152,7 @@ export class Follower {
     let left = false;
     while (!this.#isClosing()) {
       left = await this.#attempt();
-      if (!this.#isClosing()) await this.#pause(this.#retryMaxMs());
+      if (!this.#isClosing()) await this.#pause.wait(this.#retryMaxMs());
     }
     if (!left && this.#state.group !== undefined) await this.#attempt();
   }
@@ -161,14 +161,6 @@ export class Follower {
     return this.#problem === undefined || this.#problem.code === "unreachable"
       ? RETRY_DELAY_MAX_MS
       : UNFIT_DELAY_MAX_MS;
-  }
-
-  async #pause(maxMs: number): Promise<void> {
-    const ceilingMs = Math.min(maxMs, RETRY_DELAY_MIN_MS * 2 ** this.#failures);
-    this.#failures = Math.min(this.#failures + 1, FAILURES_COUNTED_MAX);
-    const delayMs = ceilingMs * (0.5 + this.#options.random() / 2);
-    const { signal } = this.#closing;
-    await delay(delayMs, undefined, { signal }).catch(() => undefined);
   }
 
   /** One connection, from opening it to closing it. True if the group was removed. Never rejects. */
@@ -255,9 +247,16 @@ export class Follower {
       this.#on({ kind: "unfit", problem });
       this.#report(problem);
       const awaited = problem.code === "log_restoring" || problem.code === "log_incomplete";
-      if (!awaited || this.#isClosing()) return undefined;
-      await this.#pause(RETRY_DELAY_MAX_MS);
+      if (!awaited) return undefined;
+      await this.#untilRestored(connection, facts.meta);
       if (this.#isClosing()) return undefined;
+    }
+  }
+
+  async #untilRestored(connection: LogConnection, meta: MetaReply): Promise<void> {
+    for (let looks = 1; looks < RESTORE_LOOKS_MAX; looks += 1) {
+      await this.#pause.wait(RETRY_DELAY_MIN_MS);
+      if (this.#isClosing() || isRestored(await connection.meta(), meta)) return;
     }
   }
 
@@ -345,7 +344,7 @@ export class Follower {
       return;
     }
     if (quorum > 0) this.#on(proof);
-    this.#failures = 0;
+    this.#pause.succeeded();
     this.#noteReplicas(quorum === 0 ? (replication.replicas ?? 0) : 0);
     this.#report(undefined);
   }
@@ -381,7 +380,9 @@ export class Follower {
       group,
       ids,
       this.#row(serverMs),
-      quorum === 0 ? undefined : { replicas: quorum, waitMs: quorumWaitMs(maxStalenessMs) },
+      quorum === 0
+        ? undefined
+        : { replicas: quorum, waitMs: quorumWaitMs(maxStalenessMs, READ_WAIT_MS) },
     );
     this.#reportedAtMs = nowMs;
     return confirmed;
@@ -434,15 +435,6 @@ export class Follower {
   #elapsedMs(since: Moment): number {
     return elapsedAtLeastMs(since, momentOf(this.#options.clock));
   }
-}
-
-/**
- * How long a quorum is waited for: two reads and their waits must fit into the staleness limit, or a
- * single slow replica would make the node stale.
- */
-function quorumWaitMs(maxStalenessMs: number): number {
-  const spareMs = (maxStalenessMs - ROUND_TRIPS_MS) / 2 - READ_WAIT_MS;
-  return Math.max(1, Math.min(QUORUM_WAIT_MAX_MS, Math.floor(spareMs)));
 }
 
 function withoutNumbers(message: string | undefined): string | undefined {

@@ -138,6 +138,12 @@ function examineMeta(
   return { fit: true, meta };
 }
 
+/** Whether the log that was found as `before` may have been restored since. */
+export function isRestored(now: MetaReply, before: MetaReply): boolean {
+  if (typeof now === "string" || now.restoring) return false;
+  return typeof before === "string" || before.restoring || now.generation !== before.generation;
+}
+
 function missingLogMessage(hadOne: boolean): string {
   if (!hadOne) {
     return (

@@ -168,6 +168,19 @@ function judgeServer(
   return { kind: "fresh", meta, quorum };
 }
 
+/** The share of a staleness limit for round trips to Redis, besides two waits each. */
+const ROUND_TRIPS_MS = 100;
+const QUORUM_WAIT_MAX_MS = 1000;
+
+/**
+ * How long a quorum is waited for: two reads, which wait for up to `readWaitMs`, and their quorums must
+ * fit into the staleness limit, or a single slow replica would make the node stale.
+ */
+export function quorumWaitMs(maxStalenessMs: number, readWaitMs: number): number {
+  const spareMs = (maxStalenessMs - ROUND_TRIPS_MS) / 2 - readWaitMs;
+  return Math.max(1, Math.min(QUORUM_WAIT_MAX_MS, Math.floor(spareMs)));
+}
+
 /** The problem of a read that no quorum confirmed. */
 export function tooFewReplicas(confirmed: number, quorum: number): LogProblem {
   const message =

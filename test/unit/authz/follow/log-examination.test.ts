@@ -2,6 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import {
   clocksAgree,
   examineFacts,
+  isRestored,
   keptAge,
   wallClockJumped,
 } from "../../../../src/authz/follow/log-examination.js";
@@ -136,5 +137,24 @@ describe("clocks", () => {
     expect(wallClockJumped(before, { wallMs: 5100, monotonicMs: 100 }, 5000)).toBe(false);
     expect(wallClockJumped(before, { wallMs: 5101, monotonicMs: 100 }, 5000)).toBe(true);
     expect(wallClockJumped(before, { wallMs: -4901, monotonicMs: 100 }, 5000)).toBe(true);
+  });
+});
+
+describe("a log that was waited for", () => {
+  const old = { ...META, generation: "g1" };
+  const restored = { ...META, generation: "g2" };
+  const marked = { ...old, restoring: true };
+
+  it.each([
+    [true, restored, old],
+    [true, restored, marked],
+    [true, restored, "restoring"],
+    [true, old, marked],
+    [false, old, old],
+    [false, marked, old],
+    [false, "restoring", old],
+    [false, "missing", marked],
+  ] as const)("may be restored: %s", (expected, now, before) => {
+    expect(isRestored(now, before)).toBe(expected);
   });
 });
