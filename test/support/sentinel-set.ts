@@ -40,8 +40,9 @@ export class SentinelSet implements RedisTopology {
   /** Starts all of them and waits until every Sentinel knows every other one and the replicas. */
   static async start(options: SentinelSetOptions = {}): Promise<SentinelSet> {
     const master = await RedisServer.start({ args: REPLICATION_ARGS });
-    const of = ["--replicaof", "127.0.0.1", String(master.port)];
-    const replicas = await startServers(REPLICAS, () => of);
+    const replicas = await startServers(REPLICAS, () => []);
+    // Not an argument: a replica that was promoted and restarted would follow its first master again.
+    for (const { url } of replicas) await replicaOf(url, master);
     await untilReplicated({ master: () => Promise.resolve(master) }, REPLICAS);
     const sentinels = await Promise.all(
       Array.from({ length: SENTINELS }, () => Sentinel.start(master.port, options)),
@@ -76,7 +77,7 @@ export class SentinelSet implements RedisTopology {
   /** Makes a server that came back a replica now, as the Sentinels do after a while. */
   async rejoin(server: RedisServer): Promise<void> {
     const { port } = await this.master();
-    if (port !== server.port) await redis(server.url, "REPLICAOF", "127.0.0.1", String(port));
+    if (port !== server.port) await replicaOf(server.url, { port });
     await untilReplicated(this, REPLICAS);
   }
 
@@ -85,6 +86,9 @@ export class SentinelSet implements RedisTopology {
     await Promise.all([...this.sentinels, ...this.servers].map((one) => one.close()));
   }
 }
+
+const replicaOf = (url: string, { port }: Pick<RedisServer, "port">) =>
+  redis(url, "REPLICAOF", "127.0.0.1", String(port));
 
 const addressSchema = z.tuple([z.string(), z.coerce.number()]);
 const pairsSchema = z.array(z.string());
