@@ -116,7 +116,7 @@ describe("the guarantee", () => {
       deployment,
       pods,
       faults: faultCount(6, 30),
-      publish: async (session) => (await publish(master.server.url, endOf(session))).published,
+      publish: (session) => publish(master.server.url, endOf(session)),
       next: failover,
       lastsMs: (random) => 500 + random(2500),
       quietMs: (random) => 300 + random(1200),

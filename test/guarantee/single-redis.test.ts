@@ -4,23 +4,33 @@
  * network or to the node.
  */
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
+import { ReceiptCollector } from "../../src/revocation-log/receipt.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import { endOf, publish } from "../support/following.js";
 import { E2eDeployment, type Pod } from "../support/e2e-deployment.js";
 import { expectGuarantee, faultCount, type Fault } from "../support/guarantee.js";
 import type { TcpProxy } from "../support/tcp-proxy.js";
 
 let deployment: E2eDeployment;
+let rows: RedisNodeRows;
 let proxies: TcpProxy[];
 let pods: Pod[];
 
 beforeAll(async () => {
   deployment = await E2eDeployment.open();
+  rows = new RedisNodeRows(redisConnections({ url: deployment.redis.url }), LOG_KEYS);
   proxies = [await deployment.addRedisProxy(), await deployment.addRedisProxy()];
   pods = await Promise.all(
     proxies.map(({ url }, index) => deployment.addPod(`node-${index + 1}`, { redisUrl: url })),
   );
 });
-afterAll(() => deployment.close());
+afterAll(async () => {
+  rows.close();
+  await deployment.close();
+});
 
 function faults(): readonly Fault[] {
   const proxyFaults = proxies.flatMap((proxy, index): Fault[] => {
@@ -65,7 +75,8 @@ describe("the guarantee", () => {
       deployment,
       pods,
       faults: faultCount(14, 60),
-      publish: async (session) => (await publish(deployment.redis.url, endOf(session))).published,
+      receipts: new ReceiptCollector(rows, systemClock),
+      publish: (session) => publish(deployment.redis.url, endOf(session)),
       next: (random) => {
         const fault = kinds[random(kinds.length)];
         if (fault === undefined) throw new Error("no such fault");

@@ -4,6 +4,11 @@
  * the log's server by themselves.
  */
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import { LOG_KEYS } from "../../src/revocation-log/partition.js";
+import { ReceiptCollector } from "../../src/revocation-log/receipt.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import { ClusterSet } from "../support/cluster-set.js";
 import { E2eDeployment, type Pod } from "../support/e2e-deployment.js";
 import { endOf, publish, redis } from "../support/following.js";
@@ -69,13 +74,16 @@ describe.each([
   let topology: Topology;
   let deployment: E2eDeployment;
   let pods: Pod[];
+  let rows: RedisNodeRows;
 
   beforeAll(async () => {
     topology = await start();
+    rows = new RedisNodeRows(redisConnections({ url: topology.url }), LOG_KEYS);
     deployment = await E2eDeployment.open({ servers: { url: topology.url, minReplicas: 1 } });
     pods = await deployment.addPods("node-1", "node-2");
   }, 120_000);
   afterAll(async () => {
+    rows.close();
     await deployment.close();
     await topology.close();
   });
@@ -87,7 +95,8 @@ describe.each([
       deployment,
       pods,
       faults: faultCount(6, 40),
-      publish: async (session) => (await publish(topology.url, endOf(session))).published,
+      publish: (session) => publish(topology.url, endOf(session)),
+      receipts: new ReceiptCollector(rows, systemClock),
       next: (random) => kinds[random(kinds.length)] ?? failWithout(),
       lastsMs: (random: Random) => 200 + random(2000),
       quietMs: (random: Random) => random(600),

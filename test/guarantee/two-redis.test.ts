@@ -91,17 +91,17 @@ function lead(link: TcpProxy, to: RedisServer): void {
 const committed = new Map<string, DecidedRevocation>();
 
 /** Ends the session once, by one instance or the other; later asks whether it is in force by now. */
-async function publish(session: string): Promise<boolean> {
+async function publish(session: string): Promise<{ readonly published: boolean }> {
   const known = committed.get(session);
   const instance = instances[committed.size % instances.length];
   if (instance === undefined) throw new Error("no instance");
   if (known !== undefined) {
-    return (await instance.outbox.receiptAgain(known, { waitMs: 0, actor: "" })).published;
+    return await instance.outbox.receiptAgain(known, { waitMs: 0, actor: "" });
   }
   const [ended] = await commitEnds(database, session);
   if (ended === undefined) throw new Error("nothing was committed");
   committed.set(session, ended);
-  return (await instance.outbox.publish([ended], 0)).published;
+  return instance.outbox.publish([ended], 0);
 }
 
 /** As the documents say: stop the service, retire the log, start on the other Redis, then the nodes. */

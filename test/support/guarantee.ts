@@ -8,6 +8,7 @@ import { setTimeout as passing } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import { formatMs, reportMeasured } from "./e2e-report.js";
 import type { Poller } from "./e2e-poller.js";
+import type { EntryAddress, Receipt, ReceiptCollector } from "../../src/revocation-log/receipt.js";
 import { untilAnswered, type E2eDeployment, type Pod } from "./e2e-deployment.js";
 
 /** What the nodes of every deployment are set to. */
@@ -34,8 +35,12 @@ export interface GuaranteeRun {
   readonly what: string;
   readonly deployment: E2eDeployment;
   readonly pods: readonly Pod[];
-  /** Whether the end of this session was acknowledged; asked again until it was. */
-  readonly publish: (session: string) => Promise<boolean>;
+  /** Ends this session; asked again until that is published. */
+  readonly publish: (
+    session: string,
+  ) => Promise<{ readonly published: boolean } & Partial<EntryAddress>>;
+  /** Left out: no receipts are reported. */
+  readonly receipts?: Pick<ReceiptCollector, "waitFor">;
   readonly faults: number;
   /** The next fault; it may depend on what the ones before have left. */
   readonly next: (random: Random) => Fault;
@@ -46,15 +51,23 @@ export interface GuaranteeRun {
 
 interface Revoked {
   readonly token: string;
+  readonly askedAtMs: number;
   readonly acknowledgedAtMs: number;
+  /** undefined: the rows could not be read. */
+  readonly receipt: Receipt | undefined;
   readonly pollers: readonly Poller[];
+}
+
+interface PastFault {
+  readonly name: string;
+  readonly begunAtMs: number;
 }
 
 /** Runs the faults and asserts that nothing was allowed past the limit, and is refused at the end. */
 export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
   const seed = randomInt(2 ** 31);
   const random = seeded(seed);
-  const history: string[] = [];
+  const history: PastFault[] = [];
   const over = new AbortController();
   const givingUp = new AbortController();
   const ends = { over: over.signal, givenUp: givingUp.signal };
@@ -65,7 +78,7 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
   try {
     for (let i = 0; i < run.faults; i += 1) {
       const fault = run.next(random);
-      history.push(fault.name);
+      history.push({ name: fault.name, begunAtMs: performance.now() });
       await fault.begin();
       await passing(run.lastsMs(random));
       await fault.end();
@@ -78,7 +91,7 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
     over.abort();
   }
   const revoked = (await revoking).flat();
-  const told = `seed ${seed}: ${history.join(", ")}`;
+  const told = `seed ${seed}: ${history.map(({ name }) => name).join(", ")}`;
 
   const worstMs = Math.max(...revoked.map(lastAllowMs));
   const late = revoked.filter((one) => lastAllowMs(one) > MAX_STALENESS_MS);
@@ -97,7 +110,47 @@ export async function expectGuarantee(run: GuaranteeRun): Promise<void> {
       `node allowed was sent ${formatMs(worstMs)} after the acknowledgement (promised: ` +
       `${MAX_STALENESS_MS} ms)`,
   );
+  if (run.receipts !== undefined) reportMeasured(figuresOf(history, revoked));
   await expectInForce(run, revoked);
+}
+
+/** What each kind of fault did to acknowledgements, answers and receipts, as a table. */
+function figuresOf(history: readonly PastFault[], revoked: readonly Revoked[]): string {
+  const lines = [...new Set(history.map(({ name }) => name))].map((name) => {
+    const spans = history.flatMap(({ name: its, begunAtMs }, at) => {
+      const untilMs = history[at + 1]?.begunAtMs ?? Infinity;
+      return its === name ? [(ms: number) => ms >= begunAtMs && ms < untilMs] : [];
+    });
+    const its = revoked.filter((one) => spans.some((isIn) => isIn(one.askedAtMs)));
+    const slowestMs = Math.max(0, ...its.map((one) => one.acknowledgedAtMs - one.askedAtMs));
+    const refusedMs = its.flatMap(({ pollers }) => pollers.map(longestWithoutDecisionMs));
+    const complete = its.filter(({ receipt }) => receipt && unconfirmedIn(receipt) === "");
+    const named = its.flatMap(({ receipt }) => (receipt ? [unconfirmedIn(receipt)] : ["unknown"]));
+    const others = [...new Set(named.filter((one) => one !== ""))].sort().join("; ");
+    return (
+      `    ${name}, ${spans.length} times: the slowest acknowledgement ${formatMs(slowestMs)}, ` +
+      `the longest 503 ${formatMs(Math.max(0, ...refusedMs))}, receipts of all nodes ` +
+      `${complete.length} of ${its.length}${others === "" ? "" : ` (the others: ${others})`}`
+    );
+  });
+  return ["by fault:", ...lines].join("\n");
+}
+
+/** "node-1 silent, node-2 pending"; empty: every node has confirmed it. */
+function unconfirmedIn({ pending, silent }: Receipt): string {
+  const of = (state: string) => (one: { readonly node: string }) => `${one.node} ${state}`;
+  return [...silent.map(of("silent")), ...pending.map(of("pending"))].sort().join(", ");
+}
+
+/** From the first to the last of answers in a row that neither allow nor refuse the token. */
+function longestWithoutDecisionMs({ seen }: Poller): number {
+  let longestMs = 0;
+  let sinceMs: number | undefined;
+  for (const { what, sentAtMs, atMs } of seen) {
+    if (what === "200" || what.startsWith("401")) sinceMs = undefined;
+    else longestMs = Math.max(longestMs, atMs - (sinceMs ??= sentAtMs));
+  }
+  return longestMs;
 }
 
 /** After the faults, every node follows the log again and refuses all that was revoked. */
@@ -116,7 +169,7 @@ async function expectInForce(
 
 /** Mints a token, has it asked for everywhere, revokes it, and goes on asking for a while. */
 async function revokeOne(
-  { deployment, pods, publish }: GuaranteeRun,
+  { deployment, pods, publish, receipts }: GuaranteeRun,
   session: string,
   givenUp: AbortSignal,
 ): Promise<Revoked> {
@@ -125,14 +178,30 @@ async function revokeOne(
     deployment.poll(`${name}, ${session}`, client, "/things", { token }),
   );
   await passing(100);
-  while (!(await publish(session))) {
+  const askedAtMs = performance.now();
+  let outcome = await publish(session);
+  while (!outcome.published) {
     givenUp.throwIfAborted();
     await passing(20);
+    outcome = await publish(session);
   }
   const acknowledgedAtMs = performance.now();
-  await passing(ASKED_AFTER_MS);
+  const [receipt] = await Promise.all([
+    receipts && receiptOf(receipts, outcome),
+    passing(ASKED_AFTER_MS),
+  ]);
   await Promise.all(pollers.map((poller) => poller.stop()));
-  return { token, acknowledgedAtMs, pollers };
+  return { token, askedAtMs, acknowledgedAtMs, receipt, pollers };
+}
+
+/** undefined: the nodes' rows could not be read. */
+async function receiptOf(
+  receipts: Pick<ReceiptCollector, "waitFor">,
+  { generation, seq, entryId }: Partial<EntryAddress>,
+): Promise<Receipt | undefined> {
+  if (generation === undefined || seq === undefined) throw new Error("no entry was published");
+  const entry = { generation, seq, entryId };
+  return receipts.waitFor(entry, MAX_STALENESS_MS).catch(() => undefined);
 }
 
 async function revokeUntil(

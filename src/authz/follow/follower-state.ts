@@ -150,7 +150,7 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
       return { ...state, phase: { name: "connecting", position } };
     case "out_of_step": {
       const { cause, why } = event;
-      const inOrder = SEQS_STAND.has(cause) ? state.inOrder : undefined;
+      const inOrder = IN_ORDER_CAUSES.has(cause) ? state.inOrder : undefined;
       const position = { kind: "none", cause, why } as const;
       return { ...state, inOrder, phase: { name: "connecting", position } };
     }
@@ -166,7 +166,7 @@ export function joinedIn({ phase }: FollowerState): Joined {
 }
 
 /** Causes after which what was applied is still known to be the log up to its seq. */
-const SEQS_STAND: ReadonlySet<ResyncCause> = new Set([
+const IN_ORDER_CAUSES: ReadonlySet<ResyncCause> = new Set([
   "generation_changed",
   "server_changed",
   "log_changed",

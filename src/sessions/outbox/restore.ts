@@ -70,7 +70,7 @@ const MARKED_AT_ONCE_MAX = 1000;
  * Of these logs each seq names one entry, because nothing is published under another server process or
  * replication ID. One that fell in the same process may have given a seq to a second entry.
  */
-const SEQS_STAND: ReadonlySet<RestoreCause> = new Set([
+const IN_ORDER_CAUSES: ReadonlySet<RestoreCause> = new Set([
   "log_missing",
   "server_changed",
   "restore_abandoned",
@@ -129,7 +129,7 @@ export async function restoreLog(
     { role: "relay" },
     async (queries) => {
       const recordedMs = await recordCoverageGap(queries, Math.max(inherited, lost));
-      const inOrder = SEQS_STAND.has(found.cause);
+      const inOrder = IN_ORDER_CAUSES.has(found.cause);
       const replaced = await beginGeneration(queries, { generation, inOrder });
       return { declaredMs: recordedMs, replaced };
     },
