@@ -98,16 +98,16 @@ class RedisLogConnection implements LogConnection {
     group: string,
     afterId: string,
     row: NodeRow,
-    previous: string | undefined,
+    earlier: readonly string[],
   ): Promise<void> {
     const { log, nodes } = this.#keys;
     // One transaction, so that a group without a row always belongs to a dead node.
     const transaction = this.#redis.client.multi();
     transaction.hset(nodes, group, encodeNodeRow(row));
     transaction.xgroup("CREATE", log, group, afterId);
-    if (previous !== undefined) {
-      transaction.hdel(nodes, previous);
-      transaction.xgroup("DESTROY", log, previous);
+    for (const one of earlier) {
+      transaction.hdel(nodes, one);
+      transaction.xgroup("DESTROY", log, one);
     }
     await runAll(this.#redis, COMMAND_TIMEOUT_MS, "XGROUP CREATE", transaction);
   }
@@ -171,8 +171,8 @@ class RedisLogConnection implements LogConnection {
     return quorum === undefined ? 0 : parse("WAIT", z.int(), replies.at(-1));
   }
 
-  async leave(group: string): Promise<void> {
-    await removeGroups(this.#redis, this.#keys, [group]);
+  async leave(groups: readonly string[]): Promise<void> {
+    await removeGroups(this.#redis, this.#keys, groups);
   }
 
   async removeSilent(seenBeforeMs: number): Promise<number> {

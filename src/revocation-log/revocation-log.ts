@@ -142,9 +142,9 @@ export interface LogConnection {
   page(afterId: string | undefined, count: number): Promise<readonly RawEntry[]>;
   /**
    * Creates `group` so that it delivers everything after `afterId`, together with its row, and
-   * removes `previous` with its row. Never creates the log.
+   * removes those that it made `earlier` with their rows. Never creates the log.
    */
-  join(group: string, afterId: string, row: NodeRow, previous: string | undefined): Promise<void>;
+  join(group: string, afterId: string, row: NodeRow, earlier: readonly string[]): Promise<void>;
   /** New entries, at most `count`; waits for the first one for up to `waitMs` (0: not at all). */
   read(group: string, count: number, waitMs: number): Promise<LogRead>;
   /** Entries that were delivered to `group` and never acknowledged, oldest first. */
@@ -159,8 +159,8 @@ export interface LogConnection {
     row: NodeRow,
     quorum: Quorum | undefined,
   ): Promise<number>;
-  /** Removes the group and its row. */
-  leave(group: string): Promise<void>;
+  /** Removes the groups and their rows. */
+  leave(groups: readonly string[]): Promise<void>;
   /** Removes groups and rows of nodes that were last seen before `seenBeforeMs` (server's clock). */
   removeSilent(seenBeforeMs: number): Promise<number>;
   close(): void;

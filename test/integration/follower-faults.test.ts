@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { RedisServer } from "../../dev/redis-server.js";
 import { waitUntil } from "../../dev/wait-for.js";
+import { redisConnections } from "../../src/revocation-log/connection-redis.js";
+import { revocationLogInRedis } from "../../src/revocation-log/revocation-log-redis.js";
+import { RevocationLogError, type RevocationLog } from "../../src/revocation-log/revocation-log.js";
+import { systemClock } from "../../src/runtime/clock.js";
 import type { PublishOutcome } from "../../src/revocation-log/publisher.js";
 import {
   KEYS,
@@ -262,4 +266,42 @@ describe("a clock that is set", () => {
       await other.follower.close();
     }
   });
+});
+
+it("leaves no row behind where a group could not be made in between", async () => {
+  const inRedis = revocationLogInRedis(redisConnections({ url: server.url }), KEYS, systemClock);
+  let fails = false;
+  const log: RevocationLog = {
+    connect: async () => {
+      const connection = await inRedis.connect();
+      const join = connection.join.bind(connection);
+      return Object.assign(connection, {
+        join: (...args: Parameters<typeof join>) => {
+          if (!fails) return join(...args);
+          fails = false;
+          return Promise.reject(new RevocationLogError("unavailable", "cut off"));
+        },
+      });
+    },
+  };
+  const one = follow(server.url, { log });
+  try {
+    await one.untilFresh();
+    const { group: first = "" } = one.follower.status();
+    fails = true;
+    await redis(server.url, "XGROUP", "DESTROY", KEYS.log, first);
+    await one.until(
+      "another group",
+      ({ follower }) => follower.status().group?.endsWith(":3") === true,
+    );
+    await one.until("following", ({ follower }) => follower.status().state === "following");
+    const { group } = one.follower.status();
+    const names = await redis(server.url, "HKEYS", KEYS.nodes);
+    expect(names).toContain(group);
+    expect(names).not.toContain(first);
+  } finally {
+    await one.follower.close();
+  }
+  const left = await redis(server.url, "HKEYS", KEYS.nodes);
+  expect(left).toEqual([following.follower.status().group]);
 });

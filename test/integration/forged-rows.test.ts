@@ -60,7 +60,7 @@ async function joined(group: string): Promise<LogConnection> {
   const connection = await log.connect();
   closing.push(() => connection.close());
   const lastId = (await connection.page(undefined, 10)).at(-1)?.id ?? "";
-  await connection.join(group, lastId, row(1), undefined);
+  await connection.join(group, lastId, row(1), []);
   return connection;
 }
 async function readAndApply(connection: LogConnection, group: string, seq: number): Promise<void> {

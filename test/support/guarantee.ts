@@ -124,22 +124,23 @@ function figuresOf(history: readonly PastFault[], revoked: readonly Revoked[]): 
     const its = revoked.filter((one) => spans.some((isIn) => isIn(one.askedAtMs)));
     const slowestMs = Math.max(0, ...its.map((one) => one.acknowledgedAtMs - one.askedAtMs));
     const refusedMs = its.flatMap(({ pollers }) => pollers.map(longestWithoutDecisionMs));
-    const complete = its.filter(({ receipt }) => receipt && unconfirmedIn(receipt) === "");
-    const named = its.flatMap(({ receipt }) => (receipt ? [unconfirmedIn(receipt)] : ["unknown"]));
-    const others = [...new Set(named.filter((one) => one !== ""))].sort().join("; ");
+    const outcomes = its.map(({ receipt }) => (receipt ? outcomeOf(receipt) : "rows not readable"));
+    const counts = [...new Set(outcomes)]
+      .sort()
+      .map((what) => `${outcomes.filter((one) => one === what).length} × ${what}`);
     return (
       `    ${name}, ${spans.length} times: the slowest acknowledgement ${formatMs(slowestMs)}, ` +
-      `the longest 503 ${formatMs(Math.max(0, ...refusedMs))}, receipts of all nodes ` +
-      `${complete.length} of ${its.length}${others === "" ? "" : ` (the others: ${others})`}`
+      `the longest 503 ${formatMs(Math.max(0, ...refusedMs))}, receipts: ${counts.join("; ") || "none"}`
     );
   });
   return ["by fault:", ...lines].join("\n");
 }
 
-/** "node-1 silent, node-2 pending"; empty: every node has confirmed it. */
-function unconfirmedIn({ pending, silent }: Receipt): string {
+/** "node-1 silent, node-2 pending", or that every node has confirmed it. */
+function outcomeOf({ pending, silent }: Receipt): string {
   const of = (state: string) => (one: { readonly node: string }) => `${one.node} ${state}`;
-  return [...silent.map(of("silent")), ...pending.map(of("pending"))].sort().join(", ");
+  const named = new Set([...silent.map(of("silent")), ...pending.map(of("pending"))]);
+  return named.size === 0 ? "confirmed by all" : [...named].sort().join(", ");
 }
 
 /** From the first to the last of answers in a row that neither allow nor refuse the token. */

@@ -108,6 +108,22 @@ export const INITIAL_STATE: FollowerState = {
   groupsMade: 0,
 };
 
+/** The n-th group that a process makes, from 1 on. */
+export function groupName(prefix: string, n: number): string {
+  return `${prefix}:${n}`;
+}
+
+const LAST_GROUPS_MAX = 8;
+
+/**
+ * The groups made last, the newest first. Any of them may still be there: a join that failed may have been
+ * done or not, and a server that was promoted may not know of a removal.
+ */
+export function lastGroups(prefix: string, groupsMade: number): readonly string[] {
+  const count = Math.min(groupsMade, LAST_GROUPS_MAX);
+  return Array.from({ length: count }, (_, at) => groupName(prefix, groupsMade - at));
+}
+
 /** The state after `event`. Pure. Throws where the event cannot happen in this state: a bug. */
 export function next(state: FollowerState, event: FollowerEvent): FollowerState {
   const { phase } = state;

@@ -4,7 +4,7 @@
  */
 import { elapsedAtLeastMs, momentOf, type Clock, type Moment } from "../../runtime/clock.js";
 import { applyEntry } from "./apply-entry.js";
-import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
+import { groupName, INITIAL_STATE, joinedIn, lastGroups, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
 import type { RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
@@ -171,8 +171,7 @@ export class Follower {
       if (!this.#isClosing()) await this.#follow(connection);
       this.#on({ kind: "lost" });
       if (!this.#isClosing()) return false;
-      const { group } = this.#state;
-      if (group !== undefined) await connection.leave(group);
+      await connection.leave(lastGroups(this.#options.groupPrefix, this.#state.groupsMade));
       return true;
     } catch (error) {
       this.#failed(error);
@@ -262,16 +261,18 @@ export class Follower {
 
   /** Reads the whole log, unless all but its tail is applied; then makes the group behind that. */
   async #pageAndJoin(connection: LogConnection, { serverMs }: LogFacts): Promise<void> {
-    const { phase, group: previous, groupsMade } = this.#state;
+    const { phase, groupsMade } = this.#state;
     if (phase.name !== "paging") return;
     const { meta, position, tail } = phase;
     const { observer } = this.#options;
     if (tail === undefined) observer.resync(position.cause, position.why);
     else observer.continued();
     const { lastId, seq } = tail ?? (await this.#page(connection, meta));
-    const group = `${this.#options.groupPrefix}:${groupsMade + 1}`;
+    const { groupPrefix } = this.#options;
+    const earlier = lastGroups(groupPrefix, groupsMade);
+    const group = groupName(groupPrefix, groupsMade + 1);
     this.#on({ kind: "paged", seq, group });
-    await connection.join(group, lastId, this.#row(serverMs), previous);
+    await connection.join(group, lastId, this.#row(serverMs), earlier);
     this.#on({ kind: "joined" });
   }
 

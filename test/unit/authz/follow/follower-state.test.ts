@@ -1,7 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
 import {
+  groupName,
   INITIAL_STATE,
   joinedIn,
+  lastGroups,
   next,
   type FollowerEvent,
   type FollowerState,
@@ -183,4 +185,10 @@ describe("a follower of a log that was restored", () => {
     const third = restored({ generation: "g3" }, { generation: "g2", seq: 6 });
     expect(back(third, { kind: "lost" }, again)).toEqual(tail);
   });
+});
+
+it("names the groups that a process made last, the newest first", () => {
+  expect(lastGroups("n:0", 0)).toEqual([]);
+  expect(lastGroups("n:0", 2)).toEqual([groupName("n:0", 2), groupName("n:0", 1)]);
+  expect(lastGroups("n:0", 20)).toHaveLength(8);
 });
