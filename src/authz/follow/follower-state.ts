@@ -78,6 +78,8 @@ export interface FollowerState {
   /** The group made last, joined or not. */
   readonly group: string | undefined;
   readonly groupsMade: number;
+  /** Up to which of them: the last one that was joined. */
+  readonly groupsJoined: number;
 }
 
 export type FollowerEvent =
@@ -106,6 +108,7 @@ export const INITIAL_STATE: FollowerState = {
   freshness: { provenAt: undefined, coversFromMs: 0 },
   group: undefined,
   groupsMade: 0,
+  groupsJoined: 0,
 };
 
 /** The n-th group that a process makes, from 1 on. */
@@ -113,15 +116,25 @@ export function groupName(prefix: string, n: number): string {
   return `${prefix}:${n}`;
 }
 
-const LAST_GROUPS_MAX = 8;
+/** A server that was promoted may not know of the last removals. */
+const JOINED_MAX = 8;
+/** Attempts to join may fail for long, as where replicas are missing. */
+const ATTEMPTED_MAX = 32;
 
 /**
- * The groups made last, the newest first. Any of them may still be there: a join that failed may have been
- * done or not, and a server that was promoted may not know of a removal.
+ * The groups that may still be there, for the next one to replace: those joined last, and those of joins
+ * that failed since, which may have been made or not.
  */
-export function lastGroups(prefix: string, groupsMade: number): readonly string[] {
-  const count = Math.min(groupsMade, LAST_GROUPS_MAX);
-  return Array.from({ length: count }, (_, at) => groupName(prefix, groupsMade - at));
+export function groupsLeft(
+  prefix: string,
+  { groupsMade, groupsJoined }: Pick<FollowerState, "groupsMade" | "groupsJoined">,
+): readonly string[] {
+  const joined = Math.min(groupsJoined, JOINED_MAX);
+  const attempted = Math.min(groupsMade - groupsJoined, ATTEMPTED_MAX);
+  return [
+    ...Array.from({ length: joined }, (_, at) => groupName(prefix, groupsJoined - at)),
+    ...Array.from({ length: attempted }, (_, at) => groupName(prefix, groupsMade - at)),
+  ];
 }
 
 /** The state after `event`. Pure. Throws where the event cannot happen in this state: a bug. */
@@ -151,7 +164,9 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
       if (phase.name !== "paging" || group === undefined) throw new Error("joined without a log");
       const { meta, server } = phase;
       const joined: Joined = { kind: "joined", group, meta, server };
-      return { ...state, inOrder: meta, phase: { name: "following", position: joined } };
+      const { groupsMade: groupsJoined } = state;
+      const following = { name: "following", position: joined } as const;
+      return { ...state, inOrder: meta, groupsJoined, phase: following };
     }
     case "advanced": {
       const applied = { generation: joinedIn(state).meta.generation, seq: event.seq };

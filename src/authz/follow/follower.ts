@@ -4,7 +4,7 @@
  */
 import { elapsedAtLeastMs, momentOf, type Clock, type Moment } from "../../runtime/clock.js";
 import { applyEntry } from "./apply-entry.js";
-import { groupName, INITIAL_STATE, joinedIn, lastGroups, next } from "./follower-state.js";
+import { groupName, groupsLeft, INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
 import type { RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
@@ -171,7 +171,7 @@ export class Follower {
       if (!this.#isClosing()) await this.#follow(connection);
       this.#on({ kind: "lost" });
       if (!this.#isClosing()) return false;
-      await connection.leave(lastGroups(this.#options.groupPrefix, this.#state.groupsMade));
+      await connection.leave(groupsLeft(this.#options.groupPrefix, this.#state));
       return true;
     } catch (error) {
       this.#failed(error);
@@ -269,7 +269,7 @@ export class Follower {
     else observer.continued();
     const { lastId, seq } = tail ?? (await this.#page(connection, meta));
     const { groupPrefix } = this.#options;
-    const earlier = lastGroups(groupPrefix, groupsMade);
+    const earlier = groupsLeft(groupPrefix, this.#state);
     const group = groupName(groupPrefix, groupsMade + 1);
     this.#on({ kind: "paged", seq, group });
     await connection.join(group, lastId, this.#row(serverMs), earlier);

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "@jest/globals";
 import {
-  groupName,
+  groupsLeft,
   INITIAL_STATE,
   joinedIn,
-  lastGroups,
   next,
   type FollowerEvent,
   type FollowerState,
@@ -187,8 +186,21 @@ describe("a follower of a log that was restored", () => {
   });
 });
 
-it("names the groups that a process made last, the newest first", () => {
-  expect(lastGroups("n:0", 0)).toEqual([]);
-  expect(lastGroups("n:0", 2)).toEqual([groupName("n:0", 2), groupName("n:0", 1)]);
-  expect(lastGroups("n:0", 20)).toHaveLength(8);
+describe("the groups that may be left", () => {
+  const left = (groupsMade: number, groupsJoined: number): readonly string[] =>
+    groupsLeft("n:0", { groupsMade, groupsJoined });
+
+  it("are none of a process that made none", () => {
+    expect(left(0, 0)).toEqual([]);
+  });
+
+  it("are the one that was joined and those of the attempts since", () => {
+    expect(left(3, 1)).toEqual(["n:0:1", "n:0:3", "n:0:2"]);
+  });
+
+  it("are a bounded number, the one that was joined among them however many attempts failed", () => {
+    expect(left(1000, 900)).toHaveLength(40);
+    expect(left(1000, 900)).toContain("n:0:900");
+    expect(left(1000, 900)).toContain("n:0:1000");
+  });
 });
