@@ -224,7 +224,8 @@ describe("Redis that comes back", () => {
     expect(generation).toBe(one.restores.at(-1)?.generation);
     await running.until(
       "the new generation",
-      ({ follower }) => follower.stalenessMs() < 1000 && running.resyncs.length > 1,
+      ({ follower }) =>
+        follower.stalenessMs() < 1000 && follower.status().generation === generation,
     );
     expect((await seeLog(server.url)).eventIds).toContain(all[0]?.eventId);
   });
