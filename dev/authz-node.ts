@@ -12,6 +12,8 @@ export interface AuthzNodeOptions {
   readonly listen?: string;
   /** Further settings by their SEKISHO_ names; these win. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** The folder of another version. */
+  readonly installation?: string;
 }
 
 /** One `sekisho authz` as a process of its own, from the compiled program. */
@@ -31,7 +33,7 @@ export class AuthzNode extends SekishoProgram {
   /** Starts it and waits until it listens, which is before it is ready. */
   static async start(options: AuthzNodeOptions): Promise<AuthzNode> {
     const { nodeId } = options;
-    const started = startSekisho(`sekisho authz (${nodeId})`, ["authz"], {
+    const settings = {
       SEKISHO_LISTEN: options.listen ?? "127.0.0.1:0",
       SEKISHO_OPS_LISTEN: "127.0.0.1:0",
       SEKISHO_REDIS_URL: options.redisUrl,
@@ -40,7 +42,9 @@ export class AuthzNode extends SekishoProgram {
       SEKISHO_JWKS_FILE: options.mint.jwksFile,
       SEKISHO_NODE_ID: nodeId,
       ...options.settings,
-    });
+    };
+    const name = `sekisho authz (${nodeId})`;
+    const started = startSekisho(name, ["authz"], settings, options.installation);
     return new AuthzNode(nodeId, started, await untilListening(started, START_TIMEOUT_MS));
   }
 }

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { provideBuild } from "./provide-build.mjs";
 import { provideCurl } from "./provide-curl.mjs";
 import { provideDependencies } from "./provide-dependencies.mjs";
+import { provideEarlierVersion } from "./provide-earlier-version.mjs";
 import { provideEnvoy } from "./provide-envoy.mjs";
 import { providePostgresql } from "./provide-postgresql.mjs";
 import { provideRedisServer } from "./provide-redis-server.mjs";
@@ -30,6 +31,7 @@ const JEST_REPORT = "dist/jest-report.json";
 const JEST_REPORT_E2E = "dist/jest-report-e2e.json";
 const JEST_REPORT_GUARANTEE = "dist/jest-report-guarantee.json";
 const JEST_REPORT_ATTACKS = "dist/jest-report-attacks.json";
+const JEST_REPORT_UPGRADE = "dist/jest-report-upgrade.json";
 
 /**
  * What is run, with Node's own arguments first. `redisMayBeGiven`: works against the Redis that
@@ -65,6 +67,12 @@ const PROGRAMS = {
     needs: ["redis", "envoy"],
     args: jest(JEST_REPORT_ATTACKS, "--runInBand", "test/attacks"),
   },
+  // Programs of the last version beside those of this one. Needs the git history.
+  upgrade: {
+    redisMayBeGiven: false,
+    needs: ["redis", "postgresql", "earlier version"],
+    args: jest(JEST_REPORT_UPGRADE, "--runInBand", "test/upgrade"),
+  },
 };
 
 /** 128 + n: signal n ended the program. */
@@ -75,7 +83,11 @@ const EXIT_CODES_OF_SIGNALS = 128;
  * end-to-end tests, which start whole deployments and judge their times, do not run beside the others.
  */
 const ALL_TESTS = [
-  jest(JEST_REPORT, "--maxWorkers=2", "--testPathIgnorePatterns=/test/(attacks|e2e|guarantee)/"),
+  jest(
+    JEST_REPORT,
+    "--maxWorkers=2",
+    "--testPathIgnorePatterns=/test/(attacks|e2e|guarantee|upgrade)/",
+  ),
   jest(JEST_REPORT_E2E, "--maxWorkers=2", "test/e2e"),
 ];
 
@@ -86,6 +98,7 @@ const REPORTS = {
   test: [JEST_REPORT, JEST_REPORT_E2E],
   guarantee: [JEST_REPORT_GUARANTEE],
   attacks: [JEST_REPORT_ATTACKS],
+  upgrade: [JEST_REPORT_UPGRADE],
 };
 
 /** What Node.js is given. */
@@ -109,7 +122,7 @@ const SET_UP_ALONE = {
   args: undefined,
 };
 
-const USAGE = `usage: node dev/run.mjs demo|test|guarantee|attacks|bench [arguments of the program]
+const USAGE = `usage: node dev/run.mjs demo|test|guarantee|attacks|upgrade|bench [arguments of the program]
        node dev/run.mjs setup [--print-env]`;
 
 /**
@@ -119,6 +132,7 @@ const USAGE = `usage: node dev/run.mjs demo|test|guarantee|attacks|bench [argume
 const NEEDS_OF_TESTS = [
   [/^(\.\/)?test\/(unit\b|architecture\.test|outgoing-names\.test)/, []],
   [/^(\.\/)?test\/contract\b/, ["redis", "postgresql"]],
+  [/^(\.\/)?test\/upgrade\b/, ["redis", "postgresql", "earlier version"]],
 ];
 
 const ALL_NEEDS = ["redis", "postgresql", "curl", "envoy"];
@@ -130,13 +144,13 @@ function needsOfTests(args) {
   const needs = paths.flatMap(
     (path) => NEEDS_OF_TESTS.find(([folder]) => folder.test(path))?.[1] ?? ALL_NEEDS,
   );
-  return ALL_NEEDS.filter((need) => needs.includes(need));
+  return [...new Set(needs)];
 }
 
 /**
  * What may have to be supplied by hand comes first, before a minute has gone into the rest.
  * Returns the environment in which the program finds what was set up.
- * @param {string[]} needs of ALL_NEEDS
+ * @param {string[]} needs of ALL_NEEDS, and `earlier version`
  */
 async function setUp({ env, stop, report, redisMayBeGiven, needs }) {
   const context = { root: ROOT, env, stop };
@@ -169,6 +183,13 @@ async function setUp({ env, stop, report, redisMayBeGiven, needs }) {
   }
   await report("dependencies", (doing) => provideDependencies(context, doing));
   await report("build", (doing) => provideBuild(context, doing));
+  if (needs.includes("earlier version")) {
+    await report("earlier version", async (doing) => {
+      const { path, outcome } = await provideEarlierVersion(context, doing);
+      found.EARLIER_VERSION = path;
+      return outcome;
+    });
+  }
   return found;
 }
 

@@ -19,18 +19,27 @@ const listeningSchema = z.object({
 /** Where a program listens, from its own log line. */
 export type Listening = z.infer<typeof listeningSchema>;
 
-/** A command of the compiled program, with these settings and none of the caller's own. */
+/**
+ * A command of the compiled program, with these settings and none of the caller's own.
+ * `installation`: the folder of another version.
+ */
 export function startSekisho(
   name: string,
   args: readonly string[],
   settings: Readonly<Record<string, string>>,
+  installation = repositoryRoot(),
 ): StartedProcess {
   return new StartedProcess({
     name,
     file: process.execPath,
-    args: [join(repositoryRoot(), "dist", "src", "main.js"), ...args],
+    args: [mainIn(installation), ...args],
     env: { ...environmentWithoutSettings(process.env), ...settings },
   });
+}
+
+/** The compiled program of the version in this folder. */
+export function mainIn(installation: string): string {
+  return join(installation, "dist", "src", "main.js");
 }
 
 /** The environment without SEKISHO_ names: the caller's own settings must not leak in. */

@@ -24,7 +24,12 @@ export interface SessionsServiceOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** SIGKILL as soon as this is aborted, also while it starts. */
   readonly killed?: AbortSignal;
+  /** The folder of another version. */
+  readonly installation?: string;
 }
+
+/** Of a command that uses the database. */
+type CommandOptions = Pick<SessionsServiceOptions, "database" | "settings" | "installation">;
 
 const operatorSchema = z.object({
   tenant: z.string(),
@@ -62,7 +67,7 @@ export class SessionsService extends SekishoProgram {
  * as database the service must not be running: the folder has room for one program.
  */
 export async function createOperator(
-  options: Pick<SessionsServiceOptions, "database" | "settings">,
+  options: CommandOptions,
   login: string,
 ): Promise<FirstOperator> {
   const args = ["sessions", "admin", "create", "--login", login, "--json"];
@@ -74,7 +79,7 @@ export async function createOperator(
 /** Runs a command of `sekisho` that uses the database; `output`: the last lines that it printed. */
 export async function runToEnd(
   args: readonly string[],
-  options: Pick<SessionsServiceOptions, "database" | "settings">,
+  options: CommandOptions,
 ): Promise<{ readonly exit: Exit; readonly output: string }> {
   const started = run(`sekisho ${args.join(" ")}`, args, options);
   try {
@@ -99,7 +104,7 @@ function run(
   options: Partial<SessionsServiceOptions> & Pick<SessionsServiceOptions, "database">,
 ): StartedProcess {
   const { database, redisUrl, listen, keySecret } = options;
-  return startSekisho(name, args, {
+  const settings = {
     SEKISHO_SESSIONS_LISTEN: listen ?? "127.0.0.1:0",
     SEKISHO_SESSIONS_OPS_LISTEN: "127.0.0.1:0",
     ...(redisUrl === undefined ? {} : { SEKISHO_REDIS_URL: redisUrl }),
@@ -110,5 +115,6 @@ function run(
       ? { SEKISHO_DATABASE_URL: database.url }
       : { SEKISHO_DATA_DIR: database.folder }),
     ...options.settings,
-  });
+  };
+  return startSekisho(name, args, settings, options.installation);
 }

@@ -49,16 +49,15 @@ CREATE TABLE sekisho.sessions (
   created_at timestamptz(3) NOT NULL,
   last_used_at timestamptz(3) NOT NULL,
   last_used_address text NOT NULL,
-  -- That of the newest refresh token.
+  -- Which refresh tokens are the present ones, and since when.
   refresh_generation bigint NOT NULL,
+  rotated_at timestamptz(3) NOT NULL,
   idle_expires_at timestamptz(3) NOT NULL,
   expires_at timestamptz(3) NOT NULL,
   -- Opened with a one-time password: may do nothing but replace it.
   password_change_only boolean NOT NULL,
   ended_at timestamptz(3),
   ended_by text,
-  -- The revocation that says so; NULL: none that was decided here.
-  ended_event uuid,
   PRIMARY KEY (tenant_id, session_id),
   FOREIGN KEY (tenant_id, user_id) REFERENCES sekisho.users,
   CHECK ((ended_at IS NULL) = (ended_by IS NULL))
@@ -77,28 +76,14 @@ CREATE TABLE sekisho.refresh_tokens (
   -- SHA-256 of the token; the token itself is nowhere.
   token_hash bytea NOT NULL CHECK (octet_length(token_hash) = 32),
   session_id sekisho.id NOT NULL,
-  -- Each token of a session has its own, one higher than any before.
   generation bigint NOT NULL,
-  -- The generation of the token that it was given for; NULL: the login's.
-  predecessor bigint,
-  -- How many retries led to it.
-  retries integer NOT NULL,
   issued_at timestamptz(3) NOT NULL,
   expires_at timestamptz(3) NOT NULL,
-  -- When it was used, or another one took its place; NULL: live.
-  replaced_at timestamptz(3),
-  -- One of its successors was used while others were live: no retry gives another one.
-  successor_used boolean NOT NULL,
   PRIMARY KEY (tenant_id, token_hash),
   FOREIGN KEY (tenant_id, session_id) REFERENCES sekisho.sessions ON DELETE CASCADE
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX refresh_tokens_of_session
-  ON sekisho.refresh_tokens (tenant_id, session_id, generation);
---> statement-breakpoint
--- Few of however many that were used.
-CREATE INDEX live_refresh_tokens ON sekisho.refresh_tokens (tenant_id, session_id)
-  WHERE replaced_at IS NULL;
+CREATE INDEX refresh_tokens_of_session ON sekisho.refresh_tokens (tenant_id, session_id);
 --> statement-breakpoint
 CREATE INDEX refresh_tokens_expiring ON sekisho.refresh_tokens (expires_at);
 --> statement-breakpoint
@@ -112,21 +97,17 @@ CREATE TABLE sekisho.revocations (
   session_id sekisho.id,
   epoch bigint CHECK (epoch BETWEEN 0 AND 9007199254740991),
   -- Unix seconds, as in the log and in the tokens' iat.
-  issued_before bigint CHECK (issued_before BETWEEN 0 AND 9007199254740991),
+  issued_before bigint,
   at timestamptz(3) NOT NULL,
   reason text,
   actor text,
   -- service: decided here; log: found in the log (break-glass, or a log that stood alone before).
   origin text NOT NULL CHECK (origin IN ('service', 'log')),
-  -- When, in which generation of the log and with which seq it was published while log_records meant
-  -- that generation; NULL is the outbox. A restore carries it over into the generations that follow.
+  -- When Redis was seen to have it; NULL is the outbox.
   published_at timestamptz(3),
-  published_generation text,
-  published_seq bigint CHECK (published_seq > 0),
   PRIMARY KEY (tenant_id, event_id),
   CHECK (kind <> 'session_revoked' OR session_id IS NOT NULL),
-  CHECK (kind <> 'user_revoked' OR (user_id IS NOT NULL AND (epoch IS NOT NULL OR issued_before IS NOT NULL))),
-  CHECK (num_nulls(published_at, published_generation, published_seq) IN (0, 3))
+  CHECK (kind <> 'user_revoked' OR (user_id IS NOT NULL AND (epoch IS NOT NULL OR issued_before IS NOT NULL)))
 );
 --> statement-breakpoint
 CREATE INDEX revocations_pending ON sekisho.revocations (partition, at, tenant_id, event_id)
@@ -186,50 +167,18 @@ CREATE TABLE sekisho.signing_keys (
   published_until timestamptz(3) NOT NULL
 );
 --> statement-breakpoint
--- Which of its histories the server writes: every promotion of a standby begins another timeline.
--- 'unknown' where this PostgreSQL does not say.
-CREATE FUNCTION sekisho.timeline() RETURNS text LANGUAGE plpgsql STABLE AS $$
-BEGIN
-  RETURN left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8);
-EXCEPTION WHEN OTHERS THEN
-  RETURN 'unknown';
-END $$;
---> statement-breakpoint
 -- What the database knows of each partition's log in Redis: a log behind this has lost something.
 CREATE TABLE sekisho.log_records (
   partition integer PRIMARY KEY,
   generation text,
-  -- The generation that a restore is making. Until it has been recorded the database means no log,
-  -- and nothing counts as published.
-  restoring_generation text,
   seq bigint NOT NULL,
   -- Up to which entry the log was searched for revocations that are not from here.
   imported_entry_id text,
-  -- On which timeline it was searched last. On another one the database may have forgotten what is
-  -- in the log, and nothing is revoked until that is imported.
-  searched_timeline text NOT NULL DEFAULT sekisho.timeline(),
-  -- What was published before this time, by this database's clock, is imported. A token that a
-  -- refresh issues is no younger. Until the first search: when the first restore began.
-  searched_at timestamptz(3) NOT NULL DEFAULT now(),
   -- What the next restore must own up to: tokens issued before it are answered as stale.
   covers_from timestamptz(3),
   -- Set by after-restore: the log has to be restored even if it looks sound.
   restore_requested_at timestamptz(3),
   restored_at timestamptz(3)
-);
---> statement-breakpoint
--- The nodes in the log of a partition, as the relay saw them last. Those of another generation than
--- log_records names may still follow the log that was left: receipts name them.
-CREATE TABLE sekisho.log_nodes (
-  partition integer NOT NULL,
-  node text COLLATE "C" NOT NULL,
-  generation text NOT NULL,
-  max_staleness_ms bigint NOT NULL,
-  on_stale text NOT NULL CHECK (on_stale IN ('deny', 'allow', 'error')),
-  -- That log was closed for its nodes: they are stale if they live.
-  retired boolean NOT NULL,
-  seen_at timestamptz(3) NOT NULL,
-  PRIMARY KEY (partition, node)
 );
 --> statement-breakpoint
 INSERT INTO sekisho.tenants VALUES ('sekisho', 'Sekisho: the operators', now());

@@ -36,7 +36,7 @@ DECLARE
   name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['tenants', 'users', 'credentials', 'sessions', 'refresh_tokens',
-                              'revocations', 'audit', 'login_failures', 'signing_keys', 'log_records', 'log_nodes'] LOOP
+                              'revocations', 'audit', 'login_failures', 'signing_keys', 'log_records'] LOOP
     EXECUTE format('ALTER TABLE sekisho.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE sekisho.%I FORCE ROW LEVEL SECURITY', name);
   END LOOP;
@@ -53,9 +53,9 @@ GRANT SELECT ON sekisho.tenants TO sekisho_tenant;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.users, sekisho.credentials, sekisho.sessions TO sekisho_tenant;
 --> statement-breakpoint
-GRANT SELECT, INSERT ON sekisho.revocations, sekisho.audit TO sekisho_tenant;
+GRANT SELECT, INSERT ON sekisho.refresh_tokens, sekisho.revocations, sekisho.audit TO sekisho_tenant;
 --> statement-breakpoint
-GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.refresh_tokens, sekisho.login_failures TO sekisho_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.login_failures TO sekisho_tenant;
 --> statement-breakpoint
 GRANT SELECT, INSERT ON sekisho.tenants TO sekisho_operator;
 --> statement-breakpoint
@@ -70,10 +70,6 @@ GRANT SELECT (tenant_id, session_id, user_id, created_at, ended_at), UPDATE (end
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE ON sekisho.log_records TO sekisho_relay, sekisho_recovery;
 --> statement-breakpoint
-GRANT SELECT (partition, generation, searched_timeline, searched_at) ON sekisho.log_records TO sekisho_tenant;
---> statement-breakpoint
-GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.log_nodes TO sekisho_relay;
---> statement-breakpoint
 GRANT INSERT ON sekisho.revocations TO sekisho_recovery;
 --> statement-breakpoint
 GRANT SELECT, INSERT, UPDATE, DELETE ON sekisho.signing_keys TO sekisho_keys;
@@ -85,10 +81,9 @@ DECLARE
   allowed text[];
 BEGIN
   FOREACH allowed SLICE 1 IN ARRAY ARRAY[
-    ['sekisho_tenant', 'log_records'], ['sekisho_operator', 'tenants'], ['sekisho_operator', 'audit'],
+    ['sekisho_operator', 'tenants'], ['sekisho_operator', 'audit'],
     ['sekisho_relay', 'revocations'], ['sekisho_relay', 'users'], ['sekisho_relay', 'sessions'],
     ['sekisho_relay', 'log_records'], ['sekisho_relay', 'audit'],
-    ['sekisho_relay', 'log_nodes'],
     ['sekisho_keys', 'signing_keys'], ['sekisho_keys', 'audit'],
     ['sekisho_purge', 'sessions'], ['sekisho_purge', 'refresh_tokens'],
     ['sekisho_purge', 'revocations'], ['sekisho_purge', 'login_failures'],

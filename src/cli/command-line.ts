@@ -1,9 +1,8 @@
 /** `sekisho`: the commands, their options, and their exit codes. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { z } from "zod";
 import { ConfigError } from "../runtime/config/config-error.js";
 import { EXIT, type ExitCode } from "../runtime/exit-codes.js";
+import { packageVersion } from "../runtime/package-version.js";
 import type { CommandContext } from "./command-context.js";
 import { addLogCommand } from "./log.js";
 import { addNodesCommand } from "./nodes.js";
@@ -35,7 +34,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitCode>
 function commandLine(context: CommandContext): Command {
   const program = new Command("sekisho")
     .description("Instant JWT revocation for Envoy.")
-    .version(version(), "--version")
+    .version(packageVersion(), "--version")
     .helpOption("-h, --help", "show help")
     .helpCommand(false)
     .exitOverride()
@@ -78,11 +77,4 @@ function commandList(command: Command): string {
     (one) => `  ${one.name().padEnd(width)}${one.description()}\n`,
   );
   return `The commands are:\n${lines.join("")}`;
-}
-
-const packageSchema = z.object({ version: z.string() });
-
-function version(): string {
-  const path = new URL("../../../package.json", import.meta.url);
-  return packageSchema.parse(JSON.parse(readFileSync(path, "utf8"))).version;
 }

@@ -1,11 +1,13 @@
 /** `sekisho nodes`: which node has applied how much of the log. */
 import type { Command } from "commander";
 import type { z } from "zod";
-import { readOperatorPath, type ServiceAddress } from "./operator-config.js";
+import { readOperatorPath, type OperatorPath, type ServiceAddress } from "./operator-config.js";
 import { redisConnections } from "../revocation-log/connection-redis.js";
 import type { RedisSettings } from "../runtime/config/redis-settings.js";
 import { RedisNodeRows } from "../revocation-log/node-rows-redis.js";
-import { nodesAnswerSchema } from "../revocation-log/api-answers.js";
+import { nodeAnswer, nodesAnswerSchema } from "../revocation-log/api-answers.js";
+import { REVOCATION_KINDS } from "../revocation-log/entry.js";
+import { LOG_FORMATS } from "../revocation-log/packed-entry.js";
 import { reportLog, reportNodes } from "../revocation-log/nodes-report.js";
 import { LOG_KEYS } from "../revocation-log/partition.js";
 import { RevocationLogError } from "../revocation-log/revocation-log.js";
@@ -21,15 +23,19 @@ export function addNodesCommand(program: Command, context: CommandContext): void
     .option("--break-glass", "read directly from Redis, past the session service")
     .action(async ({ json, breakGlass }: { json?: true; breakGlass?: true }) => {
       const path = readOperatorPath(context.env, breakGlass === true);
-      const found =
-        path.kind === "service"
-          ? await readFromService(path.service)
-          : await readFromRedis(path.redis.redis);
-      context.end(report(found, json === true));
+      context.end(report(await readNodes(path), json === true));
     });
 }
 
-type Found = z.infer<typeof nodesAnswerSchema> | { readonly problem: string };
+type Answer = z.infer<typeof nodesAnswerSchema>;
+type Found = Answer | { readonly problem: string };
+
+/** Never rejects; bounded in time. */
+export function readNodes(path: OperatorPath, timeoutMs?: number): Promise<Found> {
+  return path.kind === "service"
+    ? readFromService(path.service, timeoutMs)
+    : readFromRedis(path.redis.redis);
+}
 
 function report(found: Found, json: boolean): ExitCode {
   if ("problem" in found) {
@@ -40,8 +46,9 @@ function report(found: Found, json: boolean): ExitCode {
   return EXIT.done;
 }
 
-async function readFromService(service: ServiceAddress): Promise<Found> {
-  const answer = await askService(service, { method: "GET", path: "/v1/admin/nodes" });
+async function readFromService(service: ServiceAddress, timeoutMs?: number): Promise<Found> {
+  const request = { method: "GET", path: "/v1/admin/nodes" } as const;
+  const answer = await askService(service, request, timeoutMs);
   if (!answer.ok) return { problem: answer.message };
   const parsed = nodesAnswerSchema.safeParse(answer.body);
   if (parsed.success) return parsed.data;
@@ -59,15 +66,7 @@ async function readFromRedis(redis: RedisSettings): Promise<Found> {
       return { problem: `the revocation log is ${state}${advice}` };
     }
     const { generation, seq, authority, keptMsAgo, retiredMsAgo } = reportLog(meta, found.serverMs);
-    const nodes = reportNodes(found, meta).map((one) => ({
-      node: one.node,
-      state: one.state,
-      seq: one.seq,
-      group: one.group,
-      seen_ms_ago: one.seenMsAgo,
-      max_staleness_ms: one.maxStalenessMs,
-      on_stale: one.onStale,
-    }));
+    const nodes = reportNodes(found, meta).map(nodeAnswer);
     const log = {
       generation,
       seq,
@@ -84,13 +83,11 @@ async function readFromRedis(redis: RedisSettings): Promise<Found> {
   }
 }
 
-type Answer = z.infer<typeof nodesAnswerSchema>;
-
 /** A log whose stamp is older has no running session service; nodes use the same limit. */
 const UNKEPT_MS = 5000;
 
 /** About the log, and about nodes that are not in it. */
-function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] {
+function remarks({ log, nodes, former_nodes: former = [] }: Answer): readonly string[] {
   const { recorded_generation: recorded, kept_ms_ago: keptMsAgo } = log;
   const lines: string[] = [];
   if (log.retired_ms_ago !== undefined) {
@@ -103,6 +100,7 @@ function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] 
   if (recorded !== undefined && recorded !== log.generation) {
     lines.push("the database names another log: this one is abandoned");
   }
+  lines.push(...unreadByNodes(nodes));
   for (const { node, retired } of former) {
     const then = retired ? "which is retired: stale if alive" : "and may still follow it";
     lines.push(`${node} was last seen in a former log, ${then}`);
@@ -110,9 +108,34 @@ function remarks({ log, former_nodes: former = [] }: Answer): readonly string[] 
   return lines;
 }
 
+/** A line for the nodes of each version that cannot read all that this one writes. */
+function unreadByNodes(nodes: Answer["nodes"]): readonly string[] {
+  const byUnread = new Map<string, Answer["nodes"]>();
+  for (const one of nodes) {
+    const { kinds, formats } = one;
+    const unread = [
+      ...REVOCATION_KINDS.filter((kind) => kinds?.includes(kind) === false),
+      ...LOG_FORMATS.filter((one) => formats?.includes(one) === false).map(
+        (one) => `format ${one}`,
+      ),
+    ].join(", ");
+    if (unread !== "") byUnread.set(unread, [...(byUnread.get(unread) ?? []), one]);
+  }
+  return [...byUnread].map(([unread, unable]) => `${namesOfNodes(unable)} cannot read ${unread}`);
+}
+
+const NAMED_MAX = 8;
+
+/** The first of them by name, and how many there are besides. */
+export function namesOfNodes(nodes: readonly { readonly node: string }[]): string {
+  const names = [...new Set(nodes.map(({ node }) => node))];
+  const [named, more] = [names.slice(0, NAMED_MAX).join(", "), names.length - NAMED_MAX];
+  return more > 0 ? `${named} and ${more} more` : named;
+}
+
 function table(answer: Answer): string {
   const { log, nodes } = answer;
-  const head = ["NODE", "STATE", "APPLIED", "SEEN", "STALE AFTER", "THEN"];
+  const head = ["NODE", "STATE", "APPLIED", "SEEN", "STALE AFTER", "THEN", "VERSION"];
   const cells = nodes.map((one) => [
     one.node,
     one.state.replace("_", " "),
@@ -120,6 +143,7 @@ function table(answer: Answer): string {
     `${one.seen_ms_ago} ms ago`,
     `${one.max_staleness_ms} ms`,
     one.on_stale,
+    one.version ?? "-",
   ]);
   const widths = head.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),

@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { systemClock } from "../runtime/clock.js";
 import { readOperatorPath } from "./operator-config.js";
 import type { CommandContext } from "./command-context.js";
+import { requireReaders, requireYes, type Confirmed } from "./consent.js";
 import type { Revocation } from "../revocation-log/entry.js";
 import type { ExitCode } from "../runtime/exit-codes.js";
 import {
@@ -30,9 +31,8 @@ interface CutOffOptions extends CommonOptions {
   readonly issuedBefore?: number | "now";
 }
 
-interface Confirmed {
-  readonly yes?: true;
-}
+const IF_UNREAD = "where a node cannot read it";
+const YES_IF_UNREAD = `needed ${IF_UNREAD}`;
 
 /** What to revoke, in the two ways to say it. */
 interface Revoking {
@@ -46,7 +46,7 @@ export function addRevokeCommand(program: Command, context: CommandContext): voi
   const revoke = program
     .command("revoke")
     .description("refuse tokens from now on, and end their sessions");
-  const run = async (options: CommonOptions, command: Command, revoking: Revoking): Promise<void> =>
+  const run: Run = async (options, command, revoking) =>
     context.end(await revokeBy(context.env, options, command, revoking));
   addSession(revoke, run);
   addUser(revoke, run);
@@ -57,7 +57,11 @@ export function addRevokeCommand(program: Command, context: CommandContext): voi
   addAll(revoke, run);
 }
 
-type Run = (options: CommonOptions, command: Command, revoking: Revoking) => Promise<void>;
+type Run = (
+  options: CommonOptions & Confirmed,
+  command: Command,
+  revoking: Revoking,
+) => Promise<void>;
 
 function addSession(revoke: Command, run: Run): void {
   withCommonOptions(revoke.command("session"))
@@ -127,7 +131,8 @@ function addToken(revoke: Command, run: Run): void {
   withCommonOptions(revoke.command("token"))
     .description("refuse one token, read from standard input")
     .option("--tenant <id>", "the tenant, if the token's `tenant_id` does not name it", parseId)
-    .action(async (options: CommonOptions & { tenant?: string }, command: Command) => {
+    .option("--yes", YES_IF_UNREAD)
+    .action(async (options: CommonOptions & Confirmed & { tenant?: string }, command: Command) => {
       const raw = await readTokenFromStdin();
       const token = raw === undefined ? undefined : readUnverifiedToken(raw);
       if (raw === undefined || token === undefined) {
@@ -157,7 +162,7 @@ function addClient(revoke: Command, run: Run): void {
       new Option("--tenant <id>", "in this tenant").argParser(parseId).conflicts("allTenants"),
     )
     .option("--all-tenants", "in all tenants")
-    .option("--yes", "needed with --all-tenants")
+    .option("--yes", `needed with --all-tenants, or ${IF_UNREAD}`)
     .action(
       async (
         options: CutOffOptions & Confirmed & { client: string; tenant?: string; allTenants?: true },
@@ -180,7 +185,8 @@ function addTenant(revoke: Command, run: Run): void {
   withCutOff(withCommonOptions(revoke.command("tenant")))
     .description("end all sessions of a tenant and refuse every token issued in it so far")
     .requiredOption("--tenant <id>", "the tenant", parseId)
-    .action(async (options: CutOffOptions & { tenant: string }, command: Command) => {
+    .option("--yes", YES_IF_UNREAD)
+    .action(async (options: CutOffOptions & Confirmed & { tenant: string }, command: Command) => {
       const { tenant } = options;
       await run(options, command, byCutOff(options, { kind: "tenant_revoked", tenant }));
     });
@@ -266,13 +272,9 @@ function cutOff(issuedBefore: number | "now", skewS: number): number {
   return Math.ceil(systemClock.wallMs() / 1000) + skewS + 1;
 }
 
-function requireYes({ yes }: Confirmed, command: Command, consequence: string): void {
-  if (yes !== true) command.error(`error: nothing was done: with --yes, ${consequence}`);
-}
-
 async function revokeBy(
   env: NodeJS.ProcessEnv,
-  options: CommonOptions,
+  options: CommonOptions & Confirmed,
   command: Command,
   { service, redis }: Revoking,
 ): Promise<ExitCode> {
@@ -282,9 +284,14 @@ async function revokeBy(
   const rest = { reason, waitMs, json };
   if (path.kind === "service") {
     if (typeof service === "string") command.error(`error: ${service}`);
+    const { kind } = service;
+    if (kind !== "key_revocation_lifted") {
+      await requireReaders(path, { ...service, kind }, options, command);
+    }
     return revokeThroughService(path.service, { act: service, ...rest });
   }
   if (typeof redis === "string") command.error(`error: ${redis}`);
   const revocation = redis(path.redis.clockSkewS);
+  await requireReaders(path, revocation, options, command);
   return revokeThroughRedis(path.redis, { revocation, breakGlass, ...rest });
 }

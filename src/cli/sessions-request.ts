@@ -28,6 +28,7 @@ export async function askService(
     readonly path: string;
     readonly body?: object;
   },
+  timeoutMs = TIMEOUT_MS,
 ): Promise<ServiceAnswer> {
   // fetch's own error would quote the whole URL, or the header with the token.
   if (!isSendable(new URL(url), token)) return { ok: false, message: NOT_SENDABLE };
@@ -41,7 +42,7 @@ export async function askService(
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       // A redirect would send the token to another server.
       redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await readBounded(response);
     const body: unknown = text === undefined ? undefined : parse(text);
@@ -49,7 +50,7 @@ export async function askService(
     if (response.ok && isComplete) return { ok: true, status: response.status, body };
     return { ok: false, message: explain(response, body, url) };
   } catch (error) {
-    return { ok: false, message: explainFailure(error, url) };
+    return { ok: false, message: explainFailure(error, url, timeoutMs) };
   }
 }
 
@@ -67,14 +68,14 @@ async function readBounded({ body }: Response): Promise<string | undefined> {
   return text + decoder.decode();
 }
 
-function explainFailure(error: unknown, url: string): string {
+function explainFailure(error: unknown, url: string, timeoutMs: number): string {
   const { origin } = new URL(url);
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const message = cause instanceof Error ? cause.message : String(cause);
   const timedOut = error instanceof Error && error.name === "TimeoutError";
   return (
     (timedOut
-      ? `the session service at ${origin} gave no answer within ${TIMEOUT_MS / 1000} s: whether it was done is unknown\n`
+      ? `the session service at ${origin} gave no answer within ${timeoutMs / 1000} s: whether it was done is unknown\n`
       : `the session service at ${origin} cannot be reached: ${message}\n`) +
     "If it cannot wait: --break-glass writes directly to Redis, past the service (SEKISHO_REDIS_URL)"
   );

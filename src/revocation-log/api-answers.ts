@@ -1,5 +1,6 @@
 /** What the session service answers about revocations and nodes: for the service and its client. */
 import { z } from "zod";
+import type { NodeReport } from "./nodes-report.js";
 import { ON_STALE } from "./on-stale.js";
 import { UNCONFIRMED_REASONS } from "./receipt.js";
 
@@ -42,6 +43,10 @@ export const nodesAnswerSchema = z.object({
       max_staleness_ms: z.number(),
       on_stale: z.enum(ON_STALE),
       group: z.string(),
+      version: z.string().optional(),
+      // Left out by the service of an older version.
+      formats: z.array(z.int()).optional(),
+      kinds: z.array(z.string()).optional(),
     }),
   ),
   former_nodes: z
@@ -55,3 +60,28 @@ export const nodesAnswerSchema = z.object({
     )
     .optional(),
 });
+
+/** A node as it is told in `nodesAnswerSchema`. */
+export function nodeAnswer({
+  node,
+  state,
+  seq,
+  group,
+  version,
+  formats,
+  kinds,
+  ...times
+}: NodeReport): z.output<typeof nodesAnswerSchema>["nodes"][number] {
+  return {
+    node,
+    state,
+    seq,
+    seen_ms_ago: times.seenMsAgo,
+    max_staleness_ms: times.maxStalenessMs,
+    on_stale: times.onStale,
+    group,
+    ...(version === undefined ? {} : { version }),
+    formats: [...formats],
+    kinds: [...kinds],
+  };
+}

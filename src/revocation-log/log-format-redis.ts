@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { OpenRedisConnection } from "./connection-redis.js";
 import { RedisNodeRows } from "./node-rows-redis.js";
+import { readByNode } from "./nodes-report.js";
 import type { LogFormat } from "./packed-entry.js";
 import type { PartitionKeys } from "./partition.js";
 import { parse } from "./replies-redis.js";
@@ -36,7 +37,7 @@ export async function setLogFormat(
     const { rows, meta } = await reader.nodeRows();
     if (typeof meta === "string") return { kind: "no_log" };
     const nodes = rows
-      .filter(({ row }) => !(row.formats ?? [1]).includes(format))
+      .filter(({ row }) => !readByNode(row).formats.includes(format))
       .map(({ node }) => node);
     if (nodes.length > 0) return { kind: "not_read", nodes: [...new Set(nodes)].sort() };
     const connection = await open();

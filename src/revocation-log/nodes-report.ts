@@ -1,6 +1,6 @@
 /** The state of every node at one moment, for operators. */
 import { hasApplied, isSilent, type NodeRows } from "./receipt.js";
-import type { LogMeta } from "./revocation-log.js";
+import type { LogMeta, NodeRow } from "./revocation-log.js";
 
 export interface NodeReport {
   readonly node: string;
@@ -11,6 +11,11 @@ export interface NodeReport {
   readonly seenMsAgo: number;
   readonly maxStalenessMs: number;
   readonly onStale: "deny" | "allow" | "error";
+  /** The formats and kinds of entries that it reads. */
+  readonly formats: readonly number[];
+  readonly kinds: readonly string[];
+  /** undefined: the first version, which does not say. */
+  readonly version: string | undefined;
   /** Of the node's process: two processes may share a node id by mistake. */
   readonly group: string;
 }
@@ -35,6 +40,17 @@ export function reportLog(meta: LogMeta, serverMs: number): LogReport {
   };
 }
 
+/** What the first version reads, whose rows do not say. */
+const FIRST_READ = { formats: [1], kinds: ["session_revoked", "user_revoked"] } as const;
+
+/** The formats and kinds of entries that a node reads, by its row. */
+export function readByNode({
+  formats = FIRST_READ.formats,
+  kinds = FIRST_READ.kinds,
+}: Pick<NodeRow, "formats" | "kinds">): Pick<NodeReport, "formats" | "kinds"> {
+  return { formats, kinds };
+}
+
 /** In the order of their groups. */
 export function reportNodes(
   { rows, serverMs }: NodeRows,
@@ -51,6 +67,8 @@ export function reportNodes(
         seenMsAgo: Math.max(0, serverMs - row.seenMs),
         maxStalenessMs: row.maxStalenessMs,
         onStale: row.onStale,
+        version: row.version,
+        ...readByNode(row),
       };
     })
     .sort((a, b) => (a.group < b.group ? -1 : 1));

@@ -113,8 +113,14 @@ export interface NodeRow {
   readonly seq: number;
   readonly maxStalenessMs: number;
   readonly onStale: OnStale;
-  /** As found in Redis: the formats of entries that it reads; the first version reads 1, and says nothing. */
+  /**
+   * As found in Redis: what it reads, by the formats and the kinds of entries. The first version says
+   * nothing: see `readByNode`.
+   */
   readonly formats?: readonly number[] | undefined;
+  readonly kinds?: readonly string[] | undefined;
+  /** As found in Redis: of its package; the first version says nothing. */
+  readonly version?: string | undefined;
 }
 
 /** Rows and groups not seen for this long belong to dead nodes. */

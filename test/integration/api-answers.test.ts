@@ -427,16 +427,15 @@ test("the key set may be kept for a while", async () => {
 
 test("the nodes are an operator's to see, and may be out of sight", async () => {
   const { token } = await api.caller({ role: "operator" });
-  const seen = { seenMsAgo: 20, maxStalenessMs: 1000, onStale: "deny" } as const;
+  const read = { formats: [1], kinds: ["session_revoked"] };
+  const seen = { ...read, seenMsAgo: 20, maxStalenessMs: 1000, onStale: "deny" } as const;
   const log = { generation: "one", seq: 7, authority: "database" } as const;
-  api.nodes = { log, nodes: [{ node: "n1", state: "behind", seq: 6, group: "n1:x:1", ...seen }] };
+  const node = { node: "n1", state: "behind", seq: 6, group: "n1:x:1" } as const;
+  api.nodes = { log, nodes: [{ ...node, ...seen, version: undefined }] };
   const answer = await api.call("GET", "/v1/admin/nodes", { token });
   expect(answer.status).toBe(200);
-  const told = { seen_ms_ago: 20, max_staleness_ms: 1000, on_stale: "deny" };
-  expect(answer.json).toEqual({
-    log,
-    nodes: [{ node: "n1", state: "behind", seq: 6, group: "n1:x:1", ...told }],
-  });
+  const told = { ...read, seen_ms_ago: 20, max_staleness_ms: 1000, on_stale: "deny" };
+  expect(answer.json).toEqual({ log, nodes: [{ ...node, ...told }] });
   api.nodes = undefined;
   expect(await api.call("GET", "/v1/admin/nodes", { token })).toMatchObject({
     status: 503,

@@ -17,6 +17,9 @@ const NODE: NodeReport = {
   maxStalenessMs: 1000,
   onStale: "deny",
   group: "node-1:abc:1",
+  formats: [1, 2],
+  kinds: ["session_revoked"],
+  version: "1.2.3",
 };
 const LOG = { generation: "g", seq: 4, authority: "database" } as const;
 
@@ -58,6 +61,9 @@ test("an operator sees the log and what each node has applied of it", async () =
         max_staleness_ms: 1000,
         on_stale: "deny",
         group: "node-1:abc:1",
+        formats: [1, 2],
+        kinds: ["session_revoked"],
+        version: "1.2.3",
       },
     ],
   });
@@ -77,6 +83,13 @@ test("an operator sees when the log was kept and closed, and who is still in a f
     nodes: [],
     former_nodes: [{ node: "node-9", retired: false, max_staleness_ms: 1000, on_stale: "allow" }],
   });
+});
+
+test("a node of the first version says no version", async () => {
+  answers(() => Promise.resolve({ log: LOG, nodes: [{ ...NODE, version: undefined }] }));
+  const { json } = await ask(operator.token);
+  expect(json).toMatchObject({ nodes: [{ kinds: ["session_revoked"] }] });
+  expect(JSON.stringify(json)).not.toContain("version");
 });
 
 test("a log that nobody follows has no nodes", async () => {

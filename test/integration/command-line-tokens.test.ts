@@ -4,6 +4,8 @@ import { z } from "zod";
 
 import { RedisServer } from "../../dev/redis-server.js";
 import type { RedisConnection } from "../../src/revocation-log/connection-redis.js";
+import { REVOCATION_KINDS } from "../../src/revocation-log/entry.js";
+import { encodeNodeRow } from "../../src/revocation-log/node-row-redis.js";
 import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 import { signedDigestOf } from "../../src/tokens/verified-token-cache.js";
 import { initLog } from "../support/following.js";
@@ -147,6 +149,94 @@ describe("a token", () => {
     expect(err).toContain(told);
     expect(err).not.toContain(token.split(".")[1]);
     expect((await named())["kind"]).toBe("log_opened");
+  });
+});
+
+describe("where a node cannot read it", () => {
+  const TOKEN = unsignedToken({ tenant_id: "acme", jti: "number one" });
+
+  /** As the first version writes it; `age`: since it was seen. */
+  async function addFirstNode(node: string, onStale = "deny", ageMs = 0): Promise<void> {
+    const generation = await connection.client.hget(LOG_KEYS.meta, "generation");
+    const row = { seen: Date.now() - ageMs, generation, seq: 1, max_staleness_ms: 1000 };
+    const group = `${node}:abc123:1`;
+    await connection.client.hset(
+      LOG_KEYS.nodes,
+      group,
+      JSON.stringify({ ...row, on_stale: onStale }),
+    );
+  }
+
+  test.each([
+    [["token"], "`token_revoked`", "of tenant acme"],
+    [[...CLIENT, "--tenant", "acme"], "`client_revoked`", "of tenant acme"],
+    [TENANT, "`tenant_revoked`", "of tenant acme"],
+  ])("%j needs --yes, and says which node and what it does", async (args, kind, whose) => {
+    await addFirstNode("node-1", "deny", -60_000);
+    await addFirstNode("node-2", "allow", -60_000);
+    const refused = await revoke(args, TOKEN);
+    expect([refused.code, refused.out]).toEqual([2, ""]);
+    expect(refused.err).toMatch(
+      /^error: nothing was done: with --yes, node-1, node-2 cannot read /,
+    );
+    for (const told of [kind, whose, "(503; node-2: allow)", "Upgrade nodes first"]) {
+      expect(refused.err).toContain(told);
+    }
+    expect((await named())["kind"]).toBe("log_opened");
+
+    const done = await revoke([...args, "--yes"], TOKEN);
+    expect(done.code).toBe(0);
+    expect(done.err).toMatch(/^sekisho revoke: warning: node-1, node-2 cannot read /);
+    expect(kind).toContain((await named())["kind"]);
+  });
+
+  test.each([[[...KEY, "--yes"]], [["all", "--yes"]], [[...CLIENT, "--all-tenants", "--yes"]]])(
+    "%j warns that its tokens of every tenant are uncertain there",
+    async (args) => {
+      await addFirstNode("node-1", "deny", -60_000);
+      const { code, err } = await revoke(args);
+      expect(code).toBe(0);
+      expect(err).toContain("warning: node-1 cannot read");
+      expect(err).toContain("every token of every tenant");
+    },
+  );
+
+  test("a node that is silent does not count, nor one that reads it", async () => {
+    await addFirstNode("node-1", "deny", 60_000);
+    const row = { seenMs: Date.now() + 60_000, generation: "g", seq: 1, maxStalenessMs: 1000 };
+    const encoded = encodeNodeRow({ ...row, onStale: "deny" });
+    await connection.client.hset(LOG_KEYS.nodes, "node-2:abc123:1", encoded);
+    const { code, err } = await revoke(TENANT);
+    expect([code, err]).toEqual([0, ""]);
+  });
+
+  test("sessions and users are revoked without a word: every version reads that", async () => {
+    await addFirstNode("node-1", "deny", -60_000);
+    const { code, err } = await revoke(["session", "--tenant", "acme", "--session", "s"]);
+    expect([code, err]).toEqual([0, ""]);
+  });
+
+  test("sekisho nodes names it, with what it cannot read, and is no wider than a terminal", async () => {
+    await addFirstNode("node-1", "deny", -60_000);
+    const row = { seenMs: Date.now() + 60_000, generation: "g", seq: 1, maxStalenessMs: 1000 };
+    const encoded = encodeNodeRow({ ...row, onStale: "deny" });
+    await connection.client.hset(LOG_KEYS.nodes, "node-2:abc123:1", encoded);
+    const { out } = await sekisho(["nodes"], { SEKISHO_REDIS_URL: redis.url });
+    const lines = out.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/ THEN +VERSION$/);
+    expect(lines[1]).toMatch(/^node-1 .* deny +-$/);
+    expect(lines[2]).toMatch(/^node-2 .* deny +[0-9]+\.[0-9]+\.[0-9]+/);
+    expect(lines.slice(3)).toEqual([
+      "node-1 cannot read token_revoked, client_revoked, key_revoked, tenant_revoked, all_revoked, format 2",
+    ]);
+    expect(Math.max(...lines.slice(0, 3).map((line) => line.length))).toBeLessThanOrEqual(80);
+    const told = await sekisho(["nodes", "--json"], { SEKISHO_REDIS_URL: redis.url });
+    expect(JSON.parse(told.out)).toMatchObject({
+      nodes: [
+        { formats: [1], kinds: ["session_revoked", "user_revoked"] },
+        { formats: [1, 2], kinds: REVOCATION_KINDS, version: expect.any(String) },
+      ],
+    });
   });
 });
 

@@ -463,10 +463,10 @@ describe("nodes", () => {
     const { code, out } = await withRedis(["nodes"]);
     expect(code).toBe(0);
     const lines = out.trimEnd().split("\n");
-    expect(lines[0]).toMatch(/^NODE +STATE +APPLIED +SEEN +STALE AFTER +THEN$/);
-    expect(lines[1]).toMatch(/^node-a +in step +1\/1 +0 ms ago +1000 ms +deny$/);
-    expect(lines[2]).toMatch(/^node-b +behind +0\/1 +0 ms ago +1000 ms +deny$/);
-    expect(lines[3]).toMatch(/^node-c +silent +1\/1 +\d+ ms ago +1000 ms +deny$/);
+    expect(lines[0]).toMatch(/^NODE +STATE +APPLIED +SEEN +STALE AFTER +THEN +VERSION$/);
+    expect(lines[1]).toMatch(/^node-a +in step +1\/1 +0 ms ago +1000 ms +deny +\d+\.\S+$/);
+    expect(lines[2]).toMatch(/^node-b +behind +0\/1 +0 ms ago +1000 ms +deny +\d+\.\S+$/);
+    expect(lines[3]).toMatch(/^node-c +silent +1\/1 +\d+ ms ago +1000 ms +deny +\d+\.\S+$/);
     expect(lines).toHaveLength(4);
   });
 

@@ -141,6 +141,14 @@ describe("revoke through the session service", () => {
     }
   });
 
+  test("is done where the nodes may not be listed, which is said", async () => {
+    const { accessToken: token } = await running.enter("acme", "deputy", "tenant_admin");
+    const input = (await newUser("acme")).accessToken;
+    const { code, err } = await through(["token"], { token, input });
+    expect(code).toBe(0);
+    expect(err).toMatch(/^Whether every node can read `token_revoked` is unknown: .* 403 /);
+  });
+
   test.each([
     [["tenant", "--tenant", "acme"]],
     [["client", "--client", "one", "--tenant", "acme"]],

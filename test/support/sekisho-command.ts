@@ -1,10 +1,8 @@
 import { spawn } from "node:child_process";
-import { join } from "node:path";
 
 import { repositoryRoot } from "../../dev/repository.js";
-import { environmentWithoutSettings } from "../../dev/sekisho-program.js";
+import { environmentWithoutSettings, mainIn } from "../../dev/sekisho-program.js";
 
-const MAIN = join(repositoryRoot(), "dist", "src", "main.js");
 const STACK = /^\s+at .*(:\d+:\d+|node:internal)/m;
 /** Far longer than any command takes. */
 const END_MS = 90_000;
@@ -16,7 +14,8 @@ export interface Ended {
 }
 
 /**
- * Runs the compiled command to its end; no settings but these reach it. `input`: on standard input.
+ * Runs the compiled command to its end; no settings but these reach it. `input`: on standard input;
+ * `installation`: the folder of another version.
  *
  * @throws Error where it had to be killed, or printed a stack
  */
@@ -24,8 +23,9 @@ export async function sekisho(
   args: readonly string[],
   settings: Readonly<Record<string, string>> = {},
   input = "",
+  installation = repositoryRoot(),
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [mainIn(installation), ...args], {
     env: { ...environmentWithoutSettings(process.env), ...settings },
     stdio: ["pipe", "pipe", "pipe"],
     timeout: END_MS,

@@ -127,7 +127,7 @@ export function judgeRead(
     return resync("log_changed", "the log's horizon or partitions changed");
   }
   if (meta.retiredAtMs !== undefined) return resync("log_changed", "the log was retired");
-  if (meta.authority === "database" && meta.replId !== read.replication.replId) {
+  if (hasAnotherReplId(meta, read)) {
     return resync("server_changed", "Redis was promoted, or its replication was set up anew");
   }
   if (meta.seq < reached.seqBefore) {
@@ -139,6 +139,11 @@ export function judgeRead(
   }
   const verdict = judgeServer(read, meta, required);
   return verdict.kind === "fresh" && reached.full ? { ...verdict, kind: "more" } : verdict;
+}
+
+/** The session service of the first version records no replication ID: see `sameServer`. */
+function hasAnotherReplId({ authority, replId }: LogMeta, { replication }: LogRead): boolean {
+  return authority === "database" && replId !== undefined && replId !== replication.replId;
 }
 
 /** Whether the server that answered must be the one that publishers write to. */

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { nodesAnswerSchema } from "../../revocation-log/api-answers.js";
+import { nodeAnswer, nodesAnswerSchema } from "../../revocation-log/api-answers.js";
 import type { LogReport, NodeReport } from "../../revocation-log/nodes-report.js";
 import type { FormerNode } from "../../revocation-log/receipt.js";
 import { RevocationLogError } from "../../revocation-log/revocation-log.js";
@@ -24,7 +24,7 @@ export interface NodesReader {
 const nodesAnswer = nodesAnswerSchema.register(API_SCHEMAS, {
   id: "Nodes",
   description:
-    "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it is running, and answers by its `on_stale`. `kept_ms_ago`: since the session service last stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database records; if it differs from `generation`, this Redis has been left. `former_nodes` were last seen in a log that has been left, and not in this one yet; unless that log is `retired`, they may be fresh there.",
+    "`seq`: the last entry of the log, and the last one that each node has applied. A `silent` node is stale if it is running, and answers by its `on_stale`. `formats` and `kinds`: the entries that it reads; it is uncertain about what others revoke, and answers that by its `on_stale`. A node of the first version leaves out its `version`. `kept_ms_ago`: since the session service last stamped the log, which it does once a second. `retired_ms_ago`: since the log was closed for its nodes. `recorded_generation`: of the log that the database records; if it differs from `generation`, this Redis has been left. `former_nodes` were last seen in a log that has been left, and not in this one yet; unless that log is `retired`, they may be fresh there.",
 });
 
 export function addNodes(routes: Routes, reader: NodesReader): void {
@@ -49,7 +49,7 @@ export function addNodes(routes: Routes, reader: NodesReader): void {
     const { log, nodes, former = [] } = found;
     return answered(200, {
       log: logBody(log),
-      nodes: nodes.map(nodeBody),
+      nodes: nodes.map(nodeAnswer),
       ...(former.length === 0 ? {} : { former_nodes: former.map(formerBody) }),
     });
   });
@@ -70,19 +70,5 @@ function logBody(
     ...(recordedGeneration === undefined ? {} : { recorded_generation: recordedGeneration }),
     ...(keptMsAgo === undefined ? {} : { kept_ms_ago: keptMsAgo }),
     ...(retiredMsAgo === undefined ? {} : { retired_ms_ago: retiredMsAgo }),
-  };
-}
-
-type NodeBody = z.input<typeof nodesAnswer>["nodes"][number];
-
-function nodeBody({ node, state, seq, group, ...times }: NodeReport): NodeBody {
-  return {
-    node,
-    state,
-    seq,
-    group,
-    seen_ms_ago: times.seenMsAgo,
-    max_staleness_ms: times.maxStalenessMs,
-    on_stale: times.onStale,
   };
 }

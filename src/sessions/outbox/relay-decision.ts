@@ -8,7 +8,7 @@
 import { describeClockOffset } from "../../runtime/clock-offset.js";
 import { CUT_OFF_MARGIN_S } from "../../revocation-log/horizon.js";
 import type { LogAdminFacts } from "../../revocation-log/log-admin.js";
-import { sameServer } from "../../revocation-log/log-server.js";
+import { isProvenServer } from "../../revocation-log/log-server.js";
 import { PARTITIONS } from "../../revocation-log/partition.js";
 import type { LogMeta } from "../../revocation-log/revocation-log.js";
 
@@ -97,7 +97,7 @@ export function judgeLog(
   if (meta === "restoring" || meta.restoring) return restore("restore_abandoned");
   if (meta.authority === "redis") return restore("authority_taken_over");
   const server = { runId: serverRunId, replId: serverReplId };
-  if (!sameServer(meta, server)) return restore("server_changed");
+  if (!isProvenServer(meta, server)) return restore("server_changed");
   if (meta.generation !== record?.generation) return restore("generation_differs");
   // Perhaps in another Redis: nothing can be acknowledged until a restore has finished.
   if (record.restoringGeneration !== undefined) return restore("restore_abandoned");
@@ -195,7 +195,8 @@ export function inheritedCoversFromMs(
   }
   const declaredMs = Math.min(meta.coversFromMs, unknownBeforeMs);
   if (isOwnLog(meta, record)) return declaredMs;
-  if (meta.authority === "database" && !sameServer(meta, { runId, replId })) return unknownBeforeMs;
+  if (meta.authority === "database" && !isProvenServer(meta, { runId, replId }))
+    return unknownBeforeMs;
   return declaredMs;
 }
 

@@ -51,7 +51,6 @@ describe("examining a log", () => {
     ["log_restoring", { meta: "restoring" as const }],
     ["log_incomplete", withMeta({ authority: "database", runId: "run-0" })],
     ["log_incomplete", withMeta({ authority: "database", replId: "repl-0" })],
-    ["log_incomplete", withMeta({ authority: "database", replId: undefined })],
     ["partitions_differ", withMeta({ partitions: 2 })],
     ["horizon_too_short", withMeta({ horizonS: 969 })],
   ])("says %s", (code, change) => {
@@ -68,6 +67,12 @@ describe("examining a log", () => {
     expect(problem(withMeta({ runId: "run-0" }))).toBe("fit");
     expect(problem(withMeta({ replId: "repl-0" }))).toBe("fit");
     expect(problem(withMeta({ authority: "database", runId: "run-1" }))).toBe("fit");
+  });
+
+  it("compares the run id alone where the first version's service keeps the log", () => {
+    const kept = { authority: "database", replId: undefined } as const;
+    expect(problem(withMeta(kept))).toBe("fit");
+    expect(problem(withMeta({ ...kept, runId: "run-0" }))).toBe("log_incomplete");
   });
 
   it("finds that the log fell below what was applied, in the same generation only", () => {

@@ -110,6 +110,8 @@ describe("what a read proves", () => {
     expect(judge(ofDatabase, {}, ofDatabase)).toBe("fresh");
     expect(judge({ ...ofDatabase, replId: "repl-0" }, {}, ofDatabase)).toBe("server_changed");
     expect(judge({ replId: "repl-0" })).toBe("fresh");
+    const withoutReplId = { ...ofDatabase, replId: undefined };
+    expect(judge(withoutReplId, {}, withoutReplId)).toBe("fresh");
   });
 
   describe("where replicas are demanded", () => {

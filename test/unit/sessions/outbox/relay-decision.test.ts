@@ -77,6 +77,7 @@ describe("a log", () => {
     ["was marked and never cleared", { ...META, restoring: true }, {}, "restore_abandoned"],
     ["stood alone", { ...META, authority: "redis" }, {}, "authority_taken_over"],
     ["is of another server process", { ...META, runId: "run-2" }, {}, "server_changed"],
+    ["says no replication ID", { ...META, replId: undefined }, {}, "server_changed"],
     ["is of another generation", META, { generation: "g-0" }, "generation_differs"],
     ["is of no generation that is recorded", META, { generation: undefined }, "generation_differs"],
     ["has fewer entries than are recorded", META, { seq: 11 }, "log_fell"],
