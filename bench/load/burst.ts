@@ -13,7 +13,8 @@ import { percentileOf } from "../report/percentile.js";
 import { markdownTable, milliseconds } from "../report/table.js";
 import { AuthzBenchDeployment } from "./authz-bench-deployment.js";
 import { runBenchmark, writeResult } from "./benchmark-run.js";
-import { ChecksSender, runBeforeOthers } from "./checks-sender.js";
+import { ChecksSender } from "./checks-sender.js";
+import { runBeforeOthers } from "./priority.js";
 import { memoryOf } from "./process-usage.js";
 import type { Progress } from "./progress.js";
 

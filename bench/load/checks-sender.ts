@@ -1,10 +1,10 @@
 /** A process of its own that sends checks at a steady rate to a sidecar's gRPC port. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 
 import { repositoryRoot } from "../../dev/repository.js";
+import { runBeforeOthers } from "./priority.js";
 import { checksReportSchema, type ChecksOrder } from "./steady-checks.js";
 
 const RATE_PER_S = 300;
@@ -42,6 +42,10 @@ export class ChecksSender {
     return new ChecksSender(child, { ...target, tokens: [...target.tokens] });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** Sends 300 checks/s for this long, one stretch at a time. Too many unanswered count as failed. */
   async send(durationMs: number): Promise<SentChecks> {
     const count = Math.round((RATE_PER_S * durationMs) / 1000);
@@ -55,14 +59,5 @@ export class ChecksSender {
 
   close(): void {
     this.#child.kill("SIGKILL");
-  }
-}
-
-/** What else runs on the machine must not be taken for the effect of what is measured. Needs root. */
-export function runBeforeOthers(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_HIGHEST);
-  } catch {
-    // Then a busy machine shows in the results.
   }
 }

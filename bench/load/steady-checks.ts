@@ -4,16 +4,11 @@
  *
  * Started with an IPC channel. Each message is a stretch of checks, the answer to it is a report.
  */
-import { Client, credentials } from "@grpc/grpc-js";
 import { z } from "zod";
 
-import {
-  AuthorizationService,
-  type CheckRequest,
-  type CheckResponse,
-} from "../../src/generated/envoy/service/auth/v3/external_auth.js";
+import type { CheckResponse } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
+import { checksClient, refusalIn, sendCheck } from "./check-call.js";
 import { sendStretch } from "./load-orders.js";
-import type { Exchange } from "./open-loop.js";
 
 const orderSchema = z.object({
   /** HOST:PORT or unix:/PATH. */
@@ -36,59 +31,13 @@ export const checksReportSchema = z.discriminatedUnion("kind", [
 ]);
 export type ChecksReport = z.infer<typeof checksReportSchema>;
 
-const clients = new Map<string, Client>();
-
-function clientOf(address: string): Client {
-  const client = clients.get(address) ?? new Client(address, credentials.createInsecure());
-  clients.set(address, client);
-  return client;
-}
-
-/** As Envoy writes it with the settings of envoy.yaml: raw headers, one by one. */
-function requestWith(token: string): CheckRequest {
-  const http = {
-    id: "1234567890123456789",
-    method: "GET",
-    path: "/reports/42",
-    host: "api.example",
-    scheme: "http",
-    protocol: "HTTP/1.1",
-    headers: {},
-    headerMap: {
-      headers: [{ key: "authorization", value: "", rawValue: Buffer.from(`Bearer ${token}`) }],
-    },
-  };
-  return { attributes: { request: { http }, contextExtensions: { "sekisho.auth": "required" } } };
-}
-
-const { path, requestSerialize, responseDeserialize } = AuthorizationService.check;
-
-function sendCheck(client: Client, token: string): Exchange<CheckResponse> {
-  let abandon = (): void => undefined;
-  const answered = new Promise<CheckResponse>((resolve, reject) => {
-    const call = client.makeUnaryRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      requestWith(token),
-      (error, response) => {
-        if (response === undefined) reject(error ?? new Error("there was no answer"));
-        else resolve(response);
-      },
-    );
-    abandon = () => call.cancel();
-  });
-  return { answered, abandon };
-}
-
-function faultOf({ httpResponse }: CheckResponse): string | undefined {
-  if (httpResponse?.$case === "okResponse") return undefined;
-  const body = httpResponse?.value.body;
-  return `not allowed: ${body ?? "an answer without a verdict"}`;
+function faultOf(response: CheckResponse): string | undefined {
+  const refusal = refusalIn(response);
+  return refusal === undefined ? undefined : `not allowed: ${refusal}`;
 }
 
 async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<ChecksReport> {
-  const client = clientOf(address);
+  const client = checksClient(address);
   const tokenOf = (index: number): string => tokens[index % tokens.length] ?? "";
   try {
     const result = await sendStretch<CheckResponse>(
