@@ -13,23 +13,39 @@ import { systemClock } from "../../src/runtime/clock.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import type { Revocation } from "../../src/revocation-log/entry.js";
 import { horizonS } from "../../src/revocation-log/horizon.js";
+import { setLogFormat } from "../../src/revocation-log/log-format-redis.js";
 import { openLog } from "../../src/revocation-log/log-opening-redis.js";
+import { RedisNodeRows } from "../../src/revocation-log/node-rows-redis.js";
+import type { LogFormat } from "../../src/revocation-log/packed-entry.js";
 import { LOG_KEYS } from "../../src/revocation-log/partition.js";
 import { RedisPublisher } from "../../src/revocation-log/publisher-redis.js";
+import {
+  ReceiptCollector,
+  type EntryAddress,
+  type Receipt,
+} from "../../src/revocation-log/receipt.js";
 
-const CLOCK_SKEW_S = 5;
+export const CLOCK_SKEW_S = 5;
 /** As the nodes have it: their longest token lifetime and skew are the usual ones. */
-const HORIZON_S = horizonS(900, CLOCK_SKEW_S);
+export const HORIZON_S = horizonS(900, CLOCK_SKEW_S);
 
 export class AuthzBenchDeployment {
   readonly mint: TokenMint;
   readonly redisUrl: string;
   readonly #publisher: RedisPublisher;
+  readonly #rows: RedisNodeRows;
+  readonly #receipts: ReceiptCollector;
 
-  private constructor(mint: TokenMint, redisUrl: string, publisher: RedisPublisher) {
+  private constructor(
+    mint: TokenMint,
+    redisUrl: string,
+    log: { readonly publisher: RedisPublisher; readonly rows: RedisNodeRows },
+  ) {
     this.mint = mint;
     this.redisUrl = redisUrl;
-    this.#publisher = publisher;
+    this.#publisher = log.publisher;
+    this.#rows = log.rows;
+    this.#receipts = new ReceiptCollector(log.rows, systemClock);
   }
 
   /**
@@ -64,12 +80,15 @@ export class AuthzBenchDeployment {
       minReplicas: 0,
       clockSkewS: CLOCK_SKEW_S,
     });
-    await closing.keep(Promise.resolve(publisher), (opened) => opened.close());
-    return new AuthzBenchDeployment(await createTokenMint(folder), url, publisher);
+    const rows = new RedisNodeRows(open, keys);
+    for (const opened of [publisher, rows]) {
+      await closing.keep(Promise.resolve(opened), () => opened.close());
+    }
+    return new AuthzBenchDeployment(await createTokenMint(folder), url, { publisher, rows });
   }
 
-  /** What `sekisho revoke` does. */
-  async revoke(revocation: Revocation): Promise<void> {
+  /** What `sekisho revoke` does. Returns where the entry is in the log. */
+  async revoke(revocation: Revocation): Promise<EntryAddress> {
     const outcome = await this.#publisher.publish({
       revocation,
       eventId: randomUUID(),
@@ -78,5 +97,22 @@ export class AuthzBenchDeployment {
       actor: "benchmark",
     });
     if (!outcome.published) throw new Error(`not published: ${outcome.message}`);
+    return outcome;
+  }
+
+  /** What `sekisho revoke --wait` waits for. */
+  async receiptOf(entry: EntryAddress, waitMs: number): Promise<Receipt> {
+    return this.#receipts.waitFor(entry, waitMs);
+  }
+
+  /** The last entry that each node's row confirms. */
+  async appliedSeqs(): Promise<readonly number[]> {
+    return (await this.#rows.nodeRows()).rows.map(({ row }) => row.seq);
+  }
+
+  /** What `sekisho log format` does. */
+  async writeFormat(format: LogFormat): Promise<void> {
+    const outcome = await setLogFormat(redisConnections({ url: this.redisUrl }), LOG_KEYS, format);
+    if (outcome.kind !== "set") throw new Error(`format ${format}: ${outcome.kind}`);
   }
 }
