@@ -12,7 +12,7 @@ import { burstPage, burstTables } from "../report/fleet-table.js";
 import { percentileOf } from "../report/percentile.js";
 import { AuthzBenchDeployment } from "./authz-bench-deployment.js";
 import { runBenchmark, writeResult } from "./benchmark-run.js";
-import { ChecksSender, type SentChecks } from "./checks-sender.js";
+import { ChecksSender } from "./checks-sender.js";
 import {
   describeRunHere,
   readSmallOrRecord,
@@ -22,20 +22,19 @@ import {
   withDeployment,
 } from "./fleet-bench.js";
 import { writeEntries } from "./many-entries.js";
-import { runBeforeOthers } from "./priority.js";
+import { runThisBeforeOthers } from "./priority.js";
 import { memoryOf, processorSeconds } from "./process-usage.js";
 import type { Progress } from "./progress.js";
 import { RedisMeter } from "./redis-work.js";
 
 const LIMIT_MS = 300_000;
-const SIZES = { full: [10_000, 100_000], small: [2000] } as const;
-const ROUNDS = 3;
+const PLANS = {
+  full: { sizes: [10_000, 100_000], rounds: 3, warmUpMs: 2000 },
+  small: { sizes: [2000], rounds: 1, warmUpMs: 500 },
+} as const;
 const FORMATS: readonly LogFormat[] = [1, 2];
 const LOOK_MS = 5;
 const APPLIED_WITHIN_MS = 60_000;
-/** Short, because what is still sent once the burst is over is counted with it. */
-const STRETCH_MS = 100;
-const WARM_UP_MS = 2000;
 /** The node makes its page anew after this. */
 const PAGE_AGE_MS = 100;
 /** prom-client's, which it counts with each delay of the event loop. */
@@ -76,13 +75,15 @@ export async function burst(given: readonly string[]): Promise<number> {
 
 async function measure(small: boolean, closing: Closing, progress: Progress): Promise<BurstResult> {
   const here = await describeRunHere();
-  const cases: readonly Case[] = SIZES[small ? "small" : "full"].flatMap((entries) =>
+  // Redis and the node too: they are started from here on.
+  await closing.keep(Promise.resolve(runThisBeforeOthers()), (asBefore) => asBefore());
+  const { sizes, rounds, warmUpMs } = PLANS[small ? "small" : "full"];
+  const cases: readonly Case[] = sizes.flatMap((entries) =>
     FORMATS.map((format) => ({ entries, format })),
   );
   const bursts = new Rounds<Case, BurstRound>(cases);
   const starts = new Rounds<Case, NodeStart>(cases);
   let redis = "";
-  const rounds = small ? 1 : ROUNDS;
   for (let round = 1; round <= rounds; round += 1) {
     for (const one of cases) {
       const { entries, format } = one;
@@ -91,7 +92,7 @@ async function measure(small: boolean, closing: Closing, progress: Progress): Pr
       await withDeployment(closing, async (deployment, own) => {
         redis = await redisVersion(deployment.redisUrl);
         await deployment.writeFormat(format);
-        const measured = await measureBurst(deployment, own, one);
+        const measured = await measureBurst(deployment, own, { ...one, warmUpMs });
         bursts.add(one, measured);
         starts.add(one, await measureStart(deployment, own, entries));
         progress.done(`${what}: ${Math.round((1000 * entries) / measured.appliedMs)}/s`);
@@ -109,12 +110,11 @@ async function measure(small: boolean, closing: Closing, progress: Progress): Pr
 async function measureBurst(
   deployment: AuthzBenchDeployment,
   closing: Closing,
-  one: Case,
+  one: Case & { readonly warmUpMs: number },
 ): Promise<BurstRound> {
   const { mint, redisUrl } = deployment;
   const options = { nodeId: "burst", redisUrl, mint, settings: SETTINGS };
   const node = await closing.keep(AuthzNode.start(options), (started) => started.kill());
-  runBeforeOthers(node.pid);
   await node.waitReady();
   const owner = { tenant: "calm", user: "ann", epoch: 0 };
   const tokens = await Promise.all(
@@ -123,7 +123,7 @@ async function measureBurst(
   const sender = ChecksSender.start({ address: node.listen, tokens });
   await closing.keep(Promise.resolve(sender), (started) => started.close());
   const meter = await closing.keep(RedisMeter.open(redisUrl), (opened) => opened.close());
-  await sender.send(WARM_UP_MS);
+  await sender.send(one.warmUpMs);
   // prom-client forgets the largest delay of the event loop with each look.
   await gauges(node);
   const usedMs = () => ({
@@ -133,7 +133,7 @@ async function measureBurst(
   const before = usedMs();
   const stopwatch = await Stopwatch.start(meter);
   const over = new AbortController();
-  const sent = sendUntil(sender, over.signal);
+  const sent = sender.send(APPLIED_WITHIN_MS, over.signal);
   const watched = watchGauges(node, over.signal);
   const begunMs = performance.now();
   const lastSeq = await writeEntries(redisUrl, one);
@@ -169,19 +169,6 @@ async function untilApplied(deployment: AuthzBenchDeployment, lastSeq: number): 
     if (performance.now() > givenUpMs) throw new Error("not applied in time");
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
-}
-
-async function sendUntil(sender: ChecksSender, over: AbortSignal): Promise<SentChecks> {
-  const latenciesMs: number[] = [];
-  let failures = 0;
-  let firstFailure: string | undefined;
-  do {
-    const sent = await sender.send(STRETCH_MS);
-    latenciesMs.push(...sent.latenciesMs);
-    failures += sent.failures;
-    firstFailure ??= sent.firstFailure;
-  } while (!over.aborted);
-  return { latenciesMs, failures, firstFailure };
 }
 
 /** The most that the node says of itself until it is over, and once more afterwards. */

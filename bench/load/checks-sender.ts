@@ -16,12 +16,17 @@ export interface SentChecks {
   readonly firstFailure: string | undefined;
 }
 
+interface Target {
+  readonly address: string;
+  readonly tokens: readonly string[];
+}
+
 export class ChecksSender {
   readonly #child: ChildProcess;
-  readonly #target: Pick<ChecksOrder, "address" | "tokens">;
+  readonly #target: Target;
   readonly #ended: Promise<never>;
 
-  private constructor(child: ChildProcess, target: Pick<ChecksOrder, "address" | "tokens">) {
+  private constructor(child: ChildProcess, target: Target) {
     this.#child = child;
     this.#target = target;
     this.#ended = once(child, "exit").then(() => {
@@ -31,30 +36,37 @@ export class ChecksSender {
   }
 
   /** @param target the gRPC port as SEKISHO_LISTEN has it, and tokens that are allowed there */
-  static start(target: {
-    readonly address: string;
-    readonly tokens: readonly string[];
-  }): ChecksSender {
+  static start(target: Target): ChecksSender {
     const program = join(repositoryRoot(), "dist", "bench", "load", "steady-checks.js");
     // Without the parent's own arguments for Node.
     const child = fork(program, { execArgv: [], serialization: "json" });
     runBeforeOthers(child.pid);
-    return new ChecksSender(child, { ...target, tokens: [...target.tokens] });
+    return new ChecksSender(child, target);
   }
 
   get pid(): number | undefined {
     return this.#child.pid;
   }
 
-  /** Sends 300 checks/s for this long, one stretch at a time. Too many unanswered count as failed. */
-  async send(durationMs: number): Promise<SentChecks> {
+  /**
+   * Sends 300 checks/s for this long, or until it is over, one stretch at a time. Too many unanswered
+   * count as failed.
+   */
+  async send(durationMs: number, over?: AbortSignal): Promise<SentChecks> {
     const count = Math.round((RATE_PER_S * durationMs) / 1000);
     const answered = new Promise((resolve) => this.#child.once("message", resolve));
-    const order: ChecksOrder = { ...this.#target, count, ratePerS: RATE_PER_S };
-    this.#child.send(order);
+    const { address, tokens } = this.#target;
+    this.#order({ address, tokens: [...tokens], count, ratePerS: RATE_PER_S });
+    const startedMs = performance.now();
+    over?.addEventListener("abort", () => this.#order("stop"), { once: true });
     const report = checksReportSchema.parse(await Promise.race([answered, this.#ended]));
     if (report.kind === "done") return { firstFailure: undefined, ...report };
-    return { latenciesMs: [], failures: count, firstFailure: report.message };
+    const due = Math.round((RATE_PER_S * (performance.now() - startedMs)) / 1000);
+    return { latenciesMs: [], failures: Math.min(count, due), firstFailure: report.message };
+  }
+
+  #order(order: ChecksOrder): void {
+    this.#child.send(order);
   }
 
   close(): void {

@@ -39,6 +39,7 @@ export async function versionsWith(redis: string): Promise<RecordedRun["versions
 export async function withDeployment<Result>(
   closing: Closing,
   use: (deployment: AuthzBenchDeployment, closing: Closing) => Promise<Result>,
+  replicas = 0,
 ): Promise<Result> {
   const own = new Closing();
   await closing.keep(Promise.resolve(own), async (opened) => {
@@ -46,7 +47,7 @@ export async function withDeployment<Result>(
     if (fault !== undefined) throw new Error("a deployment was not closed", { cause: fault });
   });
   try {
-    return await use(await AuthzBenchDeployment.open(own, undefined), own);
+    return await use(await AuthzBenchDeployment.open(own, undefined, replicas), own);
   } finally {
     await own.close();
   }

@@ -6,9 +6,9 @@ export function runBeforeOthers(pid: number | undefined): void {
   prioritise(pid, constants.priority.PRIORITY_HIGHEST);
 }
 
-/** Of a process that was started by one that runs before others. */
-export function runAsUsual(pid: number | undefined): void {
-  prioritise(pid, constants.priority.PRIORITY_NORMAL);
+/** Before others, but not before this process and its equals, if they run before others. */
+export function runNext(pid: number | undefined): void {
+  prioritise(pid, constants.priority.PRIORITY_HIGH);
 }
 
 /** This process and what it starts run before others until the returned function is called. */

@@ -32,6 +32,7 @@ const LIMIT_MS = 300_000;
 
 interface FleetPlan {
   readonly readers: number;
+  readonly replicas?: number;
   readonly traffic: readonly { readonly everyMs: number; readonly revocations: number }[];
 }
 
@@ -56,11 +57,12 @@ const FULL: Plan = {
     { readers: 1, traffic: [QUICK, SLOW] },
     { readers: 10, traffic: [QUICK, SLOW] },
     { readers: 50, traffic: [QUICK, SLOW] },
+    { readers: 50, replicas: 1, traffic: [QUICK] },
     { readers: 100, traffic: [QUICK, SLOW] },
     // 50 revocations/s to each of them are more than the processes of the readers can take in.
     { readers: 1000, traffic: [SLOW] },
   ],
-  quietMs: 3000,
+  quietMs: 2000,
   receipts: 5,
 };
 
@@ -76,6 +78,7 @@ const SMALL: Plan = {
 const ENTRIES_MAX = 2000;
 /** Until each reader's code is compiled, not counted. */
 const WARM_UP = { everyMs: 20, revocations: 20 };
+const US_PER_S = 1e6;
 const RECEIPT_WAIT_MS = 5000;
 const RECEIPT_EVERY_MS = 500;
 
@@ -85,7 +88,7 @@ Time from a revocation to its refusal at 1 and 10 nodes, and at 1 to 1,000 light
   --small    one node and a few readers, for a moment
   --record   replaces the recorded result`;
 
-/** Returns the exit code: 1 if a receipt was not complete. */
+/** Returns the exit code: 1 if a receipt of real nodes was not complete. */
 export async function propagation(given: readonly string[]): Promise<number> {
   const args = readSmallOrRecord(given);
   if (args.kind === "wrong") {
@@ -101,9 +104,10 @@ export async function propagation(given: readonly string[]): Promise<number> {
       const place = ["dist", "bench-last-propagation"];
       const recorded = ["bench", "results", "propagation"];
       await writeResult(args.record ? recorded : place, result, propagationPage(result));
-      return result.fleets.every(({ receipts }) => receipts.complete === receipts.requested)
-        ? 0
-        : 1;
+      const complete = result.nodes.every(({ revocations, rounds }) =>
+        rounds.every(({ completeReceipts }) => completeReceipts === revocations),
+      );
+      return complete ? 0 : 1;
     },
   );
 }
@@ -130,10 +134,15 @@ async function measure(
     nodes.push({ ...one, rounds });
   }
   for (const one of plan.fleets) {
-    const what = `${one.readers} readers`;
+    const { readers, replicas = 0 } = one;
+    const what = replicas === 0 ? `${readers} readers` : `${readers} readers, ${replicas} replica`;
     progress.doing(what);
     fleets.push(
-      await withDeployment(closing, (deployment, own) => measureFleet(deployment, own, plan, one)),
+      await withDeployment(
+        closing,
+        (deployment, own) => measureFleet(deployment, own, plan, one),
+        replicas,
+      ),
     );
     progress.done(what);
   }
@@ -144,29 +153,31 @@ async function measureFleet(
   deployment: AuthzBenchDeployment,
   closing: Closing,
   plan: Plan,
-  { readers, traffic }: FleetPlan,
+  { readers, replicas = 0, traffic }: FleetPlan,
 ): Promise<Fleet> {
   const { redisUrl } = deployment;
   const fleet = await closing.keep(ReaderFleet.start(readers), (started) => started.close());
-  await fleet.follow(redisUrl, ENTRIES_MAX);
   const meter = await closing.keep(RedisMeter.open(redisUrl), (opened) => opened.close());
+  const idle = await measureQuiet(meter, plan.quietMs);
+  await fleet.follow(redisUrl, ENTRIES_MAX);
   const revoker = new SteadyRevoker(deployment);
-  await measureTraffic(fleet, revoker, meter, WARM_UP);
-  const quiet = await Stopwatch.start(meter);
-  await pause(plan.quietMs);
-  const { readingMs, elapsedMs } = await quiet.stop({});
+  const measuring = { fleet, revoker, meter, idle };
+  await measureTraffic(measuring, WARM_UP);
+  const quiet = await measureQuiet(meter, plan.quietMs);
   const measured: Traffic[] = [];
   for (const one of traffic) {
     const rounds: TrafficRound[] = [];
     for (let round = 1; round <= plan.rounds; round += 1) {
-      rounds.push(await measureTraffic(fleet, revoker, meter, one));
+      rounds.push(await measureTraffic(measuring, one));
     }
     measured.push({ ...one, rounds });
   }
   return {
     readers,
+    replicas,
     processes: fleet.processes,
-    quietUsPerReader: (1000 * readingMs * 1000) / elapsedMs / readers,
+    idleUsPerS: idle * US_PER_S,
+    quietUsPerReader: ((quiet - idle) * US_PER_S) / readers,
     traffic: measured,
     receipts: await requestReceipts(deployment, revoker, readers, plan.receipts),
   };
@@ -201,10 +212,24 @@ class SteadyRevoker {
   }
 }
 
+/** The share of a core, 1 being all of it, that Redis takes while nothing is published. */
+async function measureQuiet(meter: RedisMeter, quietMs: number): Promise<number> {
+  const stopwatch = await Stopwatch.start(meter);
+  await pause(quietMs);
+  const { readingMs, elapsedMs } = await stopwatch.stop({});
+  return readingMs / elapsedMs;
+}
+
+interface Measuring {
+  readonly fleet: ReaderFleet;
+  readonly revoker: SteadyRevoker;
+  readonly meter: RedisMeter;
+  /** Of a core, before any reader was connected. */
+  readonly idle: number;
+}
+
 async function measureTraffic(
-  fleet: ReaderFleet,
-  revoker: SteadyRevoker,
-  meter: RedisMeter,
+  { fleet, revoker, meter, idle }: Measuring,
   { everyMs, revocations }: { readonly everyMs: number; readonly revocations: number },
 ): Promise<TrafficRound> {
   const watching = await fleet.watch(revoker.nextSeq, revocations, { each: true });
@@ -215,8 +240,8 @@ async function measureTraffic(
     published.push(await revoker.revoke());
     await pause(startMs + (count + 1) * everyMs - performance.now());
   }
-  const { appliedAtMs, cpuMs } = await watching.applied;
-  const { shares, readingMs } = await stopwatch.stop({ readers: cpuMs });
+  const { appliedAtMs, cpuMs, disturbed } = await watching.applied;
+  const { shares, readingMs, elapsedMs } = await stopwatch.stop({ readers: cpuMs });
   const any: number[] = [];
   const last: number[] = [];
   const lastAcknowledged: number[] = [];
@@ -231,7 +256,8 @@ async function measureTraffic(
     any: distributionOf(any),
     last: distributionOf(last),
     lastAcknowledged: distributionOf(lastAcknowledged),
-    redisUsPerDelivery: (1000 * readingMs) / (revocations * fleet.readers),
+    redisUsPerDelivery: (1000 * (readingMs - idle * elapsedMs)) / (revocations * fleet.readers),
+    disturbed,
     shares,
   };
 }
@@ -242,16 +268,17 @@ async function requestReceipts(
   readers: number,
   requested: number,
 ): Promise<Fleet["receipts"]> {
-  const lastMs: number[] = [];
+  const afterMs: number[] = [];
   let complete = 0;
   for (let count = 0; count < requested; count += 1) {
     const { entry } = await revoker.revoke();
+    const startedMs = performance.now();
     const { applied, pending, silent } = await deployment.receiptOf(entry, RECEIPT_WAIT_MS);
-    lastMs.push(Math.max(...applied.map(({ ms }) => ms)));
+    afterMs.push(performance.now() - startedMs);
     if (pending.length + silent.length === 0 && applied.length === readers) complete += 1;
     await pause(RECEIPT_EVERY_MS);
   }
-  return { requested, complete, lastMs: distributionOf(lastMs) };
+  return { requested, complete, afterMs: distributionOf(afterMs) };
 }
 
 async function pause(ms: number): Promise<void> {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { repositoryRoot } from "../../dev/repository.js";
 import { withTimeout } from "../../src/runtime/with-timeout.js";
 import { monotonicMs } from "./monotonic.js";
-import { runAsUsual } from "./priority.js";
+import { runNext } from "./priority.js";
 import {
   readerReportSchema,
   type Applied,
@@ -125,8 +125,8 @@ class ReaderProcess {
     const program = join(repositoryRoot(), "dist", "bench", "load", "light-readers.js");
     // Without the parent's own arguments for Node.
     this.#child = fork(program, { execArgv: [], serialization: "advanced" });
-    // The parent runs before others; its readers, which are many, must not hold it up.
-    runAsUsual(this.#child.pid);
+    // They are many, and must hold up neither Redis nor the parent.
+    runNext(this.#child.pid);
     this.#ended = once(this.#child, "exit").then(() => {
       throw new Error("a process of readers has ended");
     });

@@ -29,8 +29,9 @@ export interface RefusalPlan {
 interface Refusal {
   readonly publishedMs: number;
   readonly acknowledgedMs: number;
-  /** From the acknowledgement to the last node's; undefined: not all have confirmed. */
-  readonly receiptMs: number | undefined;
+  /** From the acknowledgement to the receipt. */
+  readonly receiptMs: number;
+  readonly complete: boolean;
 }
 
 export async function measureRefusals(
@@ -58,12 +59,11 @@ export async function measureRefusals(
     const stopwatch = await Stopwatch.start(meter);
     const refusals = await watcher.watch(plan);
     const { shares } = await stopwatch.stop({ nodes: nodesMs() - before });
-    const receipts = refusals.flatMap(({ receiptMs }) => receiptMs ?? []);
     measured.push({
       published: distributionOf(refusals.map(({ publishedMs }) => publishedMs)),
       acknowledged: distributionOf(refusals.map(({ acknowledgedMs }) => acknowledgedMs)),
-      receipt: distributionOf(receipts),
-      completeReceipts: receipts.length,
+      receipt: distributionOf(refusals.map(({ receiptMs }) => receiptMs)),
+      completeReceipts: refusals.filter(({ complete }) => complete).length,
       shares,
     });
   }
@@ -106,16 +106,16 @@ class RefusalWatcher {
     const confirming = acknowledging.then(({ entry }) => this.#confirm(entry));
     const publishedMs = await untilRefused(client, token, startedMs);
     const { afterMs } = await acknowledging;
-    const receiptMs = await confirming;
-    return { publishedMs, acknowledgedMs: Math.max(0, publishedMs - afterMs), receiptMs };
+    const receipt = await confirming;
+    return { publishedMs, acknowledgedMs: Math.max(0, publishedMs - afterMs), ...receipt };
   }
 
-  async #confirm(entry: EntryAddress): Promise<number | undefined> {
+  async #confirm(entry: EntryAddress): Promise<Pick<Refusal, "receiptMs" | "complete">> {
+    const startedMs = performance.now();
     const { applied, pending, silent } = await this.#deployment.receiptOf(entry, RECEIPT_WAIT_MS);
-    const complete = pending.length + silent.length === 0;
-    return complete && applied.length === this.#clients.length
-      ? Math.max(...applied.map(({ ms }) => ms))
-      : undefined;
+    const receiptMs = performance.now() - startedMs;
+    const missing = pending.length + silent.length;
+    return { receiptMs, complete: missing === 0 && applied.length === this.#clients.length };
   }
 }
 

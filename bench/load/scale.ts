@@ -24,32 +24,31 @@ import type { Progress } from "./progress.js";
 import { ReaderFleet } from "./reader-fleet.js";
 import { RedisMeter } from "./redis-work.js";
 
-const LIMIT_MS = 400_000;
+const LIMIT_MS = 600_000;
 const FORMATS: readonly LogFormat[] = [1, 2];
 
-interface Plan {
+interface Size {
+  readonly readers: number;
+  readonly entries: number;
+  /** In how many rounds it is measured. */
   readonly rounds: number;
-  readonly sizes: readonly { readonly readers: number; readonly entries: number }[];
 }
 
-const FULL: Plan = {
-  rounds: 3,
-  sizes: [
-    { readers: 1, entries: 10_000 },
-    { readers: 1, entries: 100_000 },
-    { readers: 10, entries: 10_000 },
-    { readers: 50, entries: 10_000 },
-    { readers: 100, entries: 2000 },
-    // As many as these share two cores: more at once, and one would wait for the others too long.
-    { readers: 1000, entries: 50 },
-  ],
-};
+const FULL: readonly Size[] = [
+  { readers: 1, entries: 10_000, rounds: 3 },
+  { readers: 1, entries: 100_000, rounds: 3 },
+  { readers: 10, entries: 10_000, rounds: 3 },
+  { readers: 50, entries: 10_000, rounds: 2 },
+  { readers: 100, entries: 2000, rounds: 3 },
+  // As many as these share two cores: more at once, and one would wait for the others too long.
+  { readers: 1000, entries: 10, rounds: 2 },
+];
 
-/** One per read at first, then several: the code is compiled before it is timed. */
-const WARM_UP_ENTRIES = 30;
+/** The readers' code is compiled before it is timed. */
+const WARM_UP_MAX = 2000;
 const SETTLED_MS = 500;
 
-const SMALL: Plan = { rounds: 1, sizes: [{ readers: 5, entries: 1000 }] };
+const SMALL: readonly Size[] = [{ readers: 5, entries: 1000, rounds: 1 }];
 
 export const SCALE_USAGE = `usage: npm run bench -- scale [options]
 
@@ -70,10 +69,10 @@ export async function scale(given: readonly string[]): Promise<number> {
     process.stderr.write(`${args.message}\n\n${SCALE_USAGE}\n`);
     return 2;
   }
-  const plan = args.small ? SMALL : FULL;
+  const sizes = args.small ? SMALL : FULL;
   return runBenchmark(
     LIMIT_MS,
-    (closing, progress) => measure(plan, closing, progress),
+    (closing, progress) => measure(sizes, closing, progress),
     async (result) => {
       process.stdout.write(`\n${scaleTables(result)}\n`);
       const place = args.record ? ["bench", "results", "scale"] : ["dist", "bench-last-scale"];
@@ -83,21 +82,28 @@ export async function scale(given: readonly string[]): Promise<number> {
   );
 }
 
-async function measure(plan: Plan, closing: Closing, progress: Progress): Promise<ScaleResult> {
+async function measure(
+  sizes: readonly Size[],
+  closing: Closing,
+  progress: Progress,
+): Promise<ScaleResult> {
   const here = await describeRunHere();
   // Redis too: it is started from here on.
   await closing.keep(Promise.resolve(runThisBeforeOthers()), (asBefore) => asBefore());
-  const cases: readonly Case[] = plan.sizes.flatMap((size) =>
-    FORMATS.map((format) => ({ ...size, format })),
+  const planned = sizes.flatMap(({ rounds, ...size }) =>
+    FORMATS.map((format) => ({ rounds, one: { ...size, format } })),
   );
+  const cases: readonly Case[] = planned.map(({ one }) => one);
+  const roundsMax = Math.max(...sizes.map(({ rounds }) => rounds));
   const bursts = new Rounds<Case, FleetBurstRound>(cases);
   const starts = new Rounds<Case, FleetStartRound>(cases);
   let redis = "";
-  for (let round = 1; round <= plan.rounds; round += 1) {
-    for (const one of cases) {
+  for (let round = 1; round <= roundsMax; round += 1) {
+    for (const { rounds, one } of planned) {
+      if (round > rounds) continue;
       const { readers, entries, format } = one;
       const size = `${entries} entries of format ${format} to ${readers} readers`;
-      const what = `round ${round} of ${plan.rounds}, ${size}`;
+      const what = `round ${round} of ${rounds}, ${size}`;
       progress.doing(what);
       await withDeployment(closing, async (deployment, own) => {
         redis = await redisVersion(deployment.redisUrl);
@@ -128,10 +134,14 @@ async function measureBurst(
   const fleet = await startFleet(closing, one);
   const meter = await closing.keep(RedisMeter.open(redisUrl), (opened) => opened.close());
   await fleet.follow(redisUrl, entriesMaxOf(one));
-  // The log was opened with its first entry. A few entries warm the readers up.
-  const lastSeq = await writeEntries(redisUrl, { entries: WARM_UP_ENTRIES, format: one.format });
+  const { entries, format } = one;
+  const warmUp = Math.min(WARM_UP_MAX, entries);
+  // The log was opened with its first entry.
+  const warm = await fleet.watch(2, warmUp, { each: false });
+  const lastSeq = await writeEntries(redisUrl, { entries: warmUp, format });
+  await warm.applied;
   await pause(SETTLED_MS);
-  const watching = await fleet.watch(lastSeq + 1, one.entries, { each: false });
+  const watching = await fleet.watch(lastSeq + 1, entries, { each: false });
   const stopwatch = await Stopwatch.start(meter);
   const begunMs = monotonicMs();
   await writeEntries(redisUrl, one);
@@ -145,7 +155,7 @@ async function measureBurst(
     firstMs: Math.min(...afterMs),
     lastMs: Math.max(...afterMs),
     stalenessMaxMs,
-    redisUsPerDelivery: (1000 * readingMs) / (one.entries * one.readers),
+    redisUsPerDelivery: (1000 * readingMs) / (entries * one.readers),
     loopP999Ms: loop.p999Ms,
     loopMaxMs: loop.maxMs,
     disturbed,
@@ -180,7 +190,7 @@ async function startFleet(closing: Closing, { readers }: Case): Promise<ReaderFl
 
 /** LocalState may take the memory at once. */
 function entriesMaxOf({ entries }: Case): number {
-  return 2 * (entries + WARM_UP_ENTRIES);
+  return 2 * (entries + WARM_UP_MAX);
 }
 
 async function pause(ms: number): Promise<void> {

@@ -2,7 +2,8 @@
  * Checks at a steady rate, straight to the sidecar's gRPC port, sent by a process of its own: what
  * its parent does meanwhile, an attack for example, delays neither a check nor its answer.
  *
- * Started with an IPC channel. Each message is a stretch of checks, the answer to it is a report.
+ * Started with an IPC channel. A message is a stretch of checks, the answer to it is a report; or it
+ * ends that stretch.
  */
 import { z } from "zod";
 
@@ -10,13 +11,15 @@ import type { CheckResponse } from "../../src/generated/envoy/service/auth/v3/ex
 import { checksClient, refusalIn, sendCheck } from "./check-call.js";
 import { sendStretch } from "./load-orders.js";
 
-const orderSchema = z.object({
+const stretchSchema = z.object({
   /** HOST:PORT or unix:/PATH. */
   address: z.string(),
   tokens: z.array(z.string()).min(1),
   count: z.int().positive(),
   ratePerS: z.number().positive(),
 });
+/** "stop": ends the stretch that is being sent. */
+const orderSchema = z.union([stretchSchema, z.literal("stop")]);
 export type ChecksOrder = z.infer<typeof orderSchema>;
 
 export const checksReportSchema = z.discriminatedUnion("kind", [
@@ -36,7 +39,10 @@ function faultOf(response: CheckResponse): string | undefined {
   return refusal === undefined ? undefined : `not allowed: ${refusal}`;
 }
 
-async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<ChecksReport> {
+async function carryOut(
+  { address, tokens, ...stretch }: z.infer<typeof stretchSchema>,
+  stopped: AbortSignal,
+): Promise<ChecksReport> {
   const client = checksClient(address);
   const tokenOf = (index: number): string => tokens[index % tokens.length] ?? "";
   try {
@@ -44,6 +50,7 @@ async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<C
       stretch,
       { send: (index) => sendCheck(client, tokenOf(index)), faultOf },
       () => undefined,
+      stopped,
     );
     const { failures, firstFailure } = result;
     const latenciesMs = [...result.latenciesMs].filter((ms) => !Number.isNaN(ms));
@@ -55,8 +62,15 @@ async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<C
 
 // Without a parent the answers are read by no one.
 process.on("disconnect", () => process.exit());
+let stopping = new AbortController();
 process.on("message", (message) => {
-  carryOut(orderSchema.parse(message)).then(
+  const order = orderSchema.parse(message);
+  if (order === "stop") {
+    stopping.abort();
+    return;
+  }
+  stopping = new AbortController();
+  carryOut(order, stopping.signal).then(
     (report) => process.send?.(report),
     (error: unknown) => {
       throw error;

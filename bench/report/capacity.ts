@@ -21,42 +21,56 @@ export interface ReaderCosts {
   readonly delivery: number;
   readonly burst: number;
   readonly start: number;
+  /** With a replica that must confirm. */
+  readonly replicated: Pick<ReaderCosts, "quiet" | "delivery">;
 }
 
 export function readerCosts(propagation: PropagationResult, scale: ScaleResult): ReaderCosts {
-  const fleet = propagation.fleets.find(({ readers }) => readers === READERS);
-  const [traffic] = fleet?.traffic ?? [];
+  const [alone, replicated] = [0, 1].map((replicas) => singleCosts(propagation, replicas));
   const isFleet = (one: { readonly readers: number; readonly format: number }) =>
     one.readers === READERS && one.format === FORMAT;
   const [burst, start] = [scale.bursts.find(isFleet), scale.starts.find(isFleet)];
-  if (fleet === undefined || traffic === undefined || burst === undefined || start === undefined) {
+  if (!alone || !replicated || !burst || !start) {
     throw new Error(`the recorded runs have no fleet of ${READERS} readers`);
   }
   return {
-    quiet: fleet.quietUsPerReader,
-    delivery: over(traffic.rounds, (round) => round.redisUsPerDelivery).median,
+    ...alone,
     burst: over(burst.rounds, (round) => round.redisUsPerDelivery).median,
     start: over(start.rounds, (round) => round.redisUsPerDelivery).median,
+    replicated,
+  };
+}
+
+function singleCosts({ fleets }: PropagationResult, replicas: number) {
+  const fleet = fleets.find((one) => one.readers === READERS && one.replicas === replicas);
+  const [traffic] = fleet?.traffic ?? [];
+  if (fleet === undefined || traffic === undefined) return undefined;
+  return {
+    quiet: fleet.quietUsPerReader,
+    delivery: over(traffic.rounds, (round) => round.redisUsPerDelivery).median,
   };
 }
 
 /** The share of a core, 1 being all of it, that Redis spends on its readers. */
 export function masterShare(
-  { quiet, delivery }: ReaderCosts,
+  { quiet, delivery }: Pick<ReaderCosts, "quiet" | "delivery">,
   load: { readonly nodes: number; readonly revocationsPerS: number },
 ): number {
   return (load.nodes * (quiet + load.revocationsPerS * delivery)) / US_PER_S;
 }
 
 /** How many revocations a second keep Redis at half a core; less than 0: it is beyond that without any. */
-export function revocationsPerSAtHalf({ quiet, delivery }: ReaderCosts, nodes: number): number {
+export function revocationsPerSAtHalf(
+  { quiet, delivery }: Pick<ReaderCosts, "quiet" | "delivery">,
+  nodes: number,
+): number {
   return ((HALF * US_PER_S) / nodes - quiet) / delivery;
 }
 
 /** The block of docs/deployment.md. */
 export function capacityBlock(propagation: PropagationResult, scale: ScaleResult): string {
   const costs = readerCosts(propagation, scale);
-  const { quiet, delivery, burst, start } = costs;
+  const { quiet, delivery, burst, start, replicated } = costs;
   const seconds = (us: number) => `${(us / US_PER_S).toFixed(us < US_PER_S ? 2 : 1)} s`;
   const rows = NODES.map((nodes) => {
     const share = masterShare(costs, { nodes, revocationsPerS: 0 });
@@ -76,7 +90,8 @@ export function capacityBlock(propagation: PropagationResult, scale: ScaleResult
     `${us(quiet)} µs are what a node costs Redis in each second of a quiet log, and ${us(delivery)} µs ` +
     `what delivering one revocation to one node does, acknowledgement included: ` +
     `${wholeNumber(Math.round(US_PER_S / delivery))} deliveries a second fill the core. In a burst a ` +
-    `delivery costs ${us(burst)} µs, and a node that starts reads an entry for ${us(start)} µs.`;
+    `delivery costs ${us(burst)} µs, and a node that starts reads an entry for ${us(start)} µs. ` +
+    `With a replica that must confirm it is ${us(replicated.quiet)} µs and ${us(replicated.delivery)} µs.`;
   const titles = [
     "nodes",
     "quiet log, of one core",

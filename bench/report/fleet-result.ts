@@ -94,8 +94,10 @@ const trafficRoundSchema = z.object({
   last: distributionSchema,
   /** From the acknowledgement to the last reader; 0: applied before. */
   lastAcknowledged: distributionSchema,
-  /** Redis, per entry and reader, without what publishing costs. */
+  /** Redis, per entry and reader, without what publishing costs and what it takes when idle. */
   redisUsPerDelivery: z.number(),
+  /** How often a reader lost its connection, or its place in the log. */
+  disturbed: z.int(),
   shares: sharesSchema,
 });
 export type TrafficRound = z.infer<typeof trafficRoundSchema>;
@@ -109,11 +111,16 @@ export type Traffic = z.infer<typeof trafficSchema>;
 
 const fleetSchema = z.object({
   readers: z.int(),
+  /** Of Redis; half of them must confirm each revocation and each proof. */
+  replicas: z.int(),
   processes: z.int(),
-  /** Redis, per reader and second, while nothing is published. */
+  /** Redis, per second, before any reader was connected. */
+  idleUsPerS: z.number(),
+  /** Redis beyond that, per reader and second, while nothing is published. */
   quietUsPerReader: z.number(),
   traffic: roundsOf(trafficSchema),
-  receipts: z.object({ requested: z.int(), complete: z.int(), lastMs: distributionSchema }),
+  /** From the acknowledgement, complete or not. */
+  receipts: z.object({ requested: z.int(), complete: z.int(), afterMs: distributionSchema }),
 });
 export type Fleet = z.infer<typeof fleetSchema>;
 
@@ -141,7 +148,7 @@ const fleetBurstRoundSchema = z.object({
   /** How late the readers' event loops were. */
   loopP999Ms: z.number(),
   loopMaxMs: z.number(),
-  /** Readers that lost their connection, or their place in the log. */
+  /** How often a reader lost its connection, or its place in the log. */
   disturbed: z.int(),
   shares: sharesSchema,
 });

@@ -3,6 +3,7 @@ import { over } from "./fleet-result.js";
 import type {
   BurstResult,
   Distribution,
+  Fleet,
   PropagationResult,
   RecordedRun,
   ScaleResult,
@@ -14,14 +15,17 @@ import { describePlace, markdownTable, milliseconds, wholeNumber } from "./table
 const HOW =
   "How it is measured: [docs/benchmark.md](../../docs/benchmark.md#many-revocations-many-nodes).";
 
-function numbersTable(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+export function numbersTable(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
   return markdownTable(
     titles.map((title) => ({ title, right: true })),
     rows,
   );
 }
 
-function whole(value: number): string {
+export function whole(value: number): string {
   return wholeNumber(Math.round(value));
 }
 
@@ -29,7 +33,7 @@ function spread({ median, min, max }: Spread, write: (value: number) => string):
   return min === max ? write(median) : `${write(median)} (${write(min)} – ${write(max)})`;
 }
 
-function percent(value: number): string {
+export function percent(value: number): string {
   return `${value.toFixed(value < 10 ? 1 : 0)} %`;
 }
 
@@ -142,10 +146,10 @@ export function propagationTables({ nodes, fleets }: PropagationResult): string 
       row("receipt of all, from the acknowledgement", ({ receipt }) => receipt),
     ];
   });
-  const fleetRows = fleets.flatMap(({ readers, processes, traffic }) =>
-    traffic.flatMap(({ everyMs, rounds }) => {
+  const fleetRows = fleets.flatMap((fleet) =>
+    fleet.traffic.flatMap(({ everyMs, rounds }) => {
       const row = (what: string, pick: (round: (typeof rounds)[number]) => Distribution) => [
-        `${wholeNumber(readers)} in ${processes}`,
+        nameOf(fleet),
         String(everyMs),
         what,
         ...percentilesOver(rounds, pick),
@@ -169,26 +173,35 @@ export function propagationTables({ nodes, fleets }: PropagationResult): string 
   ].join("\n\n");
 }
 
+function nameOf({ readers, replicas }: Fleet): string {
+  if (replicas === 0) return wholeNumber(readers);
+  return `${wholeNumber(readers)}, with ${replicas} replica${replicas > 1 ? "s" : ""}`;
+}
+
 /** What readers cost Redis, and whether receipts name all of them. */
 function costsTable(fleets: PropagationResult["fleets"]): string {
-  const rows = fleets.map(({ readers, quietUsPerReader, traffic, receipts }) => {
+  const rows = fleets.map((fleet) => {
+    const { quietUsPerReader, traffic, receipts } = fleet;
     const quickest = traffic.filter(({ everyMs }) => everyMs < 1000);
     const perDelivery = quickest.map(({ rounds }) =>
       over(rounds, ({ redisUsPerDelivery }) => redisUsPerDelivery),
     );
     const oneDecimal = (value: number) => value.toFixed(1);
+    const lost = traffic.flatMap(({ rounds }) => rounds.map(({ disturbed }) => disturbed));
     return [
-      wholeNumber(readers),
+      nameOf(fleet),
       whole(quietUsPerReader),
       perDelivery.map((one) => spread(one, oneDecimal)).join(", ") || "–",
       `${receipts.complete} of ${receipts.requested}`,
-      whole(receipts.lastMs.p50),
+      whole(receipts.afterMs.p50),
+      String(lost.reduce((sum, one) => sum + one, 0)),
     ];
   });
   return numbersTable(
     [
       ...["light readers", "Redis, µs per reader and second, quiet"],
       ...["Redis, µs per delivery, every 20 ms", "complete receipts", "receipt after ms, p50"],
+      "connections lost",
     ],
     rows,
   );

@@ -17,6 +17,7 @@ import type {
   PropagationResult,
   ScaleResult,
 } from "../../../bench/report/fleet-result.js";
+import { fleetBlock } from "../../../bench/report/fleet-summary.js";
 import {
   burstPage,
   burstTables,
@@ -54,7 +55,7 @@ const spreadOut = (p50: number) => ({ p50, p95: 2 * p50, p99: 3 * p50, max: 4 * 
 function trafficRound(redisUsPerDelivery: number) {
   return {
     ...{ any: spreadOut(1), last: spreadOut(2), lastAcknowledged: spreadOut(1.5) },
-    ...{ redisUsPerDelivery, shares: { Redis: 12.34, readers: 50 } },
+    ...{ redisUsPerDelivery, disturbed: 1, shares: { Redis: 12.34, readers: 50 } },
   };
 }
 
@@ -71,12 +72,17 @@ const PROPAGATION: PropagationResult = {
   ],
   fleets: [
     {
-      ...{ readers: 50, processes: 2, quietUsPerReader: 200 },
+      ...{ readers: 50, replicas: 0, processes: 2, idleUsPerS: 1000, quietUsPerReader: 200 },
       traffic: [
         { everyMs: 20, revocations: 100, rounds: [20, 30, 25].map(trafficRound) },
         { everyMs: 1000, revocations: 3, rounds: [trafficRound(99)] },
       ],
-      receipts: { requested: 5, complete: 5, lastMs: spreadOut(6) },
+      receipts: { requested: 5, complete: 5, afterMs: spreadOut(6) },
+    },
+    {
+      ...{ readers: 50, replicas: 1, processes: 2, idleUsPerS: 1000, quietUsPerReader: 300 },
+      traffic: [{ everyMs: 20, revocations: 100, rounds: [trafficRound(40)] }],
+      receipts: { requested: 5, complete: 4, afterMs: spreadOut(7) },
     },
   ],
 };
@@ -163,8 +169,9 @@ describe("propagation", () => {
   });
 
   test("names what a delivery costs from the quick traffic alone", () => {
-    const costs = propagationTables(PROPAGATION).split("\n").at(-1);
-    expect(costs).toBe("| 50 | 200 | 25.0 (20.0 – 30.0) | 5 of 5 | 6 |");
+    const [alone, replicated] = propagationTables(PROPAGATION).split("\n").slice(-2);
+    expect(alone).toBe("| 50 | 200 | 25.0 (20.0 – 30.0) | 5 of 5 | 6 | 4 |");
+    expect(replicated).toBe("| 50, with 1 replica | 300 | 40.0 | 4 of 5 | 7 | 1 |");
   });
 });
 
@@ -182,11 +189,31 @@ describe("fleets", () => {
   });
 });
 
+describe("the README's block", () => {
+  const block = fleetBlock({ burst: BURST, propagation: PROPAGATION, scale: SCALE });
+
+  test("has the two formats below each other", () => {
+    const rows = block.split("\n").filter((line) => line.startsWith("| 10,000"));
+    expect(rows).toEqual([
+      "| 10,000 | 1 | 750 | 13,333 | 375 | 5.0 % | 12.50 |",
+      "| 10,000 | 2 | 225 | 44,444 | 113 | 0.0 % | 12.50 |",
+    ]);
+  });
+
+  test("has a row for each fleet on a Redis without replicas", () => {
+    const rows = block.split("\n").filter((line) => line.startsWith("| 50"));
+    expect(rows).toEqual(["| 50 | 20 ms | 1.00 | 3.00 | 6.00 | 10,000 | 4,500 | 3,000 |"]);
+  });
+});
+
 describe("what a master carries", () => {
   const costs = readerCosts(PROPAGATION, SCALE);
 
   test("is computed from the fleet of 50 readers", () => {
-    expect(costs).toEqual({ quiet: 200, delivery: 25, burst: 2, start: 1 });
+    expect(costs).toEqual({
+      ...{ quiet: 200, delivery: 25, burst: 2, start: 1 },
+      replicated: { quiet: 300, delivery: 40 },
+    });
     expect(() => readerCosts({ ...PROPAGATION, fleets: [] }, SCALE)).toThrow("no fleet of 50");
   });
 
@@ -202,6 +229,7 @@ describe("what a master carries", () => {
     const block = capacityBlock(PROPAGATION, SCALE);
     expect(block).toContain("nodes × (200.0 µs + revocations/s × 25.0 µs)");
     expect(block).toContain("40,000 deliveries a second fill the core");
+    expect(block).toContain("With a replica that must confirm it is 300.0 µs and 40.0 µs");
     expect(block).toContain("A CPU, 2 cores");
     const rows = block.split("\n").filter((line) => line.startsWith("| 1"));
     expect(rows).toEqual([
