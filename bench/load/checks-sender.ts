@@ -11,6 +11,13 @@ const RATE_PER_S = 300;
 
 /** Checks that were allowed, in milliseconds from when each was due, and those that were not. */
 export interface SentChecks {
+  /** By check; empty if the stretch was broken off. */
+  readonly answers: readonly {
+    /** See monotonicMs. */
+    readonly dueMs: number;
+    /** undefined: not allowed. */
+    readonly latencyMs: number | undefined;
+  }[];
   readonly latenciesMs: readonly number[];
   readonly failures: number;
   readonly firstFailure: string | undefined;
@@ -60,9 +67,18 @@ export class ChecksSender {
     const startedMs = performance.now();
     over?.addEventListener("abort", () => this.#order("stop"), { once: true });
     const report = checksReportSchema.parse(await Promise.race([answered, this.#ended]));
-    if (report.kind === "done") return { firstFailure: undefined, ...report };
+    if (report.kind === "done") {
+      const { startMs, failures, firstFailure } = report;
+      const answers = report.latenciesMs.map((latencyMs, index) => ({
+        dueMs: startMs + (1000 * index) / RATE_PER_S,
+        latencyMs: latencyMs ?? undefined,
+      }));
+      const latenciesMs = answers.flatMap(({ latencyMs }) => latencyMs ?? []);
+      return { answers, latenciesMs, failures, firstFailure };
+    }
     const due = Math.round((RATE_PER_S * (performance.now() - startedMs)) / 1000);
-    return { latenciesMs: [], failures: Math.min(count, due), firstFailure: report.message };
+    const failures = Math.min(count, due);
+    return { answers: [], latenciesMs: [], failures, firstFailure: report.message };
   }
 
   #order(order: ChecksOrder): void {

@@ -41,6 +41,8 @@ export interface OpenLoopDependencies<A> {
 }
 
 export interface OpenLoopResult {
+  /** When the first request was due. */
+  readonly startMs: number;
   /** By request; NaN for those that failed. */
   readonly latenciesMs: Float64Array<ArrayBuffer>;
   readonly lateSends: number;
@@ -140,6 +142,7 @@ export class OpenLoop<A> {
     if (this.#over || this.#sent < this.#count || this.#inFlight.size > 0) return;
     this.#over = true;
     this.#settle.resolve({
+      startMs: this.#plan.startMs,
       latenciesMs: this.#latenciesMs.subarray(0, this.#sent),
       lateSends: this.#lateSends,
       latestSendMs: this.#latestSendMs,

@@ -25,8 +25,10 @@ export type ChecksOrder = z.infer<typeof orderSchema>;
 export const checksReportSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("done"),
-    /** Of the checks that were allowed, from the moment at which each was due. */
-    latenciesMs: z.array(z.number()),
+    /** When the first check was due (see monotonicMs). */
+    startMs: z.number(),
+    /** By check, from the moment at which each was due; null: not allowed. */
+    latenciesMs: z.array(z.number().nullable()),
     failures: z.int(),
     firstFailure: z.string().optional(),
   }),
@@ -52,9 +54,9 @@ async function carryOut(
       () => undefined,
       stopped,
     );
-    const { failures, firstFailure } = result;
-    const latenciesMs = [...result.latenciesMs].filter((ms) => !Number.isNaN(ms));
-    return { kind: "done", latenciesMs, failures, firstFailure };
+    const { startMs, failures, firstFailure } = result;
+    const latenciesMs = [...result.latenciesMs].map((ms) => (Number.isNaN(ms) ? null : ms));
+    return { kind: "done", startMs, latenciesMs, failures, firstFailure };
   } catch (error) {
     return { kind: "broken off", message: error instanceof Error ? error.message : String(error) };
   }
