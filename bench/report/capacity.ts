@@ -74,24 +74,27 @@ export function capacityBlock(propagation: PropagationResult, scale: ScaleResult
   const seconds = (us: number) => `${(us / US_PER_S).toFixed(us < US_PER_S ? 2 : 1)} s`;
   const rows = NODES.map((nodes) => {
     const share = masterShare(costs, { nodes, revocationsPerS: 0 });
-    const most = Math.floor(revocationsPerSAtHalf(costs, nodes));
+    const revocations = Math.floor(revocationsPerSAtHalf(costs, nodes));
     return [
       wholeNumber(nodes),
       `${(100 * share).toFixed(1)} %`,
-      most > 0 ? wholeNumber(most) : "none",
+      revocations > 0 ? wholeNumber(revocations) : "none",
       seconds(nodes * BURST * burst),
       seconds(nodes * LOG * start),
       redisFor(share),
     ];
   });
   const us = (value: number) => value.toFixed(1);
-  const formula =
-    `Share of one core = nodes × (${us(quiet)} µs + revocations/s × ${us(delivery)} µs) / 1 s. ` +
-    `${us(quiet)} µs are what a node costs Redis in each second of a quiet log, and ${us(delivery)} µs ` +
-    `what delivering one revocation to one node does, acknowledgement included: ` +
-    `${wholeNumber(Math.round(US_PER_S / delivery))} deliveries a second fill the core. In a burst a ` +
-    `delivery costs ${us(burst)} µs, and a node that starts reads an entry for ${us(start)} µs. ` +
-    `With a replica that must confirm it is ${us(replicated.quiet)} µs and ${us(replicated.delivery)} µs.`;
+  const most = wholeNumber(Math.round(US_PER_S / delivery));
+  const formula = [
+    `Share of one core = nodes × (${us(quiet)} µs + revocations/s × ${us(delivery)} µs) / 1 s.`,
+    `${us(quiet)} µs are what a node costs Redis in each second of a quiet log, and ${us(delivery)} µs`,
+    "what delivering one revocation to one node does, acknowledgement included:",
+    `${most} deliveries a second, one at a time, fill the core. Where more come, nodes read several at`,
+    `once, and a delivery costs less: ${us(burst)} µs in a burst. A node that starts reads an entry for`,
+    `${us(start)} µs. With a replica that must confirm, the first two are ${us(replicated.quiet)} µs and`,
+    `${us(replicated.delivery)} µs.`,
+  ].join(" ");
   const titles = [
     "nodes",
     "quiet log, of one core",

@@ -228,8 +228,10 @@ describe("what a master carries", () => {
   test("is a table with the formula and the machine", () => {
     const block = capacityBlock(PROPAGATION, SCALE);
     expect(block).toContain("nodes × (200.0 µs + revocations/s × 25.0 µs)");
-    expect(block).toContain("40,000 deliveries a second fill the core");
-    expect(block).toContain("With a replica that must confirm it is 300.0 µs and 40.0 µs");
+    expect(block).toContain("40,000 deliveries a second, one at a time, fill the core");
+    expect(block).toContain(
+      "With a replica that must confirm, the first two are 300.0 µs and 40.0 µs",
+    );
     expect(block).toContain("A CPU, 2 cores");
     const rows = block.split("\n").filter((line) => line.startsWith("| 1"));
     expect(rows).toEqual([
