@@ -38,11 +38,12 @@ export function serveOrders<Order extends Stretch>(
   });
 }
 
-/** Rejects when too many requests are in flight. */
+/** Rejects when too many requests are in flight. Once it is `stopped`, no more are sent. */
 export async function sendStretch<A>(
   { count, ratePerS, inFlightMax = LIMITS.inFlightMax }: Stretch,
   parts: Omit<OpenLoopDependencies<A>, "nowMs">,
   progress: (sent: number) => void,
+  stopped?: AbortSignal,
 ): Promise<OpenLoopResult> {
   const { answerTimeoutMs } = LIMITS;
   const plan = { count, ratePerS, inFlightMax, answerTimeoutMs };
@@ -57,7 +58,8 @@ export async function sendStretch<A>(
             loop = new OpenLoop({ ...plan, startMs }, { ...parts, nowMs: monotonicMs });
             loop.result.then(resolve, reject);
           }
-          loop.tick();
+          if (stopped?.aborted === true) loop.stop();
+          else loop.tick();
         },
         failed: reject,
       });

@@ -1,47 +1,58 @@
 /**
- * `npm run bench`: the added latency of the sidecar, then the session service.
+ * `npm run bench`: the added latency of the sidecar, then the session service; or what is named.
  *
  * Exit codes: 0 all answers right and added p95 below its limit; 1 not so, or something could not be
  * started; 2 wrong usage; 128 + n if signal n broke it off.
  */
 import { addedLatency } from "./added-latency.js";
 import { USAGE } from "./arguments.js";
+import { BENCHMARKS, readNames, type BenchmarkName } from "./benchmark-names.js";
 import { BURST_USAGE, burst } from "./burst.js";
+import { PROPAGATION_USAGE, propagation } from "./propagation.js";
+import { SCALE_USAGE, scale } from "./scale.js";
 import { SESSION_USAGE } from "./session-arguments.js";
 import { sessionService } from "./session-service.js";
 
-/** What both understand; with anything else, whose it is has to be said. */
-const COMMON = ["--small", "--record"];
+const RUNS: Readonly<Record<BenchmarkName, (args: readonly string[]) => Promise<number>>> = {
+  latency: addedLatency,
+  sessions: sessionService,
+  burst,
+  propagation,
+  scale,
+};
 
-const BOTH_USAGE = `usage: npm run bench [-- options]            both, one after the other; --small or --record
-       npm run bench -- latency [options]   the added latency of the sidecar
-       npm run bench -- sessions [options]  the session service
-       npm run bench -- burst [options]     a burst of revocations at one node`;
+const ALL_USAGE = `usage: npm run bench [-- options]            latency and sessions; --small or --record
+       npm run bench -- NAME… [options]     these, one after the other; with one name its own options
+                                            (${BENCHMARKS.join(", ")})`;
+
+const USAGES = [ALL_USAGE, USAGE, SESSION_USAGE, BURST_USAGE, PROPAGATION_USAGE, SCALE_USAGE];
 
 async function main(args: readonly string[]): Promise<number> {
-  const [which, ...rest] = args;
-  if (which === "latency") return addedLatency(rest);
-  if (which === "sessions") return sessionService(rest);
-  if (which === "burst") return burst(rest);
-  if (which === "--help" || which === "-h") {
-    process.stdout.write(`${[BOTH_USAGE, USAGE, SESSION_USAGE, BURST_USAGE].join("\n\n")}\n`);
+  if (args[0] === "--help" || args[0] === "-h") {
+    process.stdout.write(`${USAGES.join("\n\n")}\n`);
     return 0;
   }
-  // The options of the first benchmark need no name before them.
-  if (args.some((arg) => !COMMON.includes(arg))) return addedLatency(args);
-  const exitCode = await addedLatency(args);
-  // Broken off or wrongly called: the second would be unwanted as well.
-  if (exitCode > 1) return exitCode;
-  if ((process.env["SEKISHO_REDIS_URL"] ?? "") !== "") {
-    process.stdout.write(
-      "\nThe session service is left out: its benchmark starts a Redis of its own, and " +
-        "SEKISHO_REDIS_URL names another.\n",
-    );
-    return exitCode;
+  const chosen = readNames(args);
+  if (chosen.kind === "wrong") {
+    process.stderr.write(`${chosen.message}\n\n${ALL_USAGE}\n`);
+    return 2;
   }
-  process.stdout.write("\n");
-  const second = await sessionService(args);
-  return second === 0 ? exitCode : second;
+  const givenRedis = (process.env["SEKISHO_REDIS_URL"] ?? "") !== "";
+  let exitCode = 0;
+  for (const [index, name] of chosen.names.entries()) {
+    if (index > 0) process.stdout.write("\n");
+    if (givenRedis && !chosen.named && name !== "latency") {
+      process.stdout.write(
+        `Left out: ${name} starts a Redis of its own, and SEKISHO_REDIS_URL names another.\n`,
+      );
+      continue;
+    }
+    const code = await RUNS[name](chosen.options);
+    // Broken off or wrongly called: what follows would be unwanted as well.
+    if (code > 1) return code;
+    exitCode ||= code;
+  }
+  return exitCode;
 }
 
 // Nothing may keep a finished benchmark from ending.

@@ -41,6 +41,8 @@ export interface OpenLoopDependencies<A> {
 }
 
 export interface OpenLoopResult {
+  /** When the first request was due. */
+  readonly startMs: number;
   /** By request; NaN for those that failed. */
   readonly latenciesMs: Float64Array<ArrayBuffer>;
   readonly lateSends: number;
@@ -59,6 +61,8 @@ export class OpenLoop<A> {
   readonly #inFlight = new Map<number, Exchange<A>>();
   readonly #latenciesMs: Float64Array<ArrayBuffer>;
   readonly #settle: PromiseSettlers;
+  /** Less than planned once it was stopped. */
+  #count: number;
   #over = false;
   #sent = 0;
   #lateSends = 0;
@@ -68,6 +72,7 @@ export class OpenLoop<A> {
 
   constructor(plan: OpenLoopPlan, parts: OpenLoopDependencies<A>) {
     this.#plan = plan;
+    this.#count = plan.count;
     this.#parts = parts;
     this.#latenciesMs = new Float64Array(plan.count).fill(NaN);
     const { promise, ...settle } = settlersOf();
@@ -83,13 +88,19 @@ export class OpenLoop<A> {
     if (this.#over) return;
     const nowMs = this.#parts.nowMs();
     this.#abandonOverdue(nowMs);
-    while (this.#sent < this.#plan.count && this.#dueMs(this.#sent) <= nowMs) {
+    while (this.#sent < this.#count && this.#dueMs(this.#sent) <= nowMs) {
       if (this.#inFlight.size >= this.#plan.inFlightMax) {
         this.#breakOff();
         return;
       }
       this.#sendNext();
     }
+  }
+
+  /** Sends no more; over once nothing is in flight. */
+  stop(): void {
+    this.#count = Math.min(this.#count, this.#sent);
+    this.#endIfDone();
   }
 
   #dueMs(index: number): number {
@@ -124,10 +135,15 @@ export class OpenLoop<A> {
       this.#failures += 1;
       this.#firstFailure ??= `request ${index}: ${fault}`;
     }
-    if (this.#over || this.#sent < this.#plan.count || this.#inFlight.size > 0) return;
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#over || this.#sent < this.#count || this.#inFlight.size > 0) return;
     this.#over = true;
     this.#settle.resolve({
-      latenciesMs: this.#latenciesMs,
+      startMs: this.#plan.startMs,
+      latenciesMs: this.#latenciesMs.subarray(0, this.#sent),
       lateSends: this.#lateSends,
       latestSendMs: this.#latestSendMs,
       failures: this.#failures,

@@ -2,33 +2,33 @@
  * Checks at a steady rate, straight to the sidecar's gRPC port, sent by a process of its own: what
  * its parent does meanwhile, an attack for example, delays neither a check nor its answer.
  *
- * Started with an IPC channel. Each message is a stretch of checks, the answer to it is a report.
+ * Started with an IPC channel. A message is a stretch of checks, the answer to it is a report; or it
+ * ends that stretch.
  */
-import { Client, credentials } from "@grpc/grpc-js";
 import { z } from "zod";
 
-import {
-  AuthorizationService,
-  type CheckRequest,
-  type CheckResponse,
-} from "../../src/generated/envoy/service/auth/v3/external_auth.js";
+import type { CheckResponse } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
+import { checksClient, refusalIn, sendCheck } from "./check-call.js";
 import { sendStretch } from "./load-orders.js";
-import type { Exchange } from "./open-loop.js";
 
-const orderSchema = z.object({
+const stretchSchema = z.object({
   /** HOST:PORT or unix:/PATH. */
   address: z.string(),
   tokens: z.array(z.string()).min(1),
   count: z.int().positive(),
   ratePerS: z.number().positive(),
 });
+/** "stop": ends the stretch that is being sent. */
+const orderSchema = z.union([stretchSchema, z.literal("stop")]);
 export type ChecksOrder = z.infer<typeof orderSchema>;
 
 export const checksReportSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("done"),
-    /** Of the checks that were allowed, from the moment at which each was due. */
-    latenciesMs: z.array(z.number()),
+    /** When the first check was due (see monotonicMs). */
+    startMs: z.number(),
+    /** By check, from the moment at which each was due; null: not allowed. */
+    latenciesMs: z.array(z.number().nullable()),
     failures: z.int(),
     firstFailure: z.string().optional(),
   }),
@@ -36,69 +36,27 @@ export const checksReportSchema = z.discriminatedUnion("kind", [
 ]);
 export type ChecksReport = z.infer<typeof checksReportSchema>;
 
-const clients = new Map<string, Client>();
-
-function clientOf(address: string): Client {
-  const client = clients.get(address) ?? new Client(address, credentials.createInsecure());
-  clients.set(address, client);
-  return client;
+function faultOf(response: CheckResponse): string | undefined {
+  const refusal = refusalIn(response);
+  return refusal === undefined ? undefined : `not allowed: ${refusal}`;
 }
 
-/** As Envoy writes it with the settings of envoy.yaml: raw headers, one by one. */
-function requestWith(token: string): CheckRequest {
-  const http = {
-    id: "1234567890123456789",
-    method: "GET",
-    path: "/reports/42",
-    host: "api.example",
-    scheme: "http",
-    protocol: "HTTP/1.1",
-    headers: {},
-    headerMap: {
-      headers: [{ key: "authorization", value: "", rawValue: Buffer.from(`Bearer ${token}`) }],
-    },
-  };
-  return { attributes: { request: { http }, contextExtensions: { "sekisho.auth": "required" } } };
-}
-
-const { path, requestSerialize, responseDeserialize } = AuthorizationService.check;
-
-function sendCheck(client: Client, token: string): Exchange<CheckResponse> {
-  let abandon = (): void => undefined;
-  const answered = new Promise<CheckResponse>((resolve, reject) => {
-    const call = client.makeUnaryRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      requestWith(token),
-      (error, response) => {
-        if (response === undefined) reject(error ?? new Error("there was no answer"));
-        else resolve(response);
-      },
-    );
-    abandon = () => call.cancel();
-  });
-  return { answered, abandon };
-}
-
-function faultOf({ httpResponse }: CheckResponse): string | undefined {
-  if (httpResponse?.$case === "okResponse") return undefined;
-  const body = httpResponse?.value.body;
-  return `not allowed: ${body ?? "an answer without a verdict"}`;
-}
-
-async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<ChecksReport> {
-  const client = clientOf(address);
+async function carryOut(
+  { address, tokens, ...stretch }: z.infer<typeof stretchSchema>,
+  stopped: AbortSignal,
+): Promise<ChecksReport> {
+  const client = checksClient(address);
   const tokenOf = (index: number): string => tokens[index % tokens.length] ?? "";
   try {
     const result = await sendStretch<CheckResponse>(
       stretch,
       { send: (index) => sendCheck(client, tokenOf(index)), faultOf },
       () => undefined,
+      stopped,
     );
-    const { failures, firstFailure } = result;
-    const latenciesMs = [...result.latenciesMs].filter((ms) => !Number.isNaN(ms));
-    return { kind: "done", latenciesMs, failures, firstFailure };
+    const { startMs, failures, firstFailure } = result;
+    const latenciesMs = [...result.latenciesMs].map((ms) => (Number.isNaN(ms) ? null : ms));
+    return { kind: "done", startMs, latenciesMs, failures, firstFailure };
   } catch (error) {
     return { kind: "broken off", message: error instanceof Error ? error.message : String(error) };
   }
@@ -106,8 +64,15 @@ async function carryOut({ address, tokens, ...stretch }: ChecksOrder): Promise<C
 
 // Without a parent the answers are read by no one.
 process.on("disconnect", () => process.exit());
+let stopping = new AbortController();
 process.on("message", (message) => {
-  carryOut(orderSchema.parse(message)).then(
+  const order = orderSchema.parse(message);
+  if (order === "stop") {
+    stopping.abort();
+    return;
+  }
+  stopping = new AbortController();
+  carryOut(order, stopping.signal).then(
     (report) => process.send?.(report),
     (error: unknown) => {
       throw error;

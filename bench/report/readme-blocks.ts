@@ -4,6 +4,8 @@ import { COMMAND_VARIABLES, SCRIPT_VARIABLES, VARIABLES } from "../../src/cli/va
 import { COMMON_VARIABLES } from "../../src/runtime/config/common-variables.js";
 import { SESSIONS_VARIABLES } from "../../src/sessions/sessions-variables.js";
 import { PROBLEMS } from "../../src/sessions/http/problem-codes.js";
+import { capacityBlock } from "./capacity.js";
+import { fleetBlock, type FleetResults } from "./fleet-summary.js";
 import type { BenchmarkResult } from "./result.js";
 import type { SessionResult } from "./session-result.js";
 import { mainTable, sessionVerdict } from "./session-table.js";
@@ -58,19 +60,25 @@ function placeOf(document: string, name: string): { from: number; to: number } {
 }
 
 /** The recorded benchmarks. */
-export interface Recorded {
+export interface Recorded extends FleetResults {
   readonly latency: BenchmarkResult;
   readonly sessions: SessionResult;
 }
 
 /** All blocks, by the path of their document. */
-export function documentBlocks({ latency, sessions }: Recorded): Readonly<Record<string, Blocks>> {
+export function documentBlocks({
+  latency,
+  sessions,
+  ...fleets
+}: Recorded): Readonly<Record<string, Blocks>> {
   return {
     "README.md": {
       benchmark: benchmarkBlock(latency),
       "session-service": [sessionVerdict(sessions), mainTable(sessions)].join("\n\n"),
+      fleets: fleetBlock(fleets),
       reasons: reasonsTable(),
     },
+    "docs/deployment.md": { capacity: capacityBlock(fleets.propagation, fleets.scale) },
     "docs/configuration.md": {
       "variables-common": variablesTable("common"),
       "variables-sidecar": variablesTable("sidecar"),

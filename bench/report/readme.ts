@@ -11,8 +11,7 @@ import { parseArgs } from "node:util";
 
 import { repositoryRoot } from "../../dev/repository.js";
 import { documentBlocks, fillBlocks } from "./readme-blocks.js";
-import { resultSchema } from "./result.js";
-import { sessionResultSchema } from "./session-result.js";
+import { readRecorded } from "./recorded.js";
 
 const USAGE = `usage: node dist/bench/report/readme.js [--check]
 
@@ -28,12 +27,8 @@ async function main(): Promise<number> {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
     return 2;
   }
-  const recorded = {
-    latency: resultSchema.parse(await readResult("added-latency")),
-    sessions: sessionResultSchema.parse(await readResult("session-service")),
-  };
   let exitCode = 0;
-  for (const [path, blocks] of Object.entries(documentBlocks(recorded))) {
+  for (const [path, blocks] of Object.entries(documentBlocks(await readRecorded()))) {
     const file = join(repositoryRoot(), path);
     const { document, outOfDate } = fillBlocks(await readFile(file, "utf8"), blocks);
     if (outOfDate.length === 0) {
@@ -48,11 +43,6 @@ async function main(): Promise<number> {
     }
   }
   return exitCode;
-}
-
-async function readResult(name: string): Promise<unknown> {
-  const file = join(repositoryRoot(), "bench", "results", `${name}.json`);
-  return JSON.parse(await readFile(file, "utf8"));
 }
 
 try {

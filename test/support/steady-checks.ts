@@ -9,12 +9,9 @@
  * Calm and attacked slices take turns, so that what else the machine does meanwhile meets both.
  */
 import { expect } from "@jest/globals";
+import type { ChecksSender, SentChecks } from "../../bench/load/checks-sender.js";
+import { runBeforeOthers } from "../../bench/load/priority.js";
 import { memoryOf } from "../../bench/load/process-usage.js";
-import {
-  runBeforeOthers,
-  type ChecksSender,
-  type SentChecks,
-} from "../../bench/load/checks-sender.js";
 import { percentileOf, spreadOf } from "../../bench/report/percentile.js";
 
 const SLICE_MS = 1000;

@@ -100,6 +100,22 @@ describe("an open loop", () => {
     });
   });
 
+  test("that is stopped sends no more, and is over once all are answered", async () => {
+    const loop = new OpenLoop(PLAN, parts);
+    await tickAt(loop, 1002);
+    loop.stop();
+    await tickAt(loop, 1004);
+    expect(sent).toHaveLength(2);
+    for (const request of sent) request.answer("right");
+    expect([...(await loop.result).latenciesMs]).toEqual([4, 2]);
+  });
+
+  test("that is stopped with nothing in flight is over at once", async () => {
+    const loop = new OpenLoop(PLAN, parts);
+    loop.stop();
+    expect((await loop.result).latenciesMs).toHaveLength(0);
+  });
+
   test("breaks off instead of having more in flight than allowed", async () => {
     const loop = new OpenLoop({ ...PLAN, inFlightMax: 3 }, parts);
     const broken = expect(loop.result).rejects.toThrow("3 requests are in flight");

@@ -12,8 +12,7 @@ import {
   reasonsTable,
   variablesTable,
 } from "../../../bench/report/readme-blocks.js";
-import { resultSchema } from "../../../bench/report/result.js";
-import { sessionResultSchema } from "../../../bench/report/session-result.js";
+import { readRecorded } from "../../../bench/report/recorded.js";
 import { repositoryRoot } from "../../../dev/repository.js";
 import { VARIABLES } from "../../../src/cli/variables.js";
 
@@ -103,16 +102,11 @@ describe("the tables", () => {
 });
 
 describe("the documents", () => {
-  test.each(["README.md", "docs/configuration.md", "docs/sessions.md"])(
-    "%s says what the recorded run, the variables, the reasons and the problems say",
+  test.each(["README.md", "docs/configuration.md", "docs/deployment.md", "docs/sessions.md"])(
+    "%s says what the recorded runs, the variables, the reasons and the problems say",
     async (path) => {
       const root = repositoryRoot();
-      const recorded = async (name: string): Promise<unknown> =>
-        JSON.parse(await readFile(join(root, `bench/results/${name}.json`), "utf8"));
-      const blocks = documentBlocks({
-        latency: resultSchema.parse(await recorded("added-latency")),
-        sessions: sessionResultSchema.parse(await recorded("session-service")),
-      });
+      const blocks = documentBlocks(await readRecorded());
       const text = await readFile(join(root, path), "utf8");
       expect(fillBlocks(text, blocks[path] ?? {}).outOfDate).toEqual([]);
       // A marker that nobody fills would stand there for ever.
