@@ -9,7 +9,7 @@ import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase } from "./follower-state.js";
 import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
-import type { LocalState } from "./local-state-lru.js";
+import type { LocalState } from "./local-state.js";
 import { clocksAgree, examineFacts, keptAge, wallClockJumped } from "./log-examination.js";
 import type { LogProblem, LogRequirements } from "./log-examination.js";
 import { advance, advancePage, judgeRead, OutOfStep, tooFewReplicas } from "./log-order.js";
