@@ -8,8 +8,8 @@
  *   `forget_at` evicted: until then "not known" no longer means "not revoked", and `uncertainty`
  *   says so. Eviction never turns a denial into an allow.
  *
- * The order is the order of application, so the entry that is evicted is the one that would be forgotten
- * next. A check changes nothing.
+ * Entries are kept in the order in which they were applied, so the one that is evicted is the one that
+ * would be forgotten next. A check changes nothing.
  */
 import { randomBytes } from "node:crypto";
 import { momentOf, type Clock, type Moment } from "../../runtime/clock.js";
