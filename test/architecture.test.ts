@@ -91,7 +91,7 @@ describe("a library", () => {
     ["ioredis", /^(src|test\/support)\/.*-redis\.ts$/],
     ["rate-limiter-flexible", /^src\/sessions\/limits\/.*-redis\.ts$/],
     ["@node-rs/argon2", /^src\/sessions\/passwords\/.*-argon2\.ts$/],
-    ["lru-cache", /^src\/(authz\/follow\/.*-lru|tokens\/verified-token-cache)\.ts$/],
+    ["lru-cache", /^src\/tokens\/verified-token-cache\.ts$/],
     ["jose", /^(src\/tokens|dev|test\/support|test\/integration\/dev)\//],
     ["@grpc/grpc-js", /^(src\/authz|dev|bench|test)\//],
     ["drizzle-orm", /^(src\/sessions\/.*-(sql|postgres|pglite)\.ts$|test\/)/],

@@ -19,7 +19,7 @@ import { systemClock } from "../src/runtime/clock.js";
 import { EXIT } from "../src/runtime/exit-codes.js";
 import { openLog } from "../src/runtime/log.js";
 import { repositoryRoot } from "../dev/repository.js";
-import { NO_ENTRIES } from "../src/authz/follow/local-state-lru.js";
+import { NO_ENTRIES } from "../src/authz/follow/local-state.js";
 
 const root = repositoryRoot();
 const LEVELS = new Set(["fatal", "error", "warn", "info", "debug"]);

@@ -9,7 +9,7 @@ import { monitorEventLoopDelay, type IntervalHistogram } from "node:perf_hooks";
 
 import { Follower } from "../../src/authz/follow/follower.js";
 import type { Freshness } from "../../src/authz/follow/follower-state.js";
-import { LocalState } from "../../src/authz/follow/local-state-lru.js";
+import { LocalState } from "../../src/authz/follow/local-state.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import type { LogEntry } from "../../src/revocation-log/entry.js";
 import { LOG_KEYS } from "../../src/revocation-log/partition.js";
@@ -120,6 +120,7 @@ class LightReaders {
       observer: {
         applied: (entry) => this.#applied(reader, entry),
         resync: () => undefined,
+        continued: () => undefined,
         problem: (problem) => {
           if (problem !== undefined) this.#disturbed += 1;
         },

@@ -13,7 +13,7 @@ import {
   CheckRequest,
   CheckResponse,
 } from "../../src/generated/envoy/service/auth/v3/external_auth.js";
-import { LocalState } from "../../src/authz/follow/local-state-lru.js";
+import { LocalState } from "../../src/authz/follow/local-state.js";
 import { revocationStatusOf } from "../../src/authz/follow/revocation-status.js";
 import { IssuerKeys } from "../../src/tokens/issuer-keys.js";
 import { DEFAULT_CLAIM_NAMES } from "../../src/tokens/issuer.js";

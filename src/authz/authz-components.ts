@@ -1,7 +1,7 @@
 /** The sidecar's health, by component. */
 import type { Follower } from "./follow/follower.js";
 import { unkeptMessage } from "./follow/log-examination.js";
-import type { LocalState } from "./follow/local-state-lru.js";
+import type { LocalState } from "./follow/local-state.js";
 import type { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 import { HEALTHY, type Component, type Components } from "../runtime/health.js";

@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom
 import { END_CAUSES, type EndCause } from "./check/connection-limits.js";
 import { REASONS, type Reason } from "./check/reason.js";
 import type { ResyncCause } from "./follow/log-order.js";
-import type { EntryKind } from "./follow/local-state-lru.js";
+import type { EntryKind } from "./follow/local-state.js";
 import type { RefreshResult } from "../tokens/issuer-keys.js";
 
 /** Read on each scrape. Infinity for what has never happened. */

@@ -1,7 +1,7 @@
 /** `/statusz`: this node's state, for people and scripts. */
 import type { AuthzConfig } from "./authz-config.js";
 import type { Follower } from "./follow/follower.js";
-import type { LocalState } from "./follow/local-state-lru.js";
+import type { LocalState } from "./follow/local-state.js";
 import type { IssuerKeys } from "../tokens/issuer-keys.js";
 import type { Issuer } from "../tokens/issuer.js";
 

@@ -20,7 +20,7 @@ import { redisConnections } from "../revocation-log/connection-redis.js";
 import { Follower } from "./follow/follower.js";
 import { horizonS } from "../revocation-log/horizon.js";
 import type { LogRequirements } from "./follow/log-examination.js";
-import { LocalState } from "./follow/local-state-lru.js";
+import { LocalState } from "./follow/local-state.js";
 import { LOG_KEYS } from "../revocation-log/partition.js";
 import { revocationLogInRedis } from "../revocation-log/revocation-log-redis.js";
 import { revocationStatusOf } from "./follow/revocation-status.js";

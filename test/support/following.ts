@@ -6,7 +6,7 @@ import { systemClock, type Clock } from "../../src/runtime/clock.js";
 import { redisConnections } from "../../src/revocation-log/connection-redis.js";
 import type { LogEntry, Revocation } from "../../src/revocation-log/entry.js";
 import { Follower, type FollowerOptions } from "../../src/authz/follow/follower.js";
-import { LocalState } from "../../src/authz/follow/local-state-lru.js";
+import { LocalState } from "../../src/authz/follow/local-state.js";
 import { openLog, type OpenLogRequest } from "../../src/revocation-log/log-opening-redis.js";
 import type { LogRequirements } from "../../src/authz/follow/log-examination.js";
 import type { ResyncCause } from "../../src/authz/follow/log-order.js";

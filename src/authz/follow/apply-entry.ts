@@ -1,6 +1,6 @@
 /** What an entry of the log does to the local state. */
 import { entryTimeMs, type LogEntry } from "../../revocation-log/entry.js";
-import type { LocalState } from "./local-state-lru.js";
+import type { LocalState } from "./local-state.js";
 
 /**
  * Applies `entry`, to be remembered until the last token that it revokes has expired.

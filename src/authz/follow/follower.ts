@@ -8,7 +8,7 @@ import { groupName, groupsLeft, INITIAL_STATE, joinedIn, next } from "./follower
 import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
 import type { RawEntry } from "../../revocation-log/entry.js";
 import { CatchUp, readMaxOf } from "./catch-up.js";
-import type { LocalState } from "./local-state-lru.js";
+import type { LocalState } from "./local-state.js";
 import {
   clocksAgree,
   examineFacts,

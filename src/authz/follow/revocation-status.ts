@@ -1,7 +1,7 @@
 /** What this node knows about one token's revocation at one moment. */
 import type { AccessToken } from "../../tokens/access-token.js";
 import { elapsedAtLeastMs, type Moment } from "../../runtime/clock.js";
-import type { KnownRevocations, LocalState } from "./local-state-lru.js";
+import type { KnownRevocations, LocalState } from "./local-state.js";
 import type { Freshness } from "./follower-state.js";
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { REASONS } from "../../../src/authz/check/reason.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
-import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state.js";
 import { samplesOf } from "../../support/metric-samples.js";
 
 function metricsWith(parts: Partial<Parameters<typeof authzMetrics>[0]> = {}) {

@@ -6,7 +6,7 @@ import type { HttpCheck } from "../../../src/authz/check/check-facts.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
 import { authzObservers } from "../../../src/authz/authz-observers.js";
 import { tokenWith } from "./check/request-parts.js";
-import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state.js";
 
 const TOKEN_TEXT = "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl";
 const HTTP: HttpCheck = {

@@ -7,7 +7,7 @@ import {
   readSidecarCounts,
 } from "../../../bench/load/sidecar-counts.js";
 import { authzMetrics } from "../../../src/authz/authz-metrics.js";
-import { NO_ENTRIES } from "../../../src/authz/follow/local-state-lru.js";
+import { NO_ENTRIES } from "../../../src/authz/follow/local-state.js";
 
 const IDLE = {
   stalenessMs: () => 0,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { LocalState, NO_ENTRIES } from "../../../../src/authz/follow/local-state-lru.js";
+import { LocalState, NO_ENTRIES } from "../../../../src/authz/follow/local-state.js";
 import type { Revocation } from "../../../../src/revocation-log/entry.js";
 import { ManualClock } from "../../../support/manual-clock.js";
 import { tokenNames } from "../../../support/token-names.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { momentOf } from "../../../../src/runtime/clock.js";
-import { LocalState } from "../../../../src/authz/follow/local-state-lru.js";
+import { LocalState } from "../../../../src/authz/follow/local-state.js";
 import { revocationStatusOf } from "../../../../src/authz/follow/revocation-status.js";
 import { ManualClock } from "../../../support/manual-clock.js";
 import { tokenNames } from "../../../support/token-names.js";

@@ -8,18 +8,29 @@
  *   `forget_at` evicted: until then "not known" no longer means "not revoked", and `uncertainty`
  *   says so. Eviction never turns a denial into an allow.
  *
- * The order of the LRU is the order of application (checks only peek), so the entry that is evicted
- * is the one that would be forgotten next.
+ * Entries are kept in the order in which they were applied, so the one that is evicted is the one that
+ * would be forgotten next. A check changes nothing.
  */
-import { LRUCache } from "lru-cache";
+import { randomBytes } from "node:crypto";
 import { momentOf, type Clock, type Moment } from "../../runtime/clock.js";
 import { deadlineAt, hasPassed, laterOf, type Deadline } from "../../runtime/deadline.js";
 import type { Revocation } from "../../revocation-log/entry.js";
 import type { TokenNames } from "../../tokens/access-token.js";
+import { EntryTable, NONE } from "./entry-table.js";
+import { HalfSipHash } from "./half-sip-hash.js";
 
 /** `tenant`: one that is uncertain; `tenant_cutoff`: one of which a cut-off is known. */
-export type EntryKind =
-  "session" | "user" | "tenant" | "token" | "client" | "key" | "tenant_cutoff";
+const ENTRY_KINDS = [
+  "session",
+  "user",
+  "tenant",
+  "token",
+  "client",
+  "key",
+  "tenant_cutoff",
+] as const;
+
+export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 export const NO_ENTRIES: Readonly<Record<EntryKind, number>> = {
   session: 0,
@@ -31,12 +42,16 @@ export const NO_ENTRIES: Readonly<Record<EntryKind, number>> = {
   tenant_cutoff: 0,
 };
 
-interface Held {
-  readonly kind: EntryKind;
-  readonly epoch: number;
-  readonly issuedBefore: number;
-  readonly forgetAt: Deadline;
-}
+/** A kind's place in `ENTRY_KINDS`. */
+const KIND_NUMBERS: Readonly<Record<EntryKind, number>> = {
+  session: 0,
+  user: 1,
+  tenant: 2,
+  token: 3,
+  client: 4,
+  key: 5,
+  tenant_cutoff: 6,
+};
 
 /** What is known about one token: each fact is a reason of its own to refuse it. */
 export interface KnownRevocations {
@@ -58,35 +73,25 @@ export interface KnownRevocations {
 /** How many entries one call to `forgetPassed` looks at, at the most. */
 const FORGET_BATCH_MAX = 256;
 
-// Ids contain no control characters, so a NUL between them makes every key unambiguous.
-const sessionKey = (tenant: string, session: string): string => `s\0${tenant}\0${session}`;
-const userKey = (tenant: string, user: string): string => `u\0${tenant}\0${user}`;
-const tenantKey = (tenant: string): string => `t\0${tenant}`;
-const jtiKey = (tenant: string, issuer: string, jti: string): string =>
-  `j\0${tenant}\0${issuer}\0${jti}`;
-const digestKey = (tenant: string, digest: string): string => `d\0${tenant}\0${digest}`;
-/** No id is empty, so an empty tenant stands for all of them. */
-const clientKey = (tenant: string | undefined, client: string): string =>
-  `c\0${tenant ?? ""}\0${client}`;
-const issuingKey = (issuer: string, thumbprint: string): string => `k\0${issuer}\0${thumbprint}`;
-const tenantCutOffKey = (tenant: string): string => `x\0${tenant}`;
+/** In place of a tenant's id, none of which is empty. */
+const ALL_TENANTS = "";
 
 export class LocalState {
   readonly #clock: Clock;
-  readonly #held: LRUCache<string, Held>;
+  readonly #maxEntries: number;
+  readonly #hash: HalfSipHash;
+  readonly #held = new EntryTable();
   readonly #counts: Record<EntryKind, number> = { ...NO_ENTRIES };
   /** The cut-off of all tokens takes no place in the bounded memory. */
   #all: { readonly issuedBefore: number; readonly forgetAt: Deadline } | undefined;
   #saturatedUntil: Deadline | undefined;
   #unreadableUntil: Deadline | undefined;
 
-  /** `maxEntries`: of all kinds together. */
-  constructor(maxEntries: number, clock: Clock) {
+  /** `maxEntries`: of all kinds together. `hashKey`: 8 random bytes that nobody else knows. */
+  constructor(maxEntries: number, clock: Clock, hashKey: Uint8Array = randomBytes(8)) {
+    this.#maxEntries = maxEntries;
     this.#clock = clock;
-    this.#held = new LRUCache<string, Held>({
-      max: maxEntries,
-      dispose: (held, _key, reason) => this.#disposed(held, reason),
-    });
+    this.#hash = new HalfSipHash(hashKey);
   }
 
   /** Takes in one revocation; `forgetAtMs` is Unix milliseconds. */
@@ -94,32 +99,32 @@ export class LocalState {
     const forgetAt = deadlineAt(forgetAtMs, momentOf(this.#clock));
     switch (revocation.kind) {
       case "session_revoked":
-        this.#hold("session", sessionKey(revocation.tenant, revocation.session), forgetAt);
+        this.#hold("session", [revocation.tenant, revocation.session], forgetAt);
         return;
       case "user_revoked": {
         const { tenant, user, epoch, issuedBefore } = revocation;
-        this.#hold("user", userKey(tenant, user), forgetAt, { epoch, issuedBefore });
+        this.#hold("user", [tenant, user], forgetAt, { epoch, issuedBefore });
         return;
       }
       case "token_revoked": {
         const { tenant, issuer, jti, signedDigest } = revocation;
-        if (jti !== undefined) this.#hold("token", jtiKey(tenant, issuer, jti), forgetAt);
+        if (jti !== undefined) this.#hold("token", [tenant, issuer, jti], forgetAt);
         if (signedDigest !== undefined) {
-          this.#hold("token", digestKey(tenant, signedDigest), forgetAt);
+          this.#hold("token", [tenant, signedDigest], forgetAt);
         }
         return;
       }
       case "client_revoked": {
         const { tenant, client, issuedBefore } = revocation;
-        this.#hold("client", clientKey(tenant, client), forgetAt, { issuedBefore });
+        this.#hold("client", [tenant ?? ALL_TENANTS, client], forgetAt, { issuedBefore });
         return;
       }
       case "key_revoked":
-        this.#hold("key", issuingKey(revocation.issuer, revocation.thumbprint), forgetAt);
+        this.#hold("key", [revocation.issuer, revocation.thumbprint], forgetAt);
         return;
       case "tenant_revoked": {
         const { tenant, issuedBefore } = revocation;
-        this.#hold("tenant_cutoff", tenantCutOffKey(tenant), forgetAt, { issuedBefore });
+        this.#hold("tenant_cutoff", [tenant], forgetAt, { issuedBefore });
         return;
       }
       case "all_revoked":
@@ -133,7 +138,7 @@ export class LocalState {
   /** An entry of this tenant could not be read: nothing of it is certain until `forgetAtMs`. */
   markTenantUncertain(tenant: string, forgetAtMs: number): void {
     const forgetAt = deadlineAt(forgetAtMs, momentOf(this.#clock));
-    this.#hold("tenant", tenantKey(tenant), forgetAt);
+    this.#hold("tenant", [tenant], forgetAt);
   }
 
   /** An entry of an unknown tenant could not be read: nothing is certain until `untilMs`. */
@@ -149,16 +154,17 @@ export class LocalState {
   lookUp(token: TokenNames): KnownRevocations {
     const { tenant } = token;
     const counts = this.#counts;
-    const user = this.#held.peek(userKey(tenant, token.user));
+    const held = this.#held;
+    const user = counts.user > 0 ? this.#find("user", [tenant, token.user]) : NONE;
     return {
-      sessionRevoked: this.#held.has(sessionKey(tenant, token.session)),
-      epoch: user?.epoch ?? 0,
-      issuedBefore: user?.issuedBefore ?? 0,
+      sessionRevoked: counts.session > 0 && this.#holds("session", [tenant, token.session]),
+      epoch: user === NONE ? 0 : held.epochOf(user),
+      issuedBefore: user === NONE ? 0 : held.issuedBeforeOf(user),
       tokenRevoked: counts.token > 0 && this.#isTokenRevoked(token),
       clientIssuedBefore: counts.client > 0 ? this.#clientIssuedBefore(token) : 0,
-      keyRevoked: counts.key > 0 && this.#held.has(issuingKey(token.issuer, token.keyThumbprint)),
+      keyRevoked: counts.key > 0 && this.#holds("key", [token.issuer, token.keyThumbprint]),
       tenantIssuedBefore:
-        counts.tenant_cutoff > 0 ? this.#issuedBeforeOf(tenantCutOffKey(tenant)) : 0,
+        counts.tenant_cutoff > 0 ? this.#issuedBeforeOf("tenant_cutoff", [tenant]) : 0,
       allIssuedBefore: this.#all?.issuedBefore ?? 0,
       uncertainty: this.#uncertaintyOf(tenant),
     };
@@ -184,55 +190,78 @@ export class LocalState {
   forgetPassed(): void {
     const now = momentOf(this.#clock);
     if (this.#all !== undefined && hasPassed(this.#all.forgetAt, now)) this.#all = undefined;
-    const passed: string[] = [];
-    for (const key of this.#held.rkeys()) {
-      const held = this.#held.peek(key);
-      if (held === undefined || !hasPassed(held.forgetAt, now)) break;
-      passed.push(key);
-      if (passed.length >= FORGET_BATCH_MAX) break;
+    for (let looked = 0; looked < FORGET_BATCH_MAX; looked += 1) {
+      const { oldest } = this.#held;
+      if (oldest === NONE || !hasPassed(this.#held.forgetAtOf(oldest), now)) return;
+      this.#remove(oldest);
     }
-    for (const key of passed) this.#held.delete(key);
   }
 
   #isTokenRevoked({ tenant, issuer, jti, signedDigest }: TokenNames): boolean {
-    if (this.#held.has(digestKey(tenant, signedDigest))) return true;
-    return jti !== undefined && this.#held.has(jtiKey(tenant, issuer, jti));
+    if (this.#holds("token", [tenant, signedDigest])) return true;
+    return jti !== undefined && this.#holds("token", [tenant, issuer, jti]);
   }
 
   #clientIssuedBefore({ tenant, client }: TokenNames): number {
     if (client === undefined) return 0;
-    const inTenant = this.#issuedBeforeOf(clientKey(tenant, client));
-    return Math.max(inTenant, this.#issuedBeforeOf(clientKey(undefined, client)));
+    const inTenant = this.#issuedBeforeOf("client", [tenant, client]);
+    return Math.max(inTenant, this.#issuedBeforeOf("client", [ALL_TENANTS, client]));
   }
 
-  #issuedBeforeOf(key: string): number {
-    return this.#held.peek(key)?.issuedBefore ?? 0;
+  #issuedBeforeOf(kind: EntryKind, names: readonly string[]): number {
+    const entry = this.#find(kind, names);
+    return entry === NONE ? 0 : this.#held.issuedBeforeOf(entry);
+  }
+
+  #holds(kind: EntryKind, names: readonly string[]): boolean {
+    return this.#find(kind, names) !== NONE;
+  }
+
+  /** Leaves the hash of what it looked for in `#hash`. */
+  #find(kind: EntryKind, names: readonly string[]): number {
+    const number = KIND_NUMBERS[kind];
+    this.#hash.of(number, names);
+    return this.#held.find(number, this.#hash.low, this.#hash.high);
   }
 
   #hold(
     kind: EntryKind,
-    key: string,
+    names: readonly string[],
     forgetAt: Deadline,
     {
       epoch = 0,
       issuedBefore = 0,
     }: { epoch?: number | undefined; issuedBefore?: number | undefined } = {},
   ): void {
-    const known = this.#held.peek(key);
-    if (known === undefined) this.#counts[kind] += 1;
-    this.#held.set(key, {
-      kind,
-      epoch: Math.max(known?.epoch ?? 0, epoch),
-      issuedBefore: Math.max(known?.issuedBefore ?? 0, issuedBefore),
-      forgetAt: laterOf(known?.forgetAt, forgetAt),
-    });
+    const held = this.#held;
+    const known = this.#find(kind, names);
+    if (known !== NONE) {
+      held.refresh(known);
+      held.setValues(known, {
+        epoch: Math.max(held.epochOf(known), epoch),
+        issuedBefore: Math.max(held.issuedBeforeOf(known), issuedBefore),
+        forgetAt: laterOf(held.forgetAtOf(known), forgetAt),
+      });
+      return;
+    }
+    if (held.size >= this.#maxEntries) this.#evict(held.oldest);
+    const added = held.add(KIND_NUMBERS[kind], this.#hash.low, this.#hash.high);
+    held.setValues(added, { epoch, issuedBefore, forgetAt });
+    this.#counts[kind] += 1;
   }
 
-  #disposed(held: Held, reason: LRUCache.DisposeReason): void {
-    if (reason === "set") return;
-    this.#counts[held.kind] -= 1;
-    if (reason !== "evict" || hasPassed(held.forgetAt, momentOf(this.#clock))) return;
-    this.#saturatedUntil = laterOf(this.#saturatedUntil, held.forgetAt);
+  #evict(entry: number): void {
+    const forgetAt = this.#held.forgetAtOf(entry);
+    if (!hasPassed(forgetAt, momentOf(this.#clock))) {
+      this.#saturatedUntil = laterOf(this.#saturatedUntil, forgetAt);
+    }
+    this.#remove(entry);
+  }
+
+  #remove(entry: number): void {
+    const kind = ENTRY_KINDS[this.#held.kindOf(entry)];
+    if (kind !== undefined) this.#counts[kind] -= 1;
+    this.#held.remove(entry);
   }
 
   #uncertaintyOf(tenant: string): KnownRevocations["uncertainty"] {
@@ -241,7 +270,8 @@ export class LocalState {
     }
     const now = momentOf(this.#clock);
     if (this.#isPending(this.#unreadableUntil, now)) return "unreadable_entry";
-    if (this.#isPending(this.#held.peek(tenantKey(tenant))?.forgetAt, now)) {
+    const uncertain = this.#counts.tenant > 0 ? this.#find("tenant", [tenant]) : NONE;
+    if (uncertain !== NONE && this.#isPending(this.#held.forgetAtOf(uncertain), now)) {
       return "unreadable_entry";
     }
     return this.#isPending(this.#saturatedUntil, now) ? "saturated" : undefined;
