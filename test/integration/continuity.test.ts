@@ -340,6 +340,20 @@ describe("a node reads the whole restored log", () => {
     expect(running.continued()).toBe(0);
   });
 
+  it("where the log does not say in which replication it is, as in the first version", async () => {
+    const one = relay();
+    await one.untilRestored(1);
+    const running = node();
+    await running.untilFresh();
+    await end("a");
+    await untilKnown(running, "a");
+    await redis(server.url, "HDEL", KEYS.meta, "replid");
+    await one.untilRestored(2);
+    await untilAtTheEnd(running);
+    expect(await previousLog()).toBeUndefined();
+    expect(running.continued()).toBe(0);
+  });
+
   it("where something in the old log could not be read", async () => {
     const one = relay();
     await one.untilRestored(1);

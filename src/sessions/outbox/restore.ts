@@ -66,10 +66,6 @@ import { markPublished } from "./stored-revocations-sql.js";
 
 const MARKED_AT_ONCE_MAX = 1000;
 
-/**
- * Of these logs each seq names one entry, because nothing is published under another server process or
- * replication ID. One that fell in the same process may have given a seq to a second entry.
- */
 const IN_ORDER_CAUSES: ReadonlySet<RestoreCause> = new Set([
   "log_missing",
   "server_changed",
@@ -129,7 +125,7 @@ export async function restoreLog(
     { role: "relay" },
     async (queries) => {
       const recordedMs = await recordCoverageGap(queries, Math.max(inherited, lost));
-      const inOrder = IN_ORDER_CAUSES.has(found.cause);
+      const inOrder = isInOrder(found);
       const replaced = await beginGeneration(queries, { generation, inOrder });
       return { declaredMs: recordedMs, replaced };
     },
@@ -202,6 +198,16 @@ function notBefore(clock: Clock, judgedAt: Moment): Clock {
       return Math.max(clock.wallMs(), judgedAt.wallMs + passedMs);
     },
   };
+}
+
+/**
+ * Whether each seq of the old log names one entry, because nothing is published under another server
+ * process or replication ID. A log that fell in the same process may have given a seq to a second entry,
+ * and so may one of the first version, which records no replication ID.
+ */
+function isInOrder({ cause, facts: { meta } }: FoundLog): boolean {
+  const isFirstVersions = typeof meta !== "string" && meta.replId === undefined;
+  return IN_ORDER_CAUSES.has(cause) && !isFirstVersions;
 }
 
 interface OldLog {
