@@ -8,7 +8,7 @@ import { applyEntry } from "./apply-entry.js";
 import { INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase } from "./follower-state.js";
 import type { LogEntry, RawEntry } from "../../revocation-log/entry.js";
-import { CatchUp, readMaxOf } from "./catch-up.js";
+import { CatchUp, PAGE_MAX_ENTRIES, readMaxOf } from "./catch-up.js";
 import type { LocalState } from "./local-state.js";
 import { clocksAgree, examineFacts, keptAge, wallClockJumped } from "./log-examination.js";
 import type { LogProblem, LogRequirements } from "./log-examination.js";
@@ -276,16 +276,15 @@ export class Follower {
     connection: LogConnection,
     meta: LogMeta,
   ): Promise<{ readonly lastId: string; readonly seq: number }> {
-    const readMax = readMaxOf(meta);
     let lastId: string | undefined;
     let seq: number | undefined;
     let full = true;
     while (full) {
-      const page = await connection.page(lastId, readMax);
+      const page = await connection.page(lastId, PAGE_MAX_ENTRIES);
       if (this.#isClosing()) throw new OutOfStep("start", "closing");
       seq = this.#apply(advancePage(seq, meta.firstSeq, page), meta, undefined);
       lastId = page.at(-1)?.id ?? lastId;
-      full = page.length >= readMax;
+      full = page.length >= PAGE_MAX_ENTRIES;
     }
     if (lastId === undefined || seq === undefined || seq < meta.seq) {
       throw new OutOfStep("gap", `the log ends with entry ${seq ?? 0}, its meta says ${meta.seq}`);
