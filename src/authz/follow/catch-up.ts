@@ -50,6 +50,12 @@ export class CatchUp {
  */
 const READ_MAX_ENTRIES = { fields: 64, packed: 256 };
 
+/**
+ * Entries of a page, in any format: while the whole log is read, a smaller step costs no freshness, and
+ * hardly any time.
+ */
+export const PAGE_MAX_ENTRIES = 64;
+
 export function readMaxOf({ format }: Pick<LogMeta, "format">): number {
   return format === 1 ? READ_MAX_ENTRIES.fields : READ_MAX_ENTRIES.packed;
 }

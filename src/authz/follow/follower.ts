@@ -7,7 +7,7 @@ import { applyEntry } from "./apply-entry.js";
 import { groupName, groupsLeft, INITIAL_STATE, joinedIn, next } from "./follower-state.js";
 import type { FollowerEvent, Freshness, Phase, Tail } from "./follower-state.js";
 import type { RawEntry } from "../../revocation-log/entry.js";
-import { CatchUp, readMaxOf } from "./catch-up.js";
+import { CatchUp, PAGE_MAX_ENTRIES, readMaxOf } from "./catch-up.js";
 import type { LocalState } from "./local-state.js";
 import {
   clocksAgree,
@@ -277,16 +277,15 @@ export class Follower {
   }
 
   async #page(connection: LogConnection, meta: LogMeta): Promise<Tail> {
-    const readMax = readMaxOf(meta);
     let lastId: string | undefined;
     let seq: number | undefined;
     let full = true;
     while (full) {
-      const page = await connection.page(lastId, readMax);
+      const page = await connection.page(lastId, PAGE_MAX_ENTRIES);
       if (this.#isClosing()) throw new OutOfStep("start", "closing");
       seq = this.#apply(advancePage(seq, meta.firstSeq, page), meta, undefined);
       lastId = page.at(-1)?.id ?? lastId;
-      full = page.length >= readMax;
+      full = page.length >= PAGE_MAX_ENTRIES;
     }
     if (lastId === undefined || seq === undefined || seq < meta.seq) {
       throw new OutOfStep("gap", `the log ends with entry ${seq ?? 0}, its meta says ${meta.seq}`);
