@@ -1,4 +1,11 @@
-export const BENCHMARKS = ["latency", "sessions", "burst", "propagation", "scale"] as const;
+export const BENCHMARKS = [
+  "latency",
+  "sessions",
+  "burst",
+  "propagation",
+  "scale",
+  "recovery",
+] as const;
 export type BenchmarkName = (typeof BENCHMARKS)[number];
 
 /** What several understand; with anything else, whose it is has to be said. */

@@ -9,6 +9,7 @@ import { USAGE } from "./arguments.js";
 import { BENCHMARKS, readNames, type BenchmarkName } from "./benchmark-names.js";
 import { BURST_USAGE, burst } from "./burst.js";
 import { PROPAGATION_USAGE, propagation } from "./propagation.js";
+import { RECOVERY_USAGE, recovery } from "./recovery.js";
 import { SCALE_USAGE, scale } from "./scale.js";
 import { SESSION_USAGE } from "./session-arguments.js";
 import { sessionService } from "./session-service.js";
@@ -19,13 +20,22 @@ const RUNS: Readonly<Record<BenchmarkName, (args: readonly string[]) => Promise<
   burst,
   propagation,
   scale,
+  recovery,
 };
 
 const ALL_USAGE = `usage: npm run bench [-- options]            latency and sessions; --small or --record
        npm run bench -- NAME… [options]     these, one after the other; with one name its own options
                                             (${BENCHMARKS.join(", ")})`;
 
-const USAGES = [ALL_USAGE, USAGE, SESSION_USAGE, BURST_USAGE, PROPAGATION_USAGE, SCALE_USAGE];
+const USAGES = [
+  ALL_USAGE,
+  USAGE,
+  SESSION_USAGE,
+  BURST_USAGE,
+  PROPAGATION_USAGE,
+  SCALE_USAGE,
+  RECOVERY_USAGE,
+];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args[0] === "--help" || args[0] === "-h") {

@@ -89,7 +89,7 @@ function describeCores(pinned: boolean, { together }: SessionPlan): string {
     : "the service on one core (taskset); PostgreSQL, Redis, the nodes and the load generator on the others";
 }
 
-async function startNode(
+export async function startNode(
   nodeId: string,
   redisUrl: string,
   { jwksUrl }: SessionsService,

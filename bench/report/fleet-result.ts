@@ -74,6 +74,18 @@ export const burstResultSchema = runSchema.extend({
 });
 export type BurstResult = z.infer<typeof burstResultSchema>;
 
+/** Redis was away, and is back with its data. */
+const recoveryCaseSchema = z.object({
+  authority: z.enum(["redis", "database"]),
+  replicas: z.int(),
+  /** From its first answer to the first check that was allowed again, by restart. */
+  ms: z.array(z.number()).min(1),
+});
+export type RecoveryCase = z.infer<typeof recoveryCaseSchema>;
+
+export const recoveryResultSchema = runSchema.extend({ cases: z.array(recoveryCaseSchema) });
+export type RecoveryResult = z.infer<typeof recoveryResultSchema>;
+
 /** Real nodes: each revocation is refused by one of them, in turn, and confirmed by all. */
 const refusalRoundSchema = z.object({
   /** From the call that publishes to the first refusal. */

@@ -6,10 +6,11 @@ import type {
   Fleet,
   PropagationResult,
   RecordedRun,
+  RecoveryResult,
   ScaleResult,
   Shares,
 } from "./fleet-result.js";
-import type { Spread } from "./percentile.js";
+import { spreadOf, type Spread } from "./percentile.js";
 import { describePlace, markdownTable, milliseconds, wholeNumber } from "./table.js";
 
 const HOW =
@@ -67,6 +68,19 @@ function describe(run: RecordedRun): string {
 
 function page(title: string, tables: string, run: RecordedRun): string {
   return `${[`# ${title}`, tables, describe(run), HOW].join("\n\n")}\n`;
+}
+
+export function recoveryPage(result: RecoveryResult): string {
+  return page("503 after Redis is back", recoveryTable(result), result);
+}
+
+export function recoveryTable({ cases }: RecoveryResult): string {
+  const rows = cases.map(({ authority, replicas, ms }) => {
+    const { median, min, max } = spreadOf(ms);
+    return [authority, String(replicas), String(ms.length), ...[median, min, max].map(whole)];
+  });
+  const titles = ["authority", "replicas", "restarts", "503 for ms, median", "least", "most"];
+  return numbersTable(titles, rows);
 }
 
 export function burstPage(result: BurstResult): string {

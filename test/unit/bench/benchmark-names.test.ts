@@ -18,6 +18,7 @@ describe("the benchmarks that are run", () => {
     [["propagation", "burst", "scale"], ["propagation", "burst", "scale"], []],
     [["scale", "burst", "--small"], ["scale", "burst"], ["--small"]],
     [["burst", "burst"], ["burst"], []],
+    [["scale", "recovery"], ["scale", "recovery"], []],
   ])("%j are those that are named, in their order", (args, names, options) => {
     expect(readNames(args)).toEqual({ kind: "run", named: true, names, options });
   });
