@@ -75,9 +75,7 @@ describe("a log", () => {
     await redis(server.url, "HSET", KEYS.nodes, "node-1:ab:1", encodeNodeRow(seen));
     await redis(server.url, "HSET", KEYS.nodes, "node-2:ab:1", "of a newer version");
     const kept = await logAdmin.keep(GENERATION);
-    expect(kept?.rows).toEqual([
-      { node: "node-1", group: "node-1:ab:1", row: { ...seen, formats: [1, 2] } },
-    ]);
+    expect(kept?.rows).toMatchObject([{ node: "node-1", group: "node-1:ab:1", row: seen }]);
     expect(kept?.serverMs).toBe((await metaNow()).keptAtMs);
   });
 

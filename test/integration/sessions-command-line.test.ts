@@ -254,7 +254,8 @@ describe("nodes through the session service", () => {
         },
         { what: String(told), timeoutMs: UNTIL_MS },
       );
-    await once(/^NODE +STATE +APPLIED +SEEN +STALE AFTER +THEN\nnode-1 +in step +(\d+)\/\1 /);
+    const head = /^NODE +STATE +APPLIED +SEEN +STALE AFTER +THEN +VERSION\n/;
+    await once(new RegExp(`${head.source}node-1 +in step +(\\d+)/\\1 `));
     expect(JSON.parse(await once(/"in_step"/, "--json"))).toMatchObject({
       log: { authority: "database" },
       nodes: [{ node: "node-1", state: "in_step", max_staleness_ms: 1000, on_stale: "deny" }],
