@@ -132,6 +132,11 @@ describe.each([
     ]);
   });
 
+  test("whether its seqs stand for one entry each is not known of a log of the first version", async () => {
+    const inOrder = "SELECT in_order FROM sekisho.log_records";
+    expect(await database.query(inOrder)).toEqual([{ in_order: false }]);
+  });
+
   test("nothing counts as imported until the log has been searched", async () => {
     const record = `SELECT searched_timeline, extract(epoch FROM searched_at)::int AS searched_at
       FROM sekisho.log_records`;
