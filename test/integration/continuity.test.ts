@@ -113,6 +113,15 @@ async function end(...sessions: readonly string[]): Promise<void> {
 const untilKnown = (one: Node, ...sessions: readonly string[]) =>
   one.until(sessions.join(), ({ knows }) => sessions.every(knows));
 
+/** Publishes its end as well. */
+async function nodeThatApplied(session: string): Promise<Node> {
+  const one = node();
+  await one.untilFresh();
+  await end(session);
+  await untilKnown(one, session);
+  return one;
+}
+
 async function untilAtTheEnd(one: Node): Promise<void> {
   const { generation, seq } = (await seeLog(server.url)).meta;
   await one.until("the end of the log", ({ follower }) => {
@@ -224,10 +233,7 @@ describe("a node that had applied all of the log", () => {
 
 describe("a node reads the whole restored log", () => {
   async function behindBy(...sessions: readonly string[]): Promise<Node> {
-    const one = node();
-    await one.untilFresh();
-    await end("a");
-    await untilKnown(one, "a");
+    const one = await nodeThatApplied("a");
     await one.cutOff();
     await end(...sessions);
     return one;
@@ -249,10 +255,7 @@ describe("a node reads the whole restored log", () => {
   it("where it has missed a whole generation", async () => {
     const one = relay();
     await one.untilRestored(1);
-    const running = node();
-    await running.untilFresh();
-    await end("a");
-    await untilKnown(running, "a");
+    const running = await nodeThatApplied("a");
     await running.cutOff();
     await restartRedis();
     await one.untilRestored(2);
@@ -267,10 +270,7 @@ describe("a node reads the whole restored log", () => {
   it("where another restore has come in between, and something was published in its log", async () => {
     const one = relay();
     await one.untilRestored(1);
-    const running = node();
-    await running.untilFresh();
-    await end("a");
-    await untilKnown(running, "a");
+    const running = await nodeThatApplied("a");
     await running.cutOff();
     await relays.pop()?.close();
     await restartRedis();
@@ -325,10 +325,7 @@ describe("a node reads the whole restored log", () => {
       },
     }));
     await one.untilRestored(1);
-    const running = node();
-    await running.untilFresh();
-    await end("a");
-    await untilKnown(running, "a");
+    const running = await nodeThatApplied("a");
     await running.cutOff();
     await redis(server.url, "COPY", KEYS.log, `${KEYS.log}:old`);
     await redis(server.url, "COPY", KEYS.meta, `${KEYS.meta}:old`);
@@ -350,10 +347,7 @@ describe("a node reads the whole restored log", () => {
   it("where the log does not say in which replication it is, as in the first version", async () => {
     const one = relay();
     await one.untilRestored(1);
-    const running = node();
-    await running.untilFresh();
-    await end("a");
-    await untilKnown(running, "a");
+    const running = await nodeThatApplied("a");
     await redis(server.url, "HDEL", KEYS.meta, "replid");
     await one.untilRestored(2);
     await untilAtTheEnd(running);
@@ -364,10 +358,7 @@ describe("a node reads the whole restored log", () => {
   it("where something in the old log could not be read", async () => {
     const one = relay();
     await one.untilRestored(1);
-    const running = node();
-    await running.untilFresh();
-    await end("a");
-    await untilKnown(running, "a");
+    const running = await nodeThatApplied("a");
     await relays.pop()?.close();
     const { seq } = (await seeLog(server.url)).meta;
     await redis(server.url, "XADD", KEYS.log, "*", "v", "99", "seq", `${seq + 1}`);

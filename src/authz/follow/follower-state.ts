@@ -150,7 +150,8 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
       // The first cause says more than what was found since.
       const left: Unjoined =
         position.kind === "none" ? position : { kind: "none", cause: "log_changed", why };
-      return { ...state, phase: { name: "examining", position: left } };
+      const inOrder = inOrderUnlessFallen(state, event.problem);
+      return { ...state, inOrder, phase: { name: "examining", position: left } };
     }
     case "fit":
       return { ...state, phase: phaseOnFitLog(state, event) };
@@ -188,6 +189,14 @@ export function next(state: FollowerState, event: FollowerEvent): FollowerState 
     case "closed":
       return { ...state, phase: { name: "closed", position } };
   }
+}
+
+/** A log that fell may have given a seq to a second entry. */
+function inOrderUnlessFallen(
+  { inOrder }: FollowerState,
+  { code }: LogProblem,
+): FollowerState["inOrder"] {
+  return code === "log_fell" ? undefined : inOrder;
 }
 
 /** Where a follower that follows reads from. Throws where it does not follow: a bug. */

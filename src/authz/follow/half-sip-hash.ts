@@ -1,6 +1,6 @@
 /**
  * HalfSipHash-2-4 with 64 bits of output (Aumasson and Bernstein): a keyed pseudorandom function.
- * Without the key nobody can look for two inputs with one hash, nor for many that share a bucket.
+ * Without the key, inputs with one hash cannot be searched for, nor many that share a bucket.
  *
  * What is hashed is a number and several texts, in words of 32 bits that say them unambiguously: the
  * number; of each text its length, then its code units, four in a word if each fits into a byte, else two.

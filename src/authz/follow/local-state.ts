@@ -87,7 +87,7 @@ export class LocalState {
   #saturatedUntil: Deadline | undefined;
   #unreadableUntil: Deadline | undefined;
 
-  /** `maxEntries`: of all kinds together. `hashKey`: 8 random bytes that nobody else knows. */
+  /** `maxEntries`: of all kinds together. `hashKey`: 8 random bytes, kept secret. */
   constructor(maxEntries: number, clock: Clock, hashKey: Uint8Array = randomBytes(8)) {
     this.#maxEntries = maxEntries;
     this.#clock = clock;

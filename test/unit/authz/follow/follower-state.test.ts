@@ -158,6 +158,12 @@ describe("a follower of a log that was restored", () => {
     expect(back(restored(), { kind: "lost" }, lostSince)).toBeUndefined();
   });
 
+  it("reads all of it after the log before was found to have fallen", () => {
+    const fell = { kind: "unfit", problem: { code: "log_fell", message: "back" } } as const;
+    const found = [{ kind: "lost" }, { kind: "connected" }, fell] as const;
+    expect(back(restored(), { kind: "lost" }, found.reduce(next, following))).toBeUndefined();
+  });
+
   it("reads all of it where it could not be joined at its tail", () => {
     const joiningAtTail = [
       { kind: "lost" },
